@@ -1,0 +1,32 @@
+"""Attention-based ensembles for deep metric learning (ABE-M, ECCV 2018).
+
+Importing this package imports nothing heavy: TensorFlow comes in when a model is
+loaded, so that a command with a bad flag fails at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from abe_tf.runs import TrainedModel
+
+
+def load(workdir: str, checkpoint: str = "best") -> TrainedModel:
+    """Loads what `python -m abe_tf.train` left in a run folder.
+
+    Args:
+      workdir: The run folder.
+      checkpoint: "best" (by Recall@1 on the validation classes; the last one where
+        the run held none out) or "last".
+
+    Returns:
+      A model whose `embed(paths)` gives learner embeddings, float32
+      `[len(paths), learners, dim]`, each of unit length.
+
+    Raises:
+      InputError: The folder holds no such run or checkpoint.
+    """
+    from abe_tf import runs
+
+    return runs.load(workdir, checkpoint)

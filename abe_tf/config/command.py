@@ -1,0 +1,73 @@
+"""What all command lines share: flags in, one clear line for a mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from absl import app, flags, logging
+
+from abe_tf.config import groups
+from abe_tf.errors import InputError
+
+
+def run(main: Callable[..., None], *config: type[groups.Group]) -> None:
+    """Parses the flags of the groups and calls `main` with one config each.
+
+    Exits with status 1 and one line where a flag or an input is wrong, with 130 after
+    Ctrl-C. Every other exception is a bug and keeps its stack trace.
+    """
+    # TensorFlow announces its build and every missing CUDA library otherwise.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for group in config:
+        groups.define(group, flags.FLAGS)
+        for field in dataclasses.fields(group):  # type: ignore[arg-type]
+            # So that --help lists them as this command's own.
+            flags.FLAGS.register_key_flag_for_module(
+                sys.argv[0], flags.FLAGS[field.name]
+            )
+
+    def call_main(_: list[str]) -> None:
+        try:
+            main(*[groups.read(group, flags.FLAGS) for group in config])
+        except InputError as error:
+            _fail(error)
+        except KeyboardInterrupt:
+            print("\nInterrupted.", file=sys.stderr)
+            sys.exit(130)
+
+    app.run(call_main, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(error)
+    if flags.FLAGS["verbosity"].using_default_value:
+        # app.run would choose INFO, at which TensorFlow Datasets tells its every step.
+        flags.FLAGS["verbosity"].value = logging.WARNING
+        flags.FLAGS["verbosity"].using_default_value = False
+    if rest[1:]:
+        _fail(InputError(f"Every argument must be a --flag. Received: {rest[1]!r}."))
+    return rest
+
+
+def _fail(error: Exception) -> NoReturn:
+    command = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(1)
+
+
+def flagfile_name() -> str | None:
+    """NAME of the last `--flagfile=.../NAME.cfg` on the command line, or `None`."""
+    name = None
+    for position, argument in enumerate(sys.argv):
+        flag, _, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and flag == "flagfile":
+            value = value or "".join(sys.argv[position + 1 : position + 2])
+            name = os.path.splitext(os.path.basename(value))[0]
+    return name

@@ -1,0 +1,171 @@
+"""Frozen dataclasses whose fields are absl flags: declared once, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from typing import Any, TypeVar
+
+from absl import flags
+
+from abe_tf.errors import InputError
+
+_PARSERS: dict[Any, flags.ArgumentParser] = {
+    int: flags.IntegerParser(),
+    float: flags.FloatParser(),
+    bool: flags.BooleanParser(),
+    str: flags.ArgumentParser(),
+}
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    lower: float | None = None,
+    upper: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """A dataclass field that is also a flag.
+
+    Args:
+      default: Its default; `None` makes the flag optional.
+      text: The help text.
+      lower: Smallest legal number, or `None`.
+      upper: Largest legal number, or `None`.
+      choices: The legal values, or `None` for any.
+    """
+    if choices:
+        text = f"{'|'.join(choices)}: {text}"
+    metadata = {"text": text, "lower": lower, "upper": upper, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Group:
+    """Base of the flag groups: checks ranges and choices, then `check`."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            _check_field(field, getattr(self, field.name))
+        self.check()
+
+    def check(self) -> None:
+        """Checks that involve more than one field."""
+
+
+G = TypeVar("G", bound=Group)
+
+
+def _check_field(field: dataclasses.Field, value: Any) -> None:
+    lower, upper = field.metadata["lower"], field.metadata["upper"]
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(
+            f"--{field.name} must be one of {', '.join(choices)}. Received: {value!r}."
+        )
+    for number in value if isinstance(value, tuple) else (value,):
+        if number is None:
+            continue
+        if isinstance(number, float) and not math.isfinite(number):
+            raise InputError(f"--{field.name} must be finite. Received: {number}.")
+        if lower is not None and number < lower:
+            raise InputError(
+                f"--{field.name} must be at least {lower}. Received: {number}."
+            )
+        if upper is not None and number > upper:
+            raise InputError(
+                f"--{field.name} must be at most {upper}. Received: {number}."
+            )
+
+
+def _value_type(group: type[Group], name: str) -> Any:
+    """The type of one value: `int` for `int`, `int | None` and `tuple[int, ...]`."""
+    hint = typing.get_type_hints(group)[name]
+    arguments = [a for a in typing.get_args(hint) if a not in (type(None), ...)]
+    return arguments[0] if arguments else hint
+
+
+def _is_list(field: dataclasses.Field) -> bool:
+    return isinstance(field.default, tuple)
+
+
+def define(group: type[Group], values: flags.FlagValues) -> None:
+    """Defines the flags of a group among `values`."""
+    for field in dataclasses.fields(group):  # type: ignore[arg-type]
+        name, text = field.name, field.metadata["text"]
+        default: Any = field.default
+        if _is_list(field):
+            joined = ",".join(map(str, default))
+            flags.DEFINE_list(name, joined, text, flag_values=values)
+            continue
+        kind = _value_type(group, name)
+        if kind is bool:
+            flags.DEFINE_bool(name, default, text, flag_values=values)
+        else:
+            flags.DEFINE(
+                _PARSERS[kind],
+                name,
+                default,
+                text,
+                flag_values=values,
+                serializer=flags.ArgumentSerializer(),
+            )
+
+
+def read(group: type[G], values: flags.FlagValues) -> G:
+    """Builds a group from parsed flags.
+
+    Raises:
+      InputError: A value breaks one of the group's rules.
+    """
+    fields = {}
+    for field in dataclasses.fields(group):  # type: ignore[arg-type]
+        value: Any = values[field.name].value
+        if _is_list(field):
+            value = _parse_list(group, field.name, value)
+        fields[field.name] = value
+    return group(**fields)
+
+
+def _parse_list(group: type[Group], name: str, texts: list[str]) -> tuple:
+    kind = _value_type(group, name)
+    try:
+        return tuple(kind(text) for text in texts)
+    except ValueError:
+        raise InputError(
+            f"--{name} must be a list of {kind.__name__} with commas between. "
+            f"Received: {','.join(texts)!r}."
+        ) from None
+
+
+def write_flagfile(groups: list[Group]) -> str:
+    """The groups as the text of a flagfile that gives the same groups again."""
+    lines = []
+    for group in groups:
+        for field in dataclasses.fields(group):  # type: ignore[arg-type]
+            value = getattr(group, field.name)
+            if value is None:
+                continue
+            if isinstance(value, bool):
+                value = str(value).lower()
+            elif isinstance(value, tuple):
+                value = ",".join(map(str, value))
+            lines.append(f"--{field.name}={value}\n")
+    return "".join(lines)
+
+
+def read_flagfile(text: str, groups: list[type[Group]]) -> list[Any]:
+    """Reads what `write_flagfile` wrote.
+
+    Raises:
+      InputError: A line is no flag of these groups, or breaks a rule.
+    """
+    values = flags.FlagValues()
+    for group in groups:
+        define(group, values)
+    try:
+        values(["flagfile", *text.splitlines()])
+    except flags.Error as error:
+        raise InputError(f"{error}".replace("\n", " ")) from error
+    return [read(group, values) for group in groups]

@@ -1,0 +1,1 @@
+"""From photos to batches of uint8 pixels with labels."""

@@ -1,0 +1,1 @@
+"""Data sets of our own for TensorFlow Datasets."""

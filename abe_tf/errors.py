@@ -1,0 +1,12 @@
+"""The one exception that stands for a mistake of the user's."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Something that the user gave is wrong; the text says what, in one line.
+
+    The text states the rule, the value received and what to do. The command lines
+    print it and exit with status 1; every other exception is a bug of ours and keeps
+    its stack trace.
+    """

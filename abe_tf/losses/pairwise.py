@@ -1,0 +1,37 @@
+"""Distances between embeddings with gradients that stay finite."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def squared_distances(learner_embeddings: tf.Tensor) -> tf.Tensor:
+    """Squared distances between all images, for each learner.
+
+    Args:
+      learner_embeddings: `[batch, learners, dim]` float32.
+
+    Returns:
+      `[learners, batch, batch]` float32, at least 0, exactly 0 on the diagonal.
+    """
+    by_learner = tf.transpose(learner_embeddings, [1, 0, 2])
+    squares = tf.reduce_sum(tf.square(by_learner), axis=-1)
+    products = tf.matmul(by_learner, by_learner, transpose_b=True)
+    distances = squares[:, :, tf.newaxis] + squares[:, tf.newaxis, :] - 2 * products
+    # Rounding leaves about 1e-7 where 0 is meant.
+    return tf.linalg.set_diag(tf.nn.relu(distances), tf.zeros_like(squares))
+
+
+def measure(squared: tf.Tensor, distance: str) -> tf.Tensor:
+    """Turns squared distances into what `--distance` names.
+
+    Args:
+      squared: Squared distances of any shape, at least 0.
+      distance: "squared" or "plain". The plain distance has gradient 0, not infinity,
+        where two embeddings coincide.
+    """
+    if distance == "squared":
+        return squared
+    positive = squared > 0
+    root = tf.sqrt(tf.where(positive, squared, 1.0))
+    return tf.where(positive, root, 0.0)

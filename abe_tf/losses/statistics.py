@@ -1,0 +1,65 @@
+"""What training watches beside its losses; nothing here is minimised."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from abe_tf.losses.pairwise import measure, squared_distances
+
+
+def batch_statistics(
+    learner_embeddings: tf.Tensor, labels: tf.Tensor, margin: float, distance: str
+) -> dict[str, tf.Tensor]:
+    """How far apart images and learners are, over all learners of a batch.
+
+    Args:
+      learner_embeddings: `[batch, learners, dim]` float32, unit length.
+      labels: `[batch]` integer classes.
+      margin: The contrastive loss's.
+      distance: "squared" or "plain": what the margin applies to.
+
+    Returns:
+      Scalars by TensorBoard tag: mean plain distance (0 to 2) of positive and of
+      negative pairs, share of negative pairs (0 to 1) within the margin, and, with more
+      than one learner, the mean cosine (-1 to 1) between two learners' embeddings of
+      the same image.
+    """
+    squared = squared_distances(learner_embeddings)
+    same = tf.equal(labels[:, tf.newaxis], labels[tf.newaxis, :])
+    positive = tf.linalg.set_diag(same, tf.zeros_like(labels, tf.bool))
+    plain = measure(squared, "plain")
+    active = tf.cast(measure(squared, distance) < margin, tf.float32)
+    statistics = {
+        "distance/positive": _mean_where(plain, positive),
+        "distance/negative": _mean_where(plain, ~same),
+        "pairs/active_negatives": _mean_where(active, ~same),
+    }
+    if learner_embeddings.shape[1] > 1:
+        cosines = self_pair_cosines(learner_embeddings)
+        statistics["similarity/self_pair"] = tf.reduce_mean(cosines)
+    return statistics
+
+
+def self_pair_cosines(learner_embeddings: tf.Tensor) -> tf.Tensor:
+    """Mean cosine between the learners' embeddings of each image.
+
+    Args:
+      learner_embeddings: `[batch, learners, dim]` float32, unit length, at least two
+        learners.
+
+    Returns:
+      `[batch]` float32 in -1 to 1: the mean over pairs of different learners.
+    """
+    learners = learner_embeddings.shape[1]
+    # The sum of all cosines, own pairs included, is the squared length of the sum.
+    total = tf.reduce_sum(tf.square(tf.reduce_sum(learner_embeddings, 1)), axis=-1)
+    own = tf.reduce_sum(tf.square(learner_embeddings), axis=[1, 2])
+    return (total - own) / (learners * (learners - 1))
+
+
+def _mean_where(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Mean of `[learners, batch, batch]` where `[batch, batch]` is true."""
+    learners = tf.cast(tf.shape(values)[0], tf.float32)
+    weights = tf.cast(mask, tf.float32)
+    total = tf.reduce_sum(values * weights)
+    return tf.math.divide_no_nan(total, learners * tf.reduce_sum(weights))

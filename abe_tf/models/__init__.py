@@ -1,0 +1,1 @@
+"""Networks that map pixels to learner embeddings."""

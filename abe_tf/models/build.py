@@ -1,0 +1,60 @@
+"""From the model's flags to the network."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from abe_tf.config.model import ModelConfig
+from abe_tf.models.backbones import Backbone
+from abe_tf.models.ensemble import attention_ensemble, multi_head_ensemble
+from abe_tf.models.googlenet import googlenet
+from abe_tf.models.inception_small import inception_small
+from abe_tf.models.mobilenet import mobilenet
+
+
+def build(
+    config: ModelConfig, image_size: int, load_pretrained: bool = True
+) -> tf.keras.Model:
+    """Builds the network that the flags describe.
+
+    Args:
+      config: The model's flags.
+      image_size: Height and width of its input, in pixels.
+      load_pretrained: Whether to fill the encoder from `config.encoder_weights`; not
+        wanted where a checkpoint follows.
+
+    Returns:
+      uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings, float32
+      `[batch, learners, dim]`, each of unit length.
+
+    Raises:
+      InputError: The encoder's weights cannot be had or do not fit, or the image is too
+        small for the encoder.
+    """
+    weights = config.encoder_weights if load_pretrained else "none"
+    copy_weights = weights != "none"
+    backbone = _backbone(config, image_size, weights)
+    if config.freeze_batch_norm:
+        _freeze_batch_norm(backbone.network)
+    dim = config.embedding_dim // config.num_learners
+    if config.ensemble == "abe":
+        return attention_ensemble(
+            backbone, config.num_learners, dim, config.mask_bias, copy_weights
+        )
+    return multi_head_ensemble(backbone, config.num_learners, dim, copy_weights)
+
+
+def _backbone(config: ModelConfig, image_size: int, weights: str) -> Backbone:
+    if config.encoder == "googlenet":
+        return googlenet(image_size)
+    if config.encoder == "inception_small":
+        return inception_small(image_size)
+    return mobilenet(image_size, config.mobilenet_alpha, weights)
+
+
+def _freeze_batch_norm(network: tf.keras.Model) -> None:
+    # Keras runs a batch normalisation that is not trainable in inference mode, in
+    # training too. Copies of the layer inherit the setting.
+    for layer in network.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            layer.trainable = False

@@ -1,0 +1,113 @@
+"""ABE-M and M-heads on any encoder.
+
+Every network maps uint8 RGB `[batch, height, width, 3]` to learner embeddings,
+float32 `[batch, learners, dim]`, each of unit length.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from abe_tf.models import layers as own
+from abe_tf.models.backbones import Backbone
+
+layers = tf.keras.layers
+
+# The linear layer and the mask convolutions: no pretrained weights exist for them.
+LINEAR = "linear"
+MASK = "mask_convolution"
+
+
+def attention_ensemble(
+    backbone: Backbone,
+    num_learners: int,
+    dim: int,
+    mask_bias: float = 0.0,
+    copy_weights: bool = False,
+) -> tf.keras.Model:
+    """ABE-M: each learner sees S(x) through its own mask, and all share G.
+
+    G runs once, over a batch that holds every learner's view; batch normalisation in
+    training therefore pools its statistics over the learners.
+
+    Args:
+      backbone: The encoder.
+      num_learners: M.
+      dim: Dimensions of one learner, the paper's D / M.
+      mask_bias: Bias of the mask convolutions at the start, before the sigmoid.
+      copy_weights: Whether the trunk starts from G's weights, as it should where those
+        are pretrained, or from random ones of its own.
+
+    Returns:
+      The network. Its layer `attention_masks` gives the masks,
+      `[batch, learners, h, w, channels]` in (0, 1).
+    """
+    pixels = _input_like(backbone)
+    features = backbone.spatial()(pixels)
+    trunk = backbone.trunk(copy_weights)(features)
+    masks = [
+        layers.Conv2D(
+            features.shape[-1],
+            1,
+            activation="sigmoid",
+            bias_initializer=tf.keras.initializers.Constant(mask_bias),
+            name=f"{MASK}_{learner}",
+        )(trunk)
+        for learner in range(num_learners)
+    ]
+    masks = own.StackLearners(name="attention_masks")(masks)
+    attended = own.AttendAndFold(name="attended")([features, masks])
+    embedded = _embed(backbone.rest(), attended, dim, LINEAR)
+    learners = own.UnfoldLearners(num_learners, name="unfold")(embedded)
+    outputs = own.UnitLength(name="learner_embeddings")(learners)
+    return tf.keras.Model(pixels, outputs, name=f"abe_{num_learners}")
+
+
+def multi_head_ensemble(
+    backbone: Backbone, num_learners: int, dim: int, copy_weights: bool = False
+) -> tf.keras.Model:
+    """M-heads, the paper's baseline: shared S, a G of its own for each learner.
+
+    Args:
+      backbone: The encoder.
+      num_learners: M; with one learner this is the plain network.
+      dim: Dimensions of one learner; 0 leaves the linear layer out.
+      copy_weights: Whether every G starts from the encoder's weights, as it should
+        where those are pretrained.
+    """
+    pixels = _input_like(backbone)
+    features = backbone.spatial()(pixels)
+    learners = []
+    for learner in range(num_learners):
+        name = f"embedding_features_{learner}"
+        if learner == 0:
+            rest = backbone.rest(name)
+        else:
+            rest = backbone.rest_copy(name, copy_weights)
+        learners.append(_embed(rest, features, dim, f"{LINEAR}_{learner}"))
+    stacked = own.StackLearners(name="stack")(learners)
+    outputs = own.UnitLength(name="learner_embeddings")(stacked)
+    return tf.keras.Model(pixels, outputs, name=f"heads_{num_learners}")
+
+
+def new_layer_variables(network: tf.keras.Model) -> list[tf.Variable]:
+    """The variables of the linear layers and mask convolutions of an ensemble."""
+    return [
+        variable
+        for layer in network.layers
+        if layer.name.startswith((LINEAR, MASK))
+        for variable in layer.trainable_variables
+    ]
+
+
+def _input_like(backbone: Backbone) -> tf.Tensor:
+    (pixels,) = backbone.network.inputs
+    return layers.Input(pixels.shape[1:], dtype=pixels.dtype, name="pixels")
+
+
+def _embed(
+    rest: tf.keras.Model, features: tf.Tensor, dim: int, linear_name: str
+) -> tf.Tensor:
+    """The paper's G: blocks, average pooling, linear layer."""
+    pooled = layers.GlobalAveragePooling2D()(rest(features))
+    return layers.Dense(dim, name=linear_name)(pooled) if dim else pooled

@@ -1,0 +1,104 @@
+"""The few layers that Keras lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+
+class PixelNormalization(tf.keras.layers.Layer):
+    """What a pretrained network expects of its pixels; the first layer of each model.
+
+    uint8 RGB `[batch, height, width, 3]` in 0 to 255 becomes float32
+    `(pixel - mean) / scale`, of the channels in RGB or BGR order.
+
+    Args:
+      mean: One mean a channel, in the order of the output's channels.
+      scale: What the difference is divided by.
+      bgr: Whether to turn RGB into BGR, as Caffe's networks want it.
+    """
+
+    def __init__(
+        self, mean: tuple[float, float, float], scale: float, bgr: bool, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mean, self.scale, self.bgr = mean, scale, bgr
+
+    def call(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Normalises uint8 pixels."""
+        values = tf.cast(pixels, tf.float32)
+        if self.bgr:
+            values = tf.reverse(values, axis=[-1])
+        return (values - tf.constant(self.mean)) / self.scale
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        own = {"mean": self.mean, "scale": self.scale, "bgr": self.bgr}
+        return {**super().get_config(), **own}
+
+
+class LocalResponseNormalization(tf.keras.layers.Layer):
+    """Caffe's LRN across 5 channels with alpha 1e-4 and beta 0.75.
+
+    Caffe divides alpha by the window's size and TensorFlow does not, hence the
+    division here. The operation has no bfloat16 kernel, so it runs in float32.
+    """
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """Normalises `[batch, height, width, channels]`, dtype kept."""
+        normalized = tf.nn.local_response_normalization(
+            tf.cast(features, tf.float32),
+            depth_radius=2,
+            bias=1.0,
+            alpha=1e-4 / 5,
+            beta=0.75,
+        )
+        return tf.cast(normalized, features.dtype)
+
+
+class StackLearners(tf.keras.layers.Layer):
+    """M tensors `[batch, ...]`, one a learner, become `[batch, M, ...]`."""
+
+    def call(self, learners: list[tf.Tensor]) -> tf.Tensor:
+        """Stacks along a new second axis."""
+        return tf.stack(learners, axis=1)
+
+
+class AttendAndFold(tf.keras.layers.Layer):
+    """Every learner's view of the features, folded into the batch.
+
+    Features `[batch, height, width, channels]` times masks
+    `[batch, M, height, width, channels]` give `[batch * M, height, width, channels]`,
+    so that the shared G runs once for all learners.
+    """
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Multiplies and folds."""
+        features, masks = inputs
+        attended = features[:, tf.newaxis] * masks
+        return tf.reshape(attended, [-1, *attended.shape[2:]])
+
+
+class UnfoldLearners(tf.keras.layers.Layer):
+    """`[batch * M, dim]` becomes `[batch, M, dim]`."""
+
+    def __init__(self, num_learners: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_learners = num_learners
+
+    def call(self, embeddings: tf.Tensor) -> tf.Tensor:
+        """Unfolds the batch."""
+        return tf.reshape(embeddings, [-1, self.num_learners, embeddings.shape[-1]])
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {**super().get_config(), "num_learners": self.num_learners}
+
+
+class UnitLength(tf.keras.layers.Layer):
+    """Vectors along the last axis become unit length, in float32 under any policy."""
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Normalises `[..., dim]`."""
+        return tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1)

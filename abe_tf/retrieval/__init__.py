@@ -1,0 +1,1 @@
+"""How good embeddings are at finding images of the same class."""

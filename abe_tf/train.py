@@ -1,0 +1,59 @@
+"""Trains an ensemble; the same command again goes on where it stopped.
+
+python -m abe_tf.train --flagfile=flags/digits_abe4.cfg
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from abe_tf.config import command
+from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import EvaluationConfig, RunConfig
+from abe_tf.config.loss import LossConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.config.training import TrainingConfig
+from abe_tf.errors import InputError
+from abe_tf.runs import RunFolder
+
+
+def main(
+    run: RunConfig,
+    model: ModelConfig,
+    data: DataConfig,
+    loss: LossConfig,
+    training: TrainingConfig,
+    evaluation: EvaluationConfig,
+) -> None:
+    """Checks what flags and paths alone show, then trains."""
+    folder = RunFolder(run.workdir or _default_workdir())
+    data.check_paths()
+    model.check_paths()
+    training.check_paths()
+    folder.check([model, data, loss, training])
+    # From here on TensorFlow is needed, which takes seconds to import.
+    from abe_tf.session import Session
+
+    session = Session(folder, model, data, loss, training, evaluation)
+    stopped_by = session.train()
+    if stopped_by == signal.SIGINT:
+        sys.exit(130)
+
+
+def _default_workdir() -> str:
+    name = command.flagfile_name()
+    if name is None:
+        raise InputError(
+            "--workdir must be given where no --flagfile names the run. Received: none."
+        )
+    return os.path.join("runs", name)
+
+
+if __name__ == "__main__":
+    command.run(
+        main,
+        *(RunConfig, ModelConfig, DataConfig, LossConfig),
+        *(TrainingConfig, EvaluationConfig),
+    )

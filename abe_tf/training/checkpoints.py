@@ -1,0 +1,77 @@
+"""Checkpoints that a run goes on from: the last ones, and the best one."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from abe_tf.errors import InputError
+from abe_tf.training.trainer import EnsembleTrainer
+
+
+class Checkpoints:
+    """Weights, optimizers, step and best recall of a run, on disk.
+
+    The step is the position of sampler and augmentation too: both are functions of the
+    seed and the number of the batch. TensorFlow writes a checkpoint's files under
+    temporary names and names a new checkpoint the latest only when it is complete.
+
+    Args:
+      trainer: Compiled.
+      last_dir: Folder of the last two checkpoints.
+      best_dir: Folder of the best one.
+    """
+
+    def __init__(self, trainer: EnsembleTrainer, last_dir: str, best_dir: str) -> None:
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self._best = tf.Variable(-1.0, trainable=False, name="best_recall")
+        checkpoint = tf.train.Checkpoint(
+            network=trainer.network,
+            encoder_optimizer=trainer.optimizer,
+            new_layer_optimizer=trainer.new_layer_optimizer,
+            step=self._step,
+            best_recall=self._best,
+        )
+        manager = tf.train.CheckpointManager
+        self._last_manager = manager(checkpoint, last_dir, max_to_keep=2)
+        self._best_manager = manager(checkpoint, best_dir, max_to_keep=1)
+
+    def restore(self) -> int:
+        """Goes back to the last checkpoint.
+
+        Returns:
+          Its step, or 0 where there is none.
+
+        Raises:
+          InputError: The checkpoint cannot be read.
+        """
+        path = self._last_manager.latest_checkpoint
+        if path is None:
+            return 0
+        try:
+            status = self._last_manager.checkpoint.restore(path)
+            status.assert_existing_objects_matched()
+        except (tf.errors.OpError, ValueError, AssertionError) as error:
+            raise InputError(
+                "A run goes on from its last checkpoint, which must be readable. "
+                f"Received: {path}: {str(error).splitlines()[0]}. "
+                "Remove the run folder and start again."
+            ) from error
+        return int(self._step)
+
+    def save(self, step: int) -> str:
+        """Writes the state after a step; returns where."""
+        self._step.assign(step)
+        return self._last_manager.save(checkpoint_number=step)
+
+    def save_if_best(self, step: int, recall: float) -> bool:
+        """Writes the state as the best one if its recall is no lower than any before.
+
+        Among equals the later one is kept: few classes are soon all found, while the
+        embedding still improves.
+        """
+        if recall < float(self._best):
+            return False
+        self._step.assign(step)
+        self._best.assign(recall)
+        self._best_manager.save(checkpoint_number=step)
+        return True

@@ -1,0 +1,87 @@
+"""How fast a run is, and what it says of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+import time
+from collections.abc import Iterator
+
+
+class Clock:
+    """Seconds a step, without compilation and without pauses.
+
+    The first step of a call of `fit` compiles the graph; it is left out.
+    """
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._seconds = 0.0
+        self._mark: float | None = None
+
+    def step_done(self) -> None:
+        """Notes that a step is done."""
+        now = time.perf_counter()
+        if self._mark is not None:
+            self._steps += 1
+            self._seconds += now - self._mark
+        self._mark = now
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leaves what happens inside out of the count."""
+        begin = time.perf_counter()
+        yield
+        if self._mark is not None:
+            self._mark += time.perf_counter() - begin
+
+    def seconds_per_step(self) -> float | None:
+        """The mean since the start, or `None` before the second step."""
+        return self._seconds / self._steps if self._steps else None
+
+
+class Console:
+    """Progress on standard output: one line rewritten on a terminal, lines in a log."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdout.isatty()
+        self._open_line = False
+
+    def progress(
+        self,
+        step: int,
+        steps: int,
+        scalars: dict[str, float],
+        seconds_per_step: float | None,
+    ) -> None:
+        """Says where the run is.
+
+        Args:
+          step: Steps done.
+          steps: Of the whole run.
+          scalars: Of the step, by TensorBoard tag.
+          seconds_per_step: `None` before it is known.
+        """
+        parts = [f"step {step}/{steps}"]
+        for name in ("total", "contrastive", "divergence"):
+            parts.append(f"{name} {scalars[f'loss/{name}']:.4f}")
+        if seconds_per_step:
+            left = datetime.timedelta(seconds=round((steps - step) * seconds_per_step))
+            parts.append(f"{scalars['images_per_second']:.1f} images/s")
+            parts.append(f"{left} left")
+        text = "  ".join(parts)
+        if self._terminal:
+            filled = 20 * step // steps
+            bar = "#" * filled + "-" * (20 - filled)
+            print(f"\r\033[K[{bar}] {text}", end="", flush=True)
+            self._open_line = True
+        else:
+            print(text, flush=True)
+
+    def line(self, text: str) -> None:
+        """Says something that stays."""
+        if self._open_line:
+            print()
+            self._open_line = False
+        print(text, flush=True)
