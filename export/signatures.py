@@ -39,7 +39,10 @@ class ServingModule(tf.Module):
             image_bytes,
             fn_output_signature=tf.TensorSpec(network.inputs[0].shape[1:], tf.uint8),
         )
-        learners = network(pixels, training=False)
+        # TensorFlow's convolutions on CPUs refuse an empty batch.
+        count = tf.shape(image_bytes)[0]
+        pixels = tf.pad(pixels, [[0, tf.cast(count == 0, tf.int32)], *[[0, 0]] * 3])
+        learners = network(pixels, training=False)[:count]
         size = learners.shape[1] * learners.shape[2]
         return {"embedding": tf.reshape(learners, [-1, size])}
 

@@ -17,10 +17,11 @@ _MOMENTUM = 0.9
 
 
 def inception_small(image_size: int) -> Backbone:
-    """Four inception blocks and one more at 0.375 of GoogLeNet's width.
+    """Five inception blocks at 0.375 of GoogLeNet's width.
 
-    The stem keeps more of a small image than GoogLeNet's: one pooling before 3a.
-    Attention goes to pool3, the trunk copies 4a and 4b, G is 4a, 4b and 5a.
+    It keeps more of a small image than GoogLeNet: features of a quarter of the image's
+    height where attention goes, behind 3b, and of an eighth at the end. The trunk
+    copies 4a; G is 4a, 4e and 5a.
 
     Args:
       image_size: Height and width of the input, at least 16.
@@ -29,17 +30,16 @@ def inception_small(image_size: int) -> Backbone:
     x = PixelNormalization(
         (127.5, 127.5, 127.5), 127.5, bgr=False, name="normalization"
     )(pixels)
-    x = _convolve(x, 24, 3, "conv1")
+    x = _convolve(x, 16, 3, "conv1")
     x = layers.MaxPool2D(3, 2, padding="same", name="pool1")(x)
     x = _convolve(x, 48, 3, "conv2")
     x = layers.MaxPool2D(3, 2, padding="same", name="pool2")(x)
     x = _blocks(x, "3a", "3b")
-    x = layers.MaxPool2D(3, 2, padding="same", name="pool3")(x)
-    x = _blocks(x, "4a", "4b")
+    x = _blocks(x, "4a")
     x = layers.MaxPool2D(3, 2, padding="same", name="pool4")(x)
-    x = _blocks(x, "5a")
+    x = _blocks(x, "4e", "5a")
     network = tf.keras.Model(pixels, x, name="inception_small")
-    return Backbone(network, attention_at="pool3", trunk_end="inception_4b")
+    return Backbone(network, attention_at="inception_3b", trunk_end="inception_4a")
 
 
 def _blocks(x: tf.Tensor, *names: str) -> tf.Tensor:

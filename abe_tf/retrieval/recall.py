@@ -75,7 +75,10 @@ def measure_recall(
             f"first of image {broken[0]}. The model diverged: lower its learning rate."
         )
     ranks = nearest_positive_ranks(learner_embeddings, labels, block)
-    recalls = [{k: 100 * float(np.mean(rank < k)) for k in recall_at} for rank in ranks]
+    recalls = [
+        {k: 100 * int(np.count_nonzero(rank < k)) / len(labels) for k in recall_at}
+        for rank in ranks
+    ]
     several = learner_embeddings.shape[1] > 1
     cosines = self_pair_cosines(tf.constant(learner_embeddings)) if several else None
     return Recall(
@@ -99,7 +102,7 @@ def nearest_positive_ranks(
 
     Returns:
       `[learners + 2, images]` int64: by each learner, by ensemble distance, by
-      concatenated distance. An image alone in its class has the rank `images`.
+      concatenated distance. An image alone in its class has the largest int64.
     """
     gallery = tf.constant(learner_embeddings, tf.float32)
     gallery_labels = tf.constant(labels)
@@ -112,7 +115,7 @@ def nearest_positive_ranks(
     return np.concatenate(blocks, axis=1)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function
 def _rank_block(
     gallery: tf.Tensor, labels: tf.Tensor, start: tf.Tensor, end: tf.Tensor
 ) -> tf.Tensor:
@@ -127,5 +130,4 @@ def _ranks(distances: tf.Tensor, positive: tf.Tensor, own: tf.Tensor) -> tf.Tens
     infinity = tf.constant(np.inf, distances.dtype)
     nearest = tf.reduce_min(tf.where(positive, distances, infinity), 1, keepdims=True)
     before = tf.math.count_nonzero(~own & (distances <= nearest), axis=1)
-    images = tf.shape(distances, tf.int64)[1]
-    return tf.where(tf.math.is_inf(nearest[:, 0]), images, before)
+    return tf.where(tf.math.is_inf(nearest[:, 0]), tf.int64.max, before)

@@ -32,6 +32,8 @@ class EnsembleTrainer(tf.keras.Model):
         loss: LossConfig,
     ) -> None:
         super().__init__(name="trainer")
+        # Every replica reports the global batch; Keras would add the reports up.
+        self.distribute_reduction_method = "first"
         self.network = network
         self._loss = loss
         new = {id(variable) for variable in new_variables}
@@ -65,6 +67,8 @@ class EnsembleTrainer(tf.keras.Model):
         with tf.GradientTape() as tape:
             local = self.network(pixels, training=True)
             learners = replica.all_gather(local, axis=0)
+            # Gathering forgets all static sizes.
+            learners = tf.ensure_shape(learners, [None, *local.shape[1:]])
             terms = ensemble_loss(learners, labels, self._loss)
             # Every replica computes the same global loss, and the gradients of all
             # replicas are summed.

@@ -15,7 +15,7 @@ import sklearn.datasets
 import tensorflow_datasets as tfds
 
 SIDE = 48
-IMAGES_PER_CLASS = 40
+IMAGES_PER_CLASS = 120
 CLASS_NAMES = tuple(f"{number:02d}" for number in range(100))
 _TRAIN_CLASSES = 50
 _SEED = 20181004
@@ -31,7 +31,7 @@ _CITATION = """
 
 
 class AbeDigits(tfds.core.GeneratorBasedBuilder):
-    """4,000 grey images of 48 x 48 pixels, 40 of each number from 00 to 99.
+    """12,000 grey images of 48 x 48 pixels, 120 of each number from 00 to 99.
 
     The numbers 00 to 49 are the split "train", 50 to 99 "test". The 1,797 handwritten
     digits are divided first, so that none stands in images of both splits. Every image
@@ -135,16 +135,16 @@ def compose(
     """
     canvas = _ground(rng)
     _add_clutter(canvas, handwriting, rng)
-    size = rng.uniform(18, 23)
-    slant = rng.uniform(-0.3, 0.3)
-    top = rng.uniform(5, SIDE - 5 - size)
-    left = rng.uniform(3, SIDE - 3 - 1.8 * size)
+    size = rng.uniform(16, 21)
+    slant = rng.uniform(-0.25, 0.25)
+    top = rng.uniform(3, SIDE - 3 - size)
+    left = rng.uniform(2, SIDE - 2 - 1.95 * size)
     for place, digit in enumerate(divmod(number, 10)):
         drawing = handwriting[digit][rng.integers(len(handwriting[digit]))]
-        corner = (top + rng.uniform(-1, 1), left + place * 0.8 * size)
+        corner = (top + rng.uniform(-1, 1), left + place * 0.95 * size)
         ink = _paint(drawing, corner, size, slant + rng.uniform(-0.1, 0.1))
         np.maximum(canvas, ink * rng.uniform(0.75, 1.0), out=canvas)
-    noisy = canvas + rng.normal(0, 0.03, canvas.shape)
+    noisy = canvas + rng.normal(0, 0.02, canvas.shape)
     return np.rint(255 * noisy.clip(0, 1)).astype(np.uint8)
 
 
@@ -159,7 +159,7 @@ def _add_clutter(
     canvas: np.ndarray, handwriting: list[np.ndarray], rng: np.random.Generator
 ) -> None:
     """Pieces of other drawings, 4 x 4 of their 8 x 8 pixels, too small to be read."""
-    for _ in range(rng.integers(3, 8)):
+    for _ in range(rng.integers(2, 6)):
         drawings = handwriting[rng.integers(10)]
         row, column = rng.integers(0, 5, 2)
         piece = drawings[rng.integers(len(drawings))][
@@ -167,7 +167,7 @@ def _add_clutter(
         ]
         corner = tuple(rng.uniform(-3, SIDE - 4, 2))
         ink = _paint(piece, corner, rng.uniform(5, 10), rng.uniform(-0.6, 0.6))
-        np.maximum(canvas, ink * rng.uniform(0.4, 0.9), out=canvas)
+        np.maximum(canvas, ink * rng.uniform(0.3, 0.8), out=canvas)
 
 
 def _paint(

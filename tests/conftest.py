@@ -1,0 +1,69 @@
+"""What tests share: small photos, and command lines run as a user runs them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+# Before TensorFlow first looks at its devices: some tests distribute over two.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+SMALL = (
+    "--dataset=image_folder",
+    "--image_size=32",
+    "--encoder=inception_small",
+    "--num_learners=2",
+    "--embedding_dim=16",
+    "--classes_per_batch=3",
+    "--images_per_class=2",
+)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """Eight classes of five photos each, told apart by colour; JPEG and PNG."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for label in range(8):
+        colour = rng.integers(0, 256, 3)
+        (folder / f"class_{label}").mkdir()
+        for number in range(5):
+            height, width = rng.integers(40, 70, 2)
+            noise = rng.normal(0, 30, [height, width, 3])
+            pixels = np.clip(colour + noise, 0, 255).astype(np.uint8)
+            encode, end = (
+                (tf.io.encode_png, "png") if number == 0 else (tf.io.encode_jpeg, "jpg")
+            )
+            path = folder / f"class_{label}" / f"{number}.{end}"
+            path.write_bytes(encode(pixels).numpy())
+    return folder
+
+
+@pytest.fixture
+def run_command(tmp_path):
+    """Runs `python -m MODULE FLAGS` in the checkout."""
+
+    def run(module, *flags, check=True):
+        result = subprocess.run(
+            [sys.executable, "-m", module, *map(str, flags)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check:
+            assert result.returncode == 0, result.stderr
+        return result
+
+    return run

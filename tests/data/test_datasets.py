@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from abe_tf.config.data import DataConfig
+from abe_tf.data import datasets
+from abe_tf.data.pipeline import (
+    evaluation_batches,
+    training_batches,
+    unreadable_images_named,
+)
+from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.sampling import ClassSampler
+from abe_tf.errors import InputError
+
+
+def load(folder, **kwargs):
+    return datasets.load(DataConfig("image_folder", str(folder), **kwargs))
+
+
+def classes(examples):
+    return sorted({int(label) for label in examples.labels})
+
+
+def make(folder, counts):
+    for name, count in counts.items():
+        (folder / name).mkdir()
+        for number in range(count):
+            path = folder / name / f"{number}.png"
+            path.write_bytes(tf.io.encode_png(np.zeros([4, 4, 3], np.uint8)).numpy())
+    return folder
+
+
+def test_the_first_half_of_the_sorted_classes_trains(photos):
+    splits = load(photos)
+    assert classes(splits.train) == [0, 1, 2, 3]
+    assert classes(splits.test) == [4, 5, 6, 7]
+    assert len(splits.validation) == 0
+    assert splits.train.class_names[:2] == ("class_0", "class_1")
+    assert all(
+        f"class_{label}/" in name
+        for name, label in zip(splits.test.names, splits.test.labels, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "train", "test"),
+    [
+        ({"train_classes": "1:3"}, [1, 2], [3, 4, 5, 6, 7]),
+        ({"test_classes": "6:8"}, [0, 1, 2, 3, 4, 5], [6, 7]),
+        ({"train_classes": "4:8", "test_classes": "0:2"}, [4, 5, 6, 7], [0, 1]),
+    ],
+)
+def test_ranges_of_classes(photos, flags, train, test):
+    splits = load(photos, **flags)
+    assert (classes(splits.train), classes(splits.test)) == (train, test)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.34, 0.5])
+def test_validation_classes_are_training_classes_held_out(photos, share):
+    splits = load(photos, train_classes="0:6", validation_classes=share)
+    held_out = classes(splits.validation)
+    assert len(held_out) == max(2, round(6 * share))
+    assert sorted(classes(splits.train) + held_out) == list(range(6))
+
+
+def test_the_first_images_of_a_class(photos):
+    splits = load(photos, max_images_per_class=2)
+    assert set(np.unique(splits.train.labels, return_counts=True)[1]) == {2}
+    assert all(name.endswith(("0.png", "1.jpg")) for name in splits.train.names)
+
+
+def test_other_files_and_hidden_folders_are_left_out(tmp_path):
+    make(tmp_path, {"a": 2, "b": 2, ".cache": 1})
+    (tmp_path / "README.md").write_text("photos")
+    (tmp_path / "a" / "notes.txt").write_text("notes")
+    splits = load(tmp_path)
+    assert splits.train.class_names == ("a", "b")
+    assert len(splits.train) == 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"a": 2}, "two at least"),
+        ({"a": 2, "b": 0}, "with none. Remove it"),
+        ({"a": 2, "b": 2, "c": 1}, "Received: class c with 1"),
+    ],
+)
+def test_folders_that_cannot_be_learnt_from_are_refused(tmp_path, counts, message):
+    with pytest.raises(InputError, match=message):
+        load(make(tmp_path, counts))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"train_classes": "0:9"}, "the data set's 8 classes"),
+        ({"train_classes": "0:8"}, "leave some for the other"),
+        ({"train_classes": "0:4", "validation_classes": 0.9}, "leave two training"),
+    ],
+)
+def test_ranges_beyond_the_data_are_refused(photos, flags, message):
+    with pytest.raises(InputError, match=message):
+        load(photos, **flags)
+
+
+PREPROCESSING = Preprocessing(28, 32, random_flip=True)
+
+
+def batches(examples, first, end, seed=3):
+    sampler = ClassSampler(examples.labels, 3, 2, seed)
+    dataset = training_batches(examples, sampler, PREPROCESSING, seed, first, end)
+    return [(pixels.numpy(), labels.numpy()) for pixels, labels in dataset]
+
+
+def test_a_resumed_run_sees_the_very_batches_of_an_uninterrupted_one(photos):
+    train = load(photos).train
+    whole, resumed = batches(train, 0, 6), batches(train, 4, 6)
+    assert len(resumed) == 2
+    for (pixels, labels), (pixels_again, labels_again) in zip(
+        whole[4:], resumed, strict=True
+    ):
+        np.testing.assert_array_equal(pixels, pixels_again)
+        np.testing.assert_array_equal(labels, labels_again)
+    assert not np.array_equal(whole[0][0], batches(train, 0, 1, seed=4)[0][0])
+
+
+def test_pixels_and_labels_belong_together(photos):
+    train = load(photos).train
+    evaluated = np.concatenate(list(evaluation_batches(train, PREPROCESSING, 7)))
+    assert len(evaluated) == len(train)
+    means = {
+        label: evaluated[train.labels == label].mean(axis=(0, 1, 2))
+        for label in classes(train)
+    }
+    for pixels, labels in batches(train, 0, 5):
+        for image, label in zip(pixels, labels, strict=True):
+            gaps = {k: np.abs(image.mean((0, 1)) - v).sum() for k, v in means.items()}
+            assert min(gaps, key=gaps.get) == label
+
+
+def test_a_broken_image_is_named(tmp_path):
+    make(tmp_path, {"a": 2, "b": 2})
+    broken = tmp_path / "a" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:30])
+    train = load(tmp_path).train
+    with (
+        pytest.raises(InputError, match=r"a/1\.png.*Repair or remove it"),
+        unreadable_images_named(train, PREPROCESSING),
+    ):
+        list(evaluation_batches(train, PREPROCESSING, 2))

@@ -1,0 +1,14 @@
+import numpy as np
+import tensorflow as tf
+import tensorflow_addons as tfa
+
+from abe_tf.losses.pairwise import measure, squared_distances
+
+
+def test_distances_agree_with_tensorflow_addons():
+    embeddings = tf.math.l2_normalize(tf.random.stateless_normal([9, 2, 5], [1, 2]), -1)
+    squared = squared_distances(embeddings)
+    for learner in range(2):
+        theirs = tfa.losses.metric_learning.pairwise_distance(embeddings[:, learner])
+        plain = measure(squared[learner], "plain")
+        np.testing.assert_allclose(plain, theirs, atol=1e-5)

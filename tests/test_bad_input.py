@@ -1,0 +1,183 @@
+"""A mistake of the user's gives one line, exit status 1, and leaves nothing behind."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import ROOT, SMALL
+
+# Runs a command line, then tells whether TensorFlow was imported.
+PROBE = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+finally:
+    print("tensorflow" in sys.modules)
+"""
+
+
+def one_line(stderr):
+    lines = stderr.strip().splitlines()
+    assert len(lines) == 1, stderr
+    assert "Traceback" not in stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "flags", "message"),
+    [
+        ("abe_tf.train", [], "--workdir must be given"),
+        ("abe_tf.train", ["--no_such_flag=1"], "Unknown command line flag"),
+        ("abe_tf.train", ["photos"], "Every argument must be a --flag"),
+        ("abe_tf.train", ["--flagfile=missing.cfg"], "missing.cfg"),
+        ("abe_tf.train", ["--steps=many"], "--steps=many"),
+        ("abe_tf.train", ["--workdir=W", "--encoder=vgg"], "must be one of googlenet"),
+        (
+            "abe_tf.train",
+            ["--workdir=W", "--embedding_dim=100", "--num_learners=3"],
+            "must be a multiple of --num_learners. Received: 100 and 3. Use 99 or 102.",
+        ),
+        (
+            "abe_tf.train",
+            ["--workdir=W", "--dataset=image_folder", "--data_dir=/no/such"],
+            "--data_dir must be an existing folder",
+        ),
+        (
+            "abe_tf.train",
+            ["--workdir=W", "--dataset=image_folder"],
+            "needs --data_dir",
+        ),
+        (
+            "abe_tf.train",
+            ["--workdir=W", "--encoder=mobilenet", "--encoder_weights=no.h5"],
+            "'no.h5', which does not exist",
+        ),
+        ("abe_tf.train", ["--workdir=W", "--init_from=/no/such"], "--init_from must"),
+        ("abe_tf.train", ["--workdir=/proc/W"], "must be a folder that can be written"),
+        ("abe_tf.evaluate", [], "--workdir must name the run folder"),
+        ("abe_tf.evaluate", ["--workdir=/no/such"], "which does not exist"),
+        ("export.saved_model", ["--workdir=/no/such"], "which does not exist"),
+        ("export.saved_model", ["--workdir=.", "--export_dir=M"], "without flags.cfg"),
+        ("export.saved_model", ["--workdir=."], "--export_dir must name"),
+        ("abe_tf.summary", ["--steps=3"], "Unknown command line flag"),
+    ],
+)
+def test_what_flags_and_paths_show_fails_before_tensorflow_is_imported(
+    module, flags, message, tmp_path
+):
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE, module, *flags],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert message in one_line(result.stderr)
+    assert result.stdout.strip() == "False"
+    assert os.listdir(tmp_path) == []
+
+
+def lone_image(folder):
+    for name, count in (("a", 4), ("b", 4), ("c", 4), ("d", 1)):
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            png = tf.io.encode_png(np.zeros([8, 8, 3], np.uint8)).numpy()
+            (folder / name / f"{number}.png").write_bytes(png)
+    return folder
+
+
+def other_network(path):
+    tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=[1])]).save_weights(path)
+    return path
+
+
+def test_a_class_with_one_image(run_command, tmp_path):
+    folder, workdir = lone_image(tmp_path / "photos"), tmp_path / "run"
+    flags = [*SMALL, f"--data_dir={folder}", f"--workdir={workdir}"]
+    result = run_command("abe_tf.train", *flags, check=False)
+    assert result.returncode == 1
+    assert "Received: class d with 1." in one_line(result.stderr)
+    assert not workdir.exists()
+
+
+def test_k_larger_than_a_class(run_command, photos, tmp_path):
+    workdir = tmp_path / "run"
+    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={workdir}"]
+    result = run_command("abe_tf.train", *flags, "--images_per_class=6", check=False)
+    assert result.returncode == 1
+    assert "Received: 6; class class_0 has 5." in one_line(result.stderr)
+    assert not workdir.exists()
+
+
+def test_weights_of_another_network(run_command, photos, tmp_path):
+    path, workdir = other_network(str(tmp_path / "other.h5")), tmp_path / "run"
+    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={workdir}"]
+    flags += ["--encoder=mobilenet", f"--encoder_weights={path}"]
+    result = run_command("abe_tf.train", *flags, check=False)
+    assert result.returncode == 1
+    assert "must be a file of this encoder" in one_line(result.stderr)
+    assert not workdir.exists()
+
+
+def test_an_export_without_a_checkpoint(run_command, photos, tmp_path):
+    workdir, models = tmp_path / "run", tmp_path / "models"
+    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={workdir}", "--steps=0"]
+    run_command("abe_tf.train", *flags)
+    for file in (workdir / "checkpoints").iterdir():
+        file.unlink()
+    result = run_command(
+        "export.saved_model",
+        f"--workdir={workdir}",
+        f"--export_dir={models}",
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "--workdir must hold a checkpoint" in one_line(result.stderr)
+    assert not models.exists()
+
+
+def test_a_photo_that_cannot_be_read_is_named(run_command, photos, tmp_path):
+    folder = tmp_path / "photos"
+    lone_image(folder)
+    (folder / "d" / "1.png").write_text("no image")
+    workdir = tmp_path / "run"
+    flags = [*SMALL, f"--data_dir={folder}", f"--workdir={workdir}", "--steps=1"]
+    flags += ["--classes_per_batch=2"]
+    run_command("abe_tf.train", *flags)
+    result = run_command("abe_tf.evaluate", f"--workdir={workdir}", check=False)
+    assert result.returncode == 1
+    assert "d/1.png" in one_line(result.stderr)
+    assert not (workdir / "results.json").exists()
+
+
+def test_other_flags_than_the_run_was_started_with(run_command, photos, tmp_path):
+    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={tmp_path / 'run'}"]
+    run_command("abe_tf.train", *flags, "--steps=0")
+    result = run_command(
+        "abe_tf.train", *flags, "--steps=0", "--lambda_div=0.5", check=False
+    )
+    assert result.returncode == 1
+    line = one_line(result.stderr)
+    assert "Received: --lambda_div=0.5 (was 1.0)." in line
+
+
+def test_a_torn_checkpoint(run_command, photos, tmp_path):
+    workdir = tmp_path / "run"
+    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={workdir}", "--steps=0"]
+    run_command("abe_tf.train", *flags)
+    (data,) = (workdir / "checkpoints").glob("*.data*")
+    data.write_bytes(data.read_bytes()[:1000])
+    for command in ("abe_tf.train", "abe_tf.evaluate"):
+        given = flags if command == "abe_tf.train" else [f"--workdir={workdir}"]
+        result = run_command(command, *given, check=False)
+        assert result.returncode == 1
+        assert "must be readable" in one_line(result.stderr)
+    assert json.loads((workdir / "run.json").read_text())["versions"]["tensorflow"]

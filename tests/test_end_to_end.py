@@ -1,0 +1,187 @@
+"""The commands of the README on small photos, in a temporary folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import abe_tf
+from tests.conftest import ROOT, SMALL
+
+
+def read_scalars(workdir):
+    """Values of TensorBoard's event files by tag and step."""
+    scalars = {}
+    for path in sorted((workdir / "tensorboard").iterdir()):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                number = float(tf.make_ndarray(value.tensor))
+                scalars.setdefault(value.tag, {})[event.step] = number
+    return scalars
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "small"
+    flags = [
+        *SMALL,
+        *(f"--data_dir={photos}", f"--workdir={workdir}", "--train_classes=0:5"),
+        *("--steps=6", "--log_every=2", "--eval_every=3", "--checkpoint_every=4"),
+        "--validation_classes=0.4",
+    ]
+    result = subprocess.run(
+        [sys.executable, "-m", "abe_tf.train", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return workdir, flags, result.stdout
+
+
+def test_training_shows_progress_and_time_left(trained):
+    _, _, output = trained
+    assert "train: 15 images of 3 classes" in output
+    assert "validation: 10 images of 2 classes" in output
+    assert "step 4/6" in output
+    assert "images/s" in output
+    assert "left" in output
+
+
+def test_tensorboard_holds_every_term(trained):
+    scalars = read_scalars(trained[0])
+    for tag in (
+        *("loss/total", "loss/contrastive", "loss/divergence"),
+        *("loss/divergence_to_contrastive", "distance/positive", "distance/negative"),
+        *("similarity/self_pair", "pairs/active_negatives"),
+        *("learning_rate/encoder", "learning_rate/new_layers", "images_per_second"),
+    ):
+        steps = [4, 6] if tag == "images_per_second" else [2, 4, 6]
+        assert sorted(scalars[tag])[-len(steps) :] == steps, tag
+    assert sorted(scalars["validation/recall@1"]) == [3, 6]
+    for step in (2, 4, 6):
+        total = scalars["loss/contrastive"][step] + scalars["loss/divergence"][step]
+        assert scalars["loss/total"][step] == pytest.approx(total, rel=1e-5)
+
+
+def test_the_run_folder_repeats_the_run(trained):
+    workdir, _, _ = trained
+    flags = (workdir / "flags.cfg").read_text()
+    assert "--num_learners=2\n" in flags
+    assert "--seed=0\n" in flags
+    record = json.loads((workdir / "run.json").read_text())
+    assert record["versions"]["tensorflow"] == tf.__version__
+
+
+def test_evaluation_prints_the_table_and_writes_it(trained, run_command):
+    workdir, _, _ = trained
+    output = run_command("abe_tf.evaluate", f"--workdir={workdir}").stdout
+    results = json.loads((workdir / "results.json").read_text())
+    assert results["num_queries"] == 15
+    assert results["dataset"] == "image_folder"
+    assert len(results["learners"]) == 2
+    assert f"{results['ensemble']['recall@1']:.1f}" in output
+    assert f"{results['self_pair_cosine']:.3f}" in output
+
+
+def test_the_export_gives_what_python_gives(trained, run_command, photos, tmp_path):
+    workdir, _, _ = trained
+    models = tmp_path / "models"
+    for version in ("1", "2"):
+        output = run_command(
+            "export.saved_model", f"--workdir={workdir}", f"--export_dir={models}"
+        ).stdout
+        assert output.strip().endswith(os.path.join(models, version))
+    paths = sorted(map(str, photos.glob("class_7/*")))
+    served = tf.saved_model.load(str(models / "1")).signatures["serving_default"](
+        image_bytes=tf.constant([tf.io.read_file(path).numpy() for path in paths])
+    )
+    embedded = abe_tf.load(str(workdir)).embed(paths)
+    assert embedded.shape == (5, 2, 8)
+    np.testing.assert_allclose(served["embedding"], embedded.reshape(5, 16), atol=1e-4)
+
+
+def test_the_same_command_again_says_that_it_is_finished(trained, run_command):
+    _, flags, _ = trained
+    output = run_command("abe_tf.train", *flags).stdout
+    assert "Finished already: step 6/6" in output
+
+
+def test_training_starts_from_another_runs_weights(trained, run_command, tmp_path):
+    workdir, flags, _ = trained
+    new = [*flags, f"--workdir={tmp_path / 'new'}", f"--init_from={workdir}"]
+    run_command("abe_tf.train", *new, "--steps=0")
+    ours, theirs = (
+        abe_tf.load(str(folder)).network.get_weights()
+        for folder in (tmp_path / "new", workdir)
+    )
+    assert all(map(np.array_equal, ours, theirs))
+    other = [*new, f"--workdir={tmp_path / 'other'}", "--num_learners=1"]
+    result = run_command("abe_tf.train", *other, check=False)
+    assert result.returncode == 1
+    assert "--num_learners=1 (there 2)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)]
+)
+def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
+    photos, run_command, tmp_path, number, status
+):
+    flags = [
+        *(*SMALL, f"--data_dir={photos}", "--steps=40", "--log_every=1"),
+        *("--deterministic", "--checkpoint_every=1000"),
+    ]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run_command("abe_tf.train", *flags, f"--workdir={whole}")
+    command = [sys.executable, "-u", "-m", "abe_tf.train", *flags]
+    process = subprocess.Popen(
+        [*command, f"--workdir={stopped}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("step 3/40"):
+            process.send_signal(number)
+    assert process.wait() == status, "".join(lines)
+    assert "The same command goes on from here." in lines[-1]
+    output = run_command("abe_tf.train", *flags, f"--workdir={stopped}").stdout
+    (announced,) = [x for x in output.splitlines() if x.startswith("Going on")]
+    step = int(announced.split("step ")[1].split("/")[0])
+    assert 3 <= step < 40
+    assert f"step {step + 1}/40" in output
+    ours, theirs = (
+        abe_tf.load(str(folder)).network.get_weights() for folder in (stopped, whole)
+    )
+    assert all(map(np.array_equal, ours, theirs))
+
+
+def test_the_flagfile_names_the_run_and_what_follows_it_wins(
+    photos, run_command, tmp_path
+):
+    flagfile = tmp_path / "mine.cfg"
+    flagfile.write_text("# A comment.\n" + "\n".join([*SMALL, "--steps=5"]) + "\n")
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "abe_tf.train", f"--flagfile={flagfile}"),
+            *(f"--data_dir={photos}", "--steps=0"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    flags = tmp_path / "runs" / "mine" / "flags.cfg"
+    assert "--steps=0\n" in flags.read_text()
