@@ -234,14 +234,9 @@ def restore_network(network: tf.keras.Model, path: str) -> None:
     """
     import tensorflow as tf
 
-    try:
-        status = tf.train.Checkpoint(network=network).restore(path)
-        status.expect_partial().assert_existing_objects_matched()
-    except (tf.errors.OpError, ValueError, AssertionError) as error:
-        raise InputError(
-            "A checkpoint must be readable and of the network in its flags.cfg. "
-            f"Received: {path}: {str(error).splitlines()[0]}."
-        ) from error
+    from abe_tf.restoring import restore
+
+    restore(tf.train.Checkpoint(network=network), path)
 
 
 def write_atomically(path: str, text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.errors import InputError
+from abe_tf.restoring import restore
 from abe_tf.training.trainer import EnsembleTrainer
 
 
@@ -47,15 +47,7 @@ class Checkpoints:
         path = self._last_manager.latest_checkpoint
         if path is None:
             return 0
-        try:
-            status = self._last_manager.checkpoint.restore(path)
-            status.assert_existing_objects_matched()
-        except (tf.errors.OpError, ValueError, AssertionError) as error:
-            raise InputError(
-                "A run goes on from its last checkpoint, which must be readable. "
-                f"Received: {path}: {str(error).splitlines()[0]}. "
-                "Remove the run folder and start again."
-            ) from error
+        restore(self._last_manager.checkpoint, path)
         return int(self._step)
 
     def save(self, step: int) -> str:
