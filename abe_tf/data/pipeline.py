@@ -98,8 +98,8 @@ def _check_readable(examples: Examples, preprocessing: Preprocessing) -> None:
         try:
             load(tf.constant(key))
         except tf.errors.OpError as error:
-            # The node's trace follows the reason.
-            reason = error.message.split("{{node")[-1].split("[[")[0].split("}} ")[-1]
+            # The function's name stands before the reason, the node's trace below it.
+            reason = error.message.partition("\n")[0].split("}} ")[-1].rstrip(".")
             raise InputError(
                 "Every image must be a readable JPEG or PNG file. "
                 f"Received: {name!r}: {reason}. Repair or remove it."

@@ -29,15 +29,15 @@ def as_json(recall: Recall, dataset: str) -> dict[str, Any]:
 def as_text(recall: Recall) -> str:
     """A table for people: one row for each way to measure distance."""
     ks = list(recall.ensemble)
-    lines = [f"{'Recall@K in percent':24}" + "".join(f"{f'@{k}':>12}" for k in ks)]
+    lines = [f"{'Recall@K in percent':24}" + "".join(f"{f'@{k}':>14}" for k in ks)]
     rows = {"ensemble": recall.ensemble, "concatenated": recall.concatenated}
     for number, learner in enumerate(recall.learners, 1):
         rows[f"learner {number}"] = learner
     for name, values in rows.items():
-        lines.append(f"{name:24}" + "".join(f"{values[k]:12.1f}" for k in ks))
+        lines.append(f"{name:24}" + "".join(f"{values[k]:14.1f}" for k in ks))
     mean, deviation = recall.individual_mean(), recall.individual_std()
-    cells = "".join(f"{f'{mean[k]:.1f} ± {deviation[k]:.2f}':>12}" for k in ks)
+    cells = "".join(f"{f'{mean[k]:.1f} ± {deviation[k]:.2f}':>14}" for k in ks)
     lines.append(f"{'learners, mean ± dev.':24}{cells}")
     if recall.self_pair_cosine is not None:
-        lines.append(f"{'self-pair cosine':24}{recall.self_pair_cosine:12.3f}")
+        lines.append(f"{'self-pair cosine':24}{recall.self_pair_cosine:14.3f}")
     return "\n".join(lines)

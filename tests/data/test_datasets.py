@@ -140,13 +140,16 @@ def test_pixels_and_labels_belong_together(photos):
             assert min(gaps, key=gaps.get) == label
 
 
-def test_a_broken_image_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("length", "reason"), [(30, "Invalid PNG data, size 30"), (0, "Input is empty")]
+)
+def test_a_broken_image_is_named_with_the_reason(tmp_path, length, reason):
     make(tmp_path, {"a": 2, "b": 2})
     broken = tmp_path / "a" / "1.png"
-    broken.write_bytes(broken.read_bytes()[:30])
+    broken.write_bytes(broken.read_bytes()[:length])
     train = load(tmp_path).train
     with (
-        pytest.raises(InputError, match=r"a/1\.png.*Repair or remove it"),
+        pytest.raises(InputError, match=rf"a/1\.png': {reason}\. Repair or remove it"),
         unreadable_images_named(train, PREPROCESSING),
     ):
         list(evaluation_batches(train, PREPROCESSING, 2))

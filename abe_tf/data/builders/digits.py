@@ -15,7 +15,7 @@ import sklearn.datasets
 import tensorflow_datasets as tfds
 
 SIDE = 48
-IMAGES_PER_CLASS = 120
+IMAGES_PER_CLASS = 80
 CLASS_NAMES = tuple(f"{number:02d}" for number in range(100))
 _TRAIN_CLASSES = 50
 _SEED = 20181004
@@ -31,7 +31,7 @@ _CITATION = """
 
 
 class AbeDigits(tfds.core.GeneratorBasedBuilder):
-    """12,000 grey images of 48 x 48 pixels, 120 of each number from 00 to 99.
+    """8,000 grey images of 48 x 48 pixels, 80 of each number from 00 to 99.
 
     The numbers 00 to 49 are the split "train", 50 to 99 "test". The 1,797 handwritten
     digits are divided first, so that none stands in images of both splits. Every image
@@ -135,13 +135,13 @@ def compose(
     """
     canvas = _ground(rng)
     _add_clutter(canvas, handwriting, rng)
-    size = rng.uniform(16, 21)
+    size = rng.uniform(15, 21)
     slant = rng.uniform(-0.25, 0.25)
     top = rng.uniform(3, SIDE - 3 - size)
-    left = rng.uniform(2, SIDE - 2 - 1.95 * size)
+    left = rng.uniform(2, SIDE - 2 - 1.9 * size)
     for place, digit in enumerate(divmod(number, 10)):
         drawing = handwriting[digit][rng.integers(len(handwriting[digit]))]
-        corner = (top + rng.uniform(-1, 1), left + place * 0.95 * size)
+        corner = (top + rng.uniform(-1, 1), left + place * 0.9 * size)
         ink = _paint(drawing, corner, size, slant + rng.uniform(-0.1, 0.1))
         np.maximum(canvas, ink * rng.uniform(0.75, 1.0), out=canvas)
     noisy = canvas + rng.normal(0, 0.02, canvas.shape)
