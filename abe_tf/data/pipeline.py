@@ -98,8 +98,10 @@ def _check_readable(examples: Examples, preprocessing: Preprocessing) -> None:
         try:
             load(tf.constant(key))
         except tf.errors.OpError as error:
-            # The function's name stands before the reason, the node's trace below it.
-            reason = error.message.partition("\n")[0].split("}} ")[-1].rstrip(".")
+            # Below the reason stands the node's trace; before it, where in the program
+            # the node was made, or the function's name.
+            reason = error.message.split("\n\t [[")[0].splitlines()[-1]
+            reason = reason.split("}} ")[-1].rstrip(".")
             raise InputError(
                 "Every image must be a readable JPEG or PNG file. "
                 f"Received: {name!r}: {reason}. Repair or remove it."

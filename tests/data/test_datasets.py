@@ -141,7 +141,7 @@ def test_pixels_and_labels_belong_together(photos):
 
 
 @pytest.mark.parametrize(
-    ("length", "reason"), [(30, "Invalid PNG data, size 30"), (0, "Input is empty")]
+    ("length", "reason"), [(30, r"Invalid PNG[^{]*"), (0, "Input is empty")]
 )
 def test_a_broken_image_is_named_with_the_reason(tmp_path, length, reason):
     make(tmp_path, {"a": 2, "b": 2})
