@@ -48,8 +48,9 @@ def _parse(argv: list[str]) -> list[str]:
     except flags.Error as error:
         _fail(error)
     if flags.FLAGS["verbosity"].using_default_value:
-        # app.run would choose INFO, at which TensorFlow Datasets tells its every step.
-        flags.FLAGS["verbosity"].value = logging.WARNING
+        # At app.run's INFO TensorFlow Datasets tells its every step, and at WARNING
+        # that a data set which is about to be made is not there.
+        flags.FLAGS["verbosity"].value = logging.ERROR
         flags.FLAGS["verbosity"].using_default_value = False
     if rest[1:]:
         _fail(InputError(f"Every argument must be a --flag. Received: {rest[1]!r}."))

@@ -6,6 +6,8 @@ photographed, as it were, at random place, size and slant among clutter.
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,8 +85,10 @@ def load(data_dir: str | None) -> tuple[list[bytes], list[int]]:
     tfds.disable_progress_bar()
     builder = AbeDigits(data_dir=data_dir)
     if not builder.is_prepared():
-        print("Making the digits data set (once) ...", flush=True)
-    builder.download_and_prepare()
+        print(f"Making the digits, once, in {builder.data_dir} ...", flush=True)
+    # TensorFlow Datasets would speak of a download of unknown size.
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare()
     encoded: list[bytes] = []
     labels: list[int] = []
     decoders = {"image": tfds.decode.SkipDecoding()}
