@@ -15,6 +15,7 @@ from abe_tf.config.evaluation import (
     RunConfig,
     SplitConfig,
 )
+from abe_tf.run_folder import RunFolder, write_atomically
 
 
 def main(
@@ -24,34 +25,48 @@ def main(
     evaluation: EvaluationConfig,
 ) -> None:
     """Embeds the images of a split and measures recall."""
-    folder = runs.RunFolder(run.require())
+    folder = RunFolder(run.require())
+    folder.check_writable()
     data = split.moved(folder.read_flags()[1])
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.
     from abe_tf.data import datasets
-    from abe_tf.data.pipeline import evaluation_batches, unreadable_images_named
+    from abe_tf.data.examples import Examples
+    from abe_tf.data.pipeline import Loader, evaluation_batches, unreadable_images_named
     from abe_tf.errors import InputError
     from abe_tf.retrieval import table
     from abe_tf.retrieval.embedding import Embedder
-    from abe_tf.retrieval.recall import measure_recall
+    from abe_tf.retrieval.recall import Embedded, measure_recall
 
     model = runs.load(folder.path, checkpoint.checkpoint)
-    examples = getattr(datasets.load(data), split.split)
+    splits = datasets.load(data)
+    folder.check_classes(splits.train.class_names)
+    examples = getattr(splits, split.split)
     if not len(examples):
         raise InputError(
             f"--split={split.split} needs images. Received: a run that held none out."
         )
-    batches = evaluation_batches(
-        examples, model.preprocessing, evaluation.eval_batch_size
-    )
-    with unreadable_images_named(examples, model.preprocessing):
-        embeddings = Embedder(model.network)(batches)
+    embedder = Embedder(model.network)
+
+    def embed(images: Examples) -> Embedded:
+        loader = Loader(images, model.preprocessing)
+        with unreadable_images_named(loader):
+            batches = evaluation_batches(loader, evaluation.eval_batch_size)
+            return Embedded(embedder(batches), images.labels)
+
+    gallery = splits.gallery if split.split == "test" else None
     recall = measure_recall(
-        embeddings, examples.labels, evaluation.recall_at, evaluation.block
+        embed(examples),
+        evaluation.recall_at,
+        evaluation.block,
+        None if gallery is None else embed(gallery),
     )
+    among = "among each other"
+    if gallery is not None:
+        among = f"in a gallery of {recall.num_gallery}"
     print(
         f"{folder.path}, {model.checkpoint}: {data.dataset}, {split.split} classes, "
-        f"{recall.num_queries} queries among each other"
+        f"{recall.num_queries} queries {among}"
     )
     print(table.as_text(recall))
     result = {
@@ -59,7 +74,7 @@ def main(
         "split": split.split,
         "checkpoint": model.checkpoint,
     }
-    runs.write_atomically(folder.results, json.dumps(result, indent=2) + "\n")
+    write_atomically(folder.results, json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

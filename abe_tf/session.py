@@ -15,6 +15,7 @@ from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.data import datasets
 from abe_tf.data.pipeline import (
+    Loader,
     evaluation_batches,
     training_batches,
     unreadable_images_named,
@@ -24,7 +25,8 @@ from abe_tf.data.sampling import ClassSampler
 from abe_tf.models.build import build
 from abe_tf.models.ensemble import new_layer_variables
 from abe_tf.retrieval.embedding import Embedder
-from abe_tf.retrieval.recall import measure_recall
+from abe_tf.retrieval.recall import Embedded, measure_recall
+from abe_tf.run_folder import RunFolder
 from abe_tf.training import callbacks, optimizers, strategies
 from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.progress import Clock, Console
@@ -44,7 +46,7 @@ class Session:
 
     def __init__(
         self,
-        folder: runs.RunFolder,
+        folder: RunFolder,
         model: ModelConfig,
         data: DataConfig,
         loss: LossConfig,
@@ -56,24 +58,19 @@ class Session:
         self._configs = [model, data, loss, training]
         self._console = Console()
         self._splits = datasets.load(data)
+        folder.check_classes(self._splits.train.class_names)
         train = self._splits.train
         self._sampler = ClassSampler(
-            train.labels,
-            data.classes_per_batch,
-            data.images_per_class,
-            training.seed,
-            train.class_names,
+            train.labels, data.images_per_slot, training.seed, train.class_names
         )
-        self._preprocessing = Preprocessing(
-            data.image_size, data.scaled_size, data.random_flip
-        )
+        self._preprocessing = Preprocessing.of(data)
         self._trainer = self._build_trainer(model, loss)
         self._checkpoints = Checkpoints(
             self._trainer, folder.checkpoints("last"), folder.checkpoints("best")
         )
         self._start = self._checkpoints.restore()
         if self._start == 0 and training.init_from:
-            runs.initialise(self._trainer.network, model, training.init_from)
+            runs.initialise(self._trainer.network, training.init_from)
 
     def _build_trainer(self, model: ModelConfig, loss: LossConfig) -> EnsembleTrainer:
         tf.keras.utils.set_random_seed(self._training.seed)
@@ -94,21 +91,24 @@ class Session:
           The signal that stopped it, or `None`.
         """
         self._announce()
-        self._folder.record(self._configs)
         if self._start == 0:
+            class_names = self._splits.train.class_names
+            self._folder.record(self._configs, class_names)
             self._checkpoints.save(0)
         if self._start >= self._training.steps:
             return None
+        loader = Loader(self._splits.train, self._preprocessing)
+        with unreadable_images_named(loader):
+            loader = Loader(self._splits.train, self._preprocessing, self._data.cache)
         batches = training_batches(
-            self._splits.train,
+            loader,
             self._sampler,
-            self._preprocessing,
             self._training.seed,
             self._start,
             self._training.steps,
         )
         *others, saving = self._callbacks()
-        with unreadable_images_named(self._splits.train, self._preprocessing):
+        with unreadable_images_named(loader):
             self._trainer.fit(
                 batches,
                 steps_per_epoch=self._training.steps - self._start,
@@ -122,8 +122,16 @@ class Session:
     def _announce(self) -> None:
         for name in ("train", "validation", "test"):
             examples = getattr(self._splits, name)
-            classes = len(set(examples.labels))
+            classes = examples.num_classes()
             self._console.line(f"{name}: {len(examples)} images of {classes} classes")
+        if self._splits.gallery is not None:
+            images = len(self._splits.gallery)
+            self._console.line(f"gallery of the test: {images} images")
+        if self._sampler.num_small_classes:
+            self._console.line(
+                f"{self._sampler.num_small_classes} training classes have one image, "
+                "and come in negative pairs only"
+            )
         parameters = self._trainer.network.count_params()
         self._console.line(f"{self._trainer.network.name}: {parameters:,} parameters")
         steps, path = self._training.steps, self._folder.path
@@ -176,15 +184,17 @@ class Session:
         """Recall on the validation classes, as TensorBoard shows it."""
         examples, evaluation = self._splits.validation, self._evaluation
         embedder = Embedder(self._trainer.network)
-        batches = evaluation_batches(
-            examples, self._preprocessing, evaluation.eval_batch_size
-        )
+        loader = Loader(examples, self._preprocessing)
+        with unreadable_images_named(loader):
+            loader = Loader(examples, self._preprocessing, self._data.cache)
+        batches = evaluation_batches(loader, evaluation.eval_batch_size)
 
         def evaluate() -> dict[str, float]:
-            with unreadable_images_named(examples, self._preprocessing):
+            with unreadable_images_named(loader):
                 embeddings = embedder(batches)
             ks = tuple(sorted({1, *evaluation.recall_at}))
-            recall = measure_recall(embeddings, examples.labels, ks, evaluation.block)
+            embedded = Embedded(embeddings, examples.labels)
+            recall = measure_recall(embedded, ks, evaluation.block)
             individual = recall.individual_mean()[1]
             return {
                 **{f"validation/recall@{k}": recall.ensemble[k] for k in ks},

@@ -6,7 +6,6 @@ python -m abe_tf.train --flagfile=flags/digits_abe4.cfg
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from abe_tf.config import command
@@ -16,7 +15,7 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
-from abe_tf.runs import RunFolder
+from abe_tf.run_folder import RunFolder, check_same_network
 
 
 def main(
@@ -31,15 +30,19 @@ def main(
     folder = RunFolder(run.workdir or _default_workdir())
     data.check_paths()
     model.check_paths()
-    training.check_paths()
+    model.check_image_size(data.image_size)
+    if training.init_from:
+        check_same_network(model, training.init_from)
     folder.check([model, data, loss, training])
     # From here on TensorFlow is needed, which takes seconds to import.
     from abe_tf.session import Session
 
     session = Session(folder, model, data, loss, training, evaluation)
     stopped_by = session.train()
-    if stopped_by == signal.SIGINT:
-        sys.exit(130)
+    if stopped_by is not None:
+        # As a shell reports a process that the signal ended: what comes next on a
+        # command line must not take a part of a training for the whole.
+        sys.exit(128 + stopped_by)
 
 
 def _default_workdir() -> str:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
 from abe_tf.retrieval import table
-from abe_tf.retrieval.recall import measure_recall
+from abe_tf.retrieval.recall import Embedded, measure_recall
 
 
 def main() -> None:
@@ -23,7 +23,8 @@ def main() -> None:
     ]
     vectors = np.array(pixels, np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    recall = measure_recall(vectors[:, np.newaxis], examples.labels, (1, 2, 4, 8))
+    embedded = Embedded(vectors[:, np.newaxis], examples.labels)
+    recall = measure_recall(embedded, (1, 2, 4, 8))
     print(table.as_text(recall))
 
 

@@ -16,6 +16,7 @@ from abe_tf.config import command
 from abe_tf.config.evaluation import CheckpointConfig, RunConfig
 from abe_tf.config.export import ExportConfig
 from abe_tf.errors import InputError
+from abe_tf.run_folder import check_writable
 
 if TYPE_CHECKING:
     from abe_tf.runs import TrainedModel
@@ -25,6 +26,7 @@ def main(run: RunConfig, checkpoint: CheckpointConfig, export: ExportConfig) -> 
     """Loads the run and publishes it as the next version."""
     workdir = run.require()
     export_dir = export.require()
+    check_writable("export_dir", export_dir)
     model = runs.load(workdir, checkpoint.checkpoint)
     path = publish(model, export_dir)
     print(f"Exported {workdir}, {model.checkpoint}, as {path}")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,6 +114,65 @@ def test_the_same_command_again_says_that_it_is_finished(trained, run_command):
     assert "Finished already: step 6/6" in output
 
 
+def test_a_finished_run_keeps_its_record(trained, run_command):
+    workdir, flags, _ = trained
+    record = workdir / "run.json"
+    before = record.read_text()
+    record.write_text(before.replace("git_revision", "as_it_was"))
+    run_command("abe_tf.train", *flags)
+    assert "as_it_was" in record.read_text()
+    record.write_text(before)
+
+
+def test_replicas_report_evaluate_and_save(trained, run_command, tmp_path):
+    """Also on one device, where the strategy mirrors its variables nevertheless."""
+    _, flags, alone = trained
+    workdir = tmp_path / "mirrored"
+    output = run_command(
+        "abe_tf.train", *flags, f"--workdir={workdir}", "--strategy=mirrored"
+    ).stdout
+    lines = [line.split("  ")[:2] for line in output.splitlines() if "total" in line]
+    assert lines == [x.split("  ")[:2] for x in alone.splitlines() if "total" in x]
+    assert len(lines) == 3
+    run_command("abe_tf.evaluate", f"--workdir={workdir}")
+
+
+def test_other_classes_than_the_runs_are_refused(run_command, photos, tmp_path):
+    data = shutil.copytree(photos, tmp_path / "photos")
+    workdir = tmp_path / "run"
+    flags = [*SMALL, f"--data_dir={data}", f"--workdir={workdir}"]
+    run_command("abe_tf.train", *flags, "--steps=0")
+    shutil.copytree(data / "class_0", data / "a_new_class")
+    for module, given in (
+        ("abe_tf.evaluate", [f"--workdir={workdir}"]),
+        ("abe_tf.train", [*flags, "--steps=0"]),
+    ):
+        result = run_command(module, *given, check=False)
+        assert result.returncode == 1
+        assert "9 classes instead of 8; the first that differs: a_new" in result.stderr
+
+
+def test_a_diverged_run_stops_and_keeps_its_checkpoints(photos, run_command, tmp_path):
+    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={tmp_path / 'run'}"]
+    sgd = ["--optimizer=sgd", "--learning_rate=1e30", "--steps=6"]
+    result = run_command("abe_tf.train", *flags, *sgd, check=False)
+    assert result.returncode == 1
+    assert "The loss must stay finite" in result.stderr.splitlines()[-1]
+    assert not list(tmp_path.glob("run/checkpoints/ckpt-6*"))
+
+
+@pytest.mark.parametrize("content", ["", "garbage {"])
+def test_a_damaged_index_of_checkpoints_is_no_fresh_start(
+    photos, run_command, tmp_path, content
+):
+    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={tmp_path}", "--steps=1"]
+    run_command("abe_tf.train", *flags)
+    (tmp_path / "checkpoints" / "checkpoint").write_text(content)
+    result = run_command("abe_tf.train", *flags, check=False)
+    assert result.returncode == 1
+    assert "names the latest checkpoint must be readable" in result.stderr
+
+
 def test_training_starts_from_another_runs_weights(trained, run_command, tmp_path):
     workdir, flags, _ = trained
     new = [*flags, f"--workdir={tmp_path / 'new'}", f"--init_from={workdir}"]
@@ -129,7 +189,7 @@ def test_training_starts_from_another_runs_weights(trained, run_command, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)]
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
 def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
     photos, run_command, tmp_path, number, status

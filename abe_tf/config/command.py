@@ -47,6 +47,8 @@ def _parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         _fail(error)
+    except UnicodeDecodeError:
+        _fail(InputError(f"--flagfile must be text. Received: {argv[1:]}."))
     if flags.FLAGS["verbosity"].using_default_value:
         # At app.run's INFO TensorFlow Datasets tells its every step, and at WARNING
         # that a data set which is about to be made is not there.

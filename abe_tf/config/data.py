@@ -8,7 +8,13 @@ import os
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
-DATASETS = ("digits", "image_folder")
+BENCHMARKS = (
+    *("cars196", "cub200_2011", "stanford_online_products", "in_shop"),
+    "omniglot",
+)
+DATASETS = ("digits", "image_folder", *BENCHMARKS)
+# Of these the paper's cropped variant stretches the box to a square.
+_STRETCHED = ("cars196",)
 # The paper scales to 256 and crops 224.
 _RESIZE_TO_CROP = 256 / 224
 
@@ -20,13 +26,43 @@ class DataConfig(Group):
     dataset: str = option(
         "digits",
         "digits (two-digit numbers composed from scikit-learn's handwritten digits; "
-        "needs no download) or image_folder (one folder a class below --data_dir)",
+        "needs no download), image_folder (one folder a class below --data_dir, or "
+        "--image_list), or a public benchmark, made once from its archives",
         choices=DATASETS,
     )
     data_dir: str | None = option(
         None,
-        "image_folder: the folder of class folders; digits: where TensorFlow Datasets "
-        "keeps them (its own default where none is given)",
+        "image_folder: the folder of class folders, or what the paths of --image_list "
+        "are relative to; all others: where TensorFlow Datasets keeps them (its own "
+        "default where none is given)",
+    )
+    image_list: str | None = option(
+        None,
+        "image_folder: a CSV file with the columns path, label and optionally split "
+        "(train, test, query or gallery) and x1, y1, x2, y2, instead of folders",
+    )
+    manual_dir: str | None = option(
+        None, "benchmarks: the folder with the archives, packed or unpacked"
+    )
+    download: bool = option(
+        False, "benchmarks: let TensorFlow Datasets download what it can"
+    )
+    cropped: bool = option(
+        False,
+        "use only the bounding box of each image: stretched to the square (cars196), "
+        "or padded (all others)",
+    )
+    on_bad_image: str = option(
+        "error",
+        "what to do with images that cannot be read: stop at the first (error), or "
+        "decode all before the first step and leave those out (skip)",
+        choices=("error", "skip"),
+    )
+    cache: str = option(
+        "none",
+        "what is kept in memory: none, the files (encoded), or the scaled and padded "
+        "pixels (decoded)",
+        choices=("none", "encoded", "decoded"),
     )
     train_classes: str | None = option(
         None,
@@ -63,10 +99,35 @@ class DataConfig(Group):
     random_flip: bool = option(
         True, "flip training images from left to right at random"
     )
+    random_resized_crop: bool = option(
+        False,
+        "train on parts of random area (a fifth at least) and aspect, stretched to "
+        "the square, instead of the paper's crops",
+    )
+    color_jitter: float = option(
+        0.0,
+        "change brightness, contrast and saturation of training images at random by "
+        "up to this share",
+        lower=0,
+        upper=1,
+    )
+    batches: str = option(
+        "classes",
+        "P classes x K images (classes), or positive and negative pairs (pairs; the "
+        "paper's). An epoch has as many batches as there are different classes to "
+        "fill them: no class comes twice in it, and those left over come in others",
+        choices=("classes", "pairs"),
+    )
     classes_per_batch: int = option(
         16, "P, classes in a batch of P x K images", lower=2
     )
     images_per_class: int = option(4, "K, images of each class in a batch", lower=2)
+    positive_pairs: int = option(
+        16, "pairs of one class in a batch, each of another class", lower=1
+    )
+    negative_pairs: int = option(
+        16, "pairs of two classes in a batch, each of two others", lower=0
+    )
 
     def check(self) -> None:
         """Refuses ranges that overlap and crops larger than the image."""
@@ -82,6 +143,47 @@ class DataConfig(Group):
                 "--train_classes and --test_classes must not share a class. "
                 f"Received: {self.train_classes} and {self.test_classes}."
             )
+        self._check_dataset()
+        self._check_batches(train)
+
+    def _check_batches(self, train: tuple[int, int] | None) -> None:
+        """Refuses batches that the flags alone show to be impossible to fill."""
+        most = self.max_images_per_class
+        if most is not None and most < max(self.images_per_slot):
+            raise InputError(
+                "--images_per_class must be at most --max_images_per_class. "
+                f"Received: {max(self.images_per_slot)} and {most}."
+            )
+        if train and train[1] - train[0] < len(self.images_per_slot):
+            raise InputError(
+                "A batch must not need more classes than --train_classes names. "
+                f"Received: {len(self.images_per_slot)} and {self.train_classes}."
+            )
+
+    def _check_dataset(self) -> None:
+        """Refuses flags that the data set has no use for."""
+        folder, benchmark = self.dataset == "image_folder", self.dataset in BENCHMARKS
+        rules = {
+            "train_classes": not benchmark and not self.image_list,
+            "test_classes": not benchmark and not self.image_list,
+            "image_list": folder,
+            "manual_dir": benchmark,
+            "download": benchmark,
+            "cropped": benchmark or bool(self.image_list),
+        }
+        for name, allowed in rules.items():
+            if getattr(self, name) and not allowed:
+                held = " with --image_list" if folder and self.image_list else ""
+                raise InputError(
+                    f"--{name} has no meaning for --dataset={self.dataset}{held}. "
+                    f"Received: {getattr(self, name)}. Leave it out, or choose another "
+                    "--dataset."
+                )
+        if self.cache == "decoded" and self.random_resized_crop:
+            raise InputError(
+                "--cache=decoded holds scaled images, of which --random_resized_crop "
+                "could not cut a part. Received: both. Use --cache=encoded."
+            )
 
     def check_paths(self) -> None:
         """Refuses a folder that is missing.
@@ -91,17 +193,27 @@ class DataConfig(Group):
         Raises:
           InputError: No folder was given, or it does not exist.
         """
+        self._check_folder("manual_dir", "the archives")
+        if self.image_list and not os.path.isfile(self.image_list):
+            raise InputError(
+                "--image_list must be an existing CSV file. "
+                f"Received: {self.image_list!r}."
+            )
         if self.dataset != "image_folder":
             return
-        if not self.data_dir:
+        if not (self.data_dir or self.image_list):
             raise InputError(
-                "--dataset=image_folder needs --data_dir, the folder of class folders. "
-                "Received: none."
+                "--dataset=image_folder needs --data_dir, the folder of class folders, "
+                "or --image_list. Received: neither."
             )
-        if not os.path.isdir(self.data_dir):
+        self._check_folder("data_dir", "one folder a class")
+
+    def _check_folder(self, name: str, content: str) -> None:
+        path = getattr(self, name)
+        if path and not os.path.isdir(path):
             raise InputError(
-                "--data_dir must be an existing folder with one folder a class. "
-                f"Received: {self.data_dir!r}."
+                f"--{name} must be an existing folder with {content}. "
+                f"Received: {path!r}."
             )
 
     @property
@@ -110,9 +222,21 @@ class DataConfig(Group):
         return self.resize_size or round(self.image_size * _RESIZE_TO_CROP)
 
     @property
+    def stretch(self) -> bool:
+        """Whether images are stretched to the square and not padded."""
+        return self.cropped and self.dataset in _STRETCHED
+
+    @property
     def batch_size(self) -> int:
         """Images in a batch, over all replicas."""
-        return self.classes_per_batch * self.images_per_class
+        return sum(self.images_per_slot)
+
+    @property
+    def images_per_slot(self) -> tuple[int, ...]:
+        """How many images each class of a batch gives; no class has two slots."""
+        if self.batches == "pairs":
+            return (2,) * self.positive_pairs + (1,) * (2 * self.negative_pairs)
+        return (self.images_per_class,) * self.classes_per_batch
 
 
 def parse_range(name: str, text: str | None) -> tuple[int, int] | None:
@@ -124,7 +248,8 @@ def parse_range(name: str, text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     first, colon, end = text.partition(":")
-    if not (colon and first.isdigit() and end.isdigit() and int(first) < int(end)):
+    numbers = all(part.isascii() and part.isdigit() for part in (first, end))
+    if not (colon and numbers and int(first) < int(end)):
         raise InputError(
             f"--{name} must be FIRST:END with FIRST < END, such as 0:41. "
             f"Received: {text!r}."

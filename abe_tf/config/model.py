@@ -10,6 +10,8 @@ from abe_tf.errors import InputError
 
 ENCODERS = ("googlenet", "inception_small", "mobilenet")
 ENSEMBLES = ("none", "heads", "abe")
+# What is left of the image at the last pooling must not be nothing.
+_MIN_IMAGE_SIZE = {"googlenet": 32, "inception_small": 16, "mobilenet": 32}
 # Those for which Keras has ImageNet weights.
 _IMAGENET_ALPHAS = (0.25, 0.5, 0.75, 1.0)
 
@@ -45,6 +47,7 @@ class ModelConfig(Group):
         "D, the dimensions of all learners together; 0 with --ensemble=none leaves "
         "the linear layer out and embeds by the pooled features themselves",
         lower=0,
+        upper=65536,
     )
     mask_bias: float = option(
         0.0,
@@ -87,6 +90,22 @@ class ModelConfig(Group):
             raise InputError(
                 "--encoder_weights must be none, imagenet or the path of a file. "
                 f"Received: {weights!r}, which does not exist."
+            )
+
+    def check_image_size(self, image_size: int) -> None:
+        """Refuses an image that is too small for the encoder.
+
+        Args:
+          image_size: Height and width, in pixels.
+
+        Raises:
+          InputError: It is.
+        """
+        smallest = _MIN_IMAGE_SIZE[self.encoder]
+        if image_size < smallest:
+            raise InputError(
+                f"--image_size must be at least {smallest} for "
+                f"--encoder={self.encoder}. Received: {image_size}."
             )
 
     def _check_dimensions(self) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 from abe_tf.config.groups import Group, option
-from abe_tf.errors import InputError
 
 OPTIMIZERS = ("adam", "sgd")
 SCHEDULES = ("constant", "cosine", "step")
@@ -21,6 +19,7 @@ class TrainingConfig(Group):
         600,
         "optimizer steps in all; 0 stores the network as it starts",
         lower=0,
+        upper=10**9,
     )
     seed: int = option(
         0, "of weights, batches and augmentation", lower=0, upper=2**31 - 1
@@ -68,14 +67,3 @@ class TrainingConfig(Group):
         100, "steps between two evaluations on the validation classes", lower=1
     )
     checkpoint_every: int = option(200, "steps between two checkpoints", lower=1)
-
-    def check_paths(self) -> None:
-        """Refuses an `--init_from` that is no run folder.
-
-        Raises:
-          InputError: The folder does not exist.
-        """
-        if self.init_from is not None and not os.path.isdir(self.init_from):
-            raise InputError(
-                f"--init_from must be a run folder. Received: {self.init_from!r}."
-            )

@@ -2,64 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-from collections.abc import Callable
-
 import numpy as np
-import tensorflow as tf
 
-from abe_tf.config.data import DataConfig, parse_range
+from abe_tf.config.data import BENCHMARKS, DataConfig, parse_range
+from abe_tf.data import folders
+from abe_tf.data.examples import Examples, Splits, all_of, in_memory
+from abe_tf.data.pipeline import readable_images
+from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.errors import InputError
-
-_EXTENSIONS = (".jpg", ".jpeg", ".png")
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """Images with labels, read one by one.
-
-    Attributes:
-      keys: `[images]` int64, what `read` takes.
-      labels: `[images]` int32 classes, counted over the whole data set.
-      names: What to call an image in a message: its path, or its number.
-      class_names: Names of all classes of the data set, by label.
-      read: Graph function from a scalar int64 key to the bytes of the image file.
-    """
-
-    keys: np.ndarray
-    labels: np.ndarray
-    names: tuple[str, ...]
-    class_names: tuple[str, ...]
-    read: Callable[[tf.Tensor], tf.Tensor]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def where(self, mask: np.ndarray) -> Examples:
-        """The examples for which `[images]` bool is true."""
-        chosen = np.flatnonzero(mask)
-        return dataclasses.replace(
-            self,
-            keys=self.keys[chosen],
-            labels=self.labels[chosen],
-            names=tuple(self.names[index] for index in chosen),
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Splits:
-    """Three sets of images that share no class (zero-shot protocol).
-
-    Attributes:
-      train: Images that losses see.
-      validation: Of classes held out from the training classes; may be empty.
-      test: Of classes that neither training nor any choice may look at.
-    """
-
-    train: Examples
-    validation: Examples
-    test: Examples
 
 
 def load(config: DataConfig) -> Splits:
@@ -69,100 +19,110 @@ def load(config: DataConfig) -> Splits:
       InputError: There are no images, a class is too small to have a positive pair, or
         a range of classes reaches beyond the data set.
     """
-    examples = _digits(config) if config.dataset == "digits" else _image_folder(config)
+    examples, named = _examples(config)
+    if config.on_bad_image == "skip":
+        readable = readable_images(examples, Preprocessing.of(config))
+        examples = examples.where(readable)
+        named = None if named is None else named[readable]
     if config.max_images_per_class:
-        examples = _first_of_each_class(examples, config.max_images_per_class)
-    _check_pairs(examples)
-    train, test = _class_ranges(config, len(examples.class_names))
-    held_out = _held_out(train, config.validation_classes)
-    return Splits(
-        train=examples.where(np.isin(examples.labels, np.setdiff1d(train, held_out))),
-        validation=examples.where(np.isin(examples.labels, held_out)),
-        test=examples.where(np.isin(examples.labels, test)),
-    )
+        keep = _first_of_each_class(examples, named, config.max_images_per_class)
+        examples = examples.where(keep)
+        named = None if named is None else named[keep]
+    if named is None:
+        named = _by_class(config, examples)
+    return _split(config, examples, named)
 
 
-def _image_folder(config: DataConfig) -> Examples:
+def _examples(config: DataConfig) -> tuple[Examples, np.ndarray | None]:
+    """All images, and the split of each where the data set says so."""
+    if config.dataset in BENCHMARKS:
+        # Here, because TensorFlow Datasets takes a second to import.
+        from abe_tf.data import protocols
+
+        return protocols.load(config)
+    if config.dataset == "digits":
+        from abe_tf.data.builders import digits
+
+        encoded, labels = digits.load(config.data_dir)
+        names = [f"digits image {number}" for number in range(len(labels))]
+        read = in_memory(encoded)
+        return all_of(labels, names, digits.CLASS_NAMES, read), None
+    if config.image_list:
+        return folders.image_list(config.image_list, config.data_dir, config.cropped)
     assert config.data_dir is not None  # check_paths has seen it
-    paths: list[str] = []
-    labels: list[int] = []
-    class_names = sorted(
-        entry.name
-        for entry in os.scandir(config.data_dir)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    if len(class_names) < 2:
+    return folders.image_folder(config.data_dir), None
+
+
+def _split(config: DataConfig, examples: Examples, named: np.ndarray) -> Splits:
+    train = examples.where(named == "train")
+    has_gallery = bool(np.any(named == "gallery"))
+    test = examples.where(np.isin(named, ("test", "query")))
+    gallery = examples.where(named == "gallery") if has_gallery else None
+    for name, part in (("training", train), ("test", test)):
+        if not len(part):
+            raise InputError(f"There must be {name} images. Received: none.")
+    _check_disjoint(train, test, gallery)
+    held_out = _held_out(np.unique(train.labels), config.validation_classes)
+    is_held_out = np.isin(train.labels, held_out)
+    splits = Splits(train.where(~is_held_out), train.where(is_held_out), test, gallery)
+    _check_pairs(splits, config)
+    return splits
+
+
+def _by_class(config: DataConfig, examples: Examples) -> np.ndarray:
+    """The split of each image by the ranges of classes; "" for neither."""
+    train, test = _class_ranges(config, len(examples.class_names))
+    in_train, in_test = (np.isin(examples.labels, part) for part in (train, test))
+    return np.where(in_train, "train", np.where(in_test, "test", ""))
+
+
+def _first_of_each_class(
+    examples: Examples, named: np.ndarray | None, count: int
+) -> np.ndarray:
+    """Which images are among the first `count` of their class and split."""
+    groups = examples.labels.astype(np.int64)
+    if named is not None:
+        _, split = np.unique(named, return_inverse=True)
+        groups = groups * (split.max() + 1) + split
+    order = np.argsort(groups, kind="stable")
+    _, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
+    keep = np.empty(len(groups), bool)
+    keep[order] = np.arange(len(groups)) - np.repeat(first, sizes) < count
+    return keep
+
+
+def _check_disjoint(train: Examples, test: Examples, gallery: Examples | None) -> None:
+    tested = np.union1d(test.labels, [] if gallery is None else gallery.labels)
+    shared = np.intersect1d(train.labels, tested)
+    if len(shared):
         raise InputError(
-            "--data_dir must hold one folder for each class, two at least. "
-            f"Received: {config.data_dir!r} with {len(class_names)}."
+            "Training and test must not share a class. "
+            f"Received: {train.class_names[int(shared[0])]!r} in both."
         )
-    for label, class_name in enumerate(class_names):
-        folder = os.path.join(config.data_dir, class_name)
-        files = sorted(f for f in os.listdir(folder) if f.lower().endswith(_EXTENSIONS))
-        if not files:
+
+
+def _check_pairs(splits: Splits, config: DataConfig) -> None:
+    """Refuses classes of one image, where nothing could be like it."""
+    among_each_other = [splits.validation]
+    if config.batches == "classes":
+        among_each_other.append(splits.train)
+    if splits.gallery is None:
+        among_each_other.append(splits.test)
+    for examples in among_each_other:
+        classes, counts = np.unique(examples.labels, return_counts=True)
+        for label in classes[counts < 2]:
             raise InputError(
-                f"Each class folder must hold images ({', '.join(_EXTENSIONS)}). "
-                f"Received: {folder!r} with none. Remove it, or add some."
-            )
-        paths += [os.path.join(folder, file) for file in files]
-        labels += [label] * len(files)
-    return _all(labels, tuple(paths), tuple(class_names), _file_reader(paths))
-
-
-def from_files(paths: list[str]) -> Examples:
-    """Image files without classes; all labels are 0."""
-    return _all([0] * len(paths), tuple(paths), ("unknown",), _file_reader(paths))
-
-
-def _file_reader(paths: list[str]) -> Callable[[tf.Tensor], tf.Tensor]:
-    table = np.array(paths)
-
-    def read(key: tf.Tensor) -> tf.Tensor:
-        return tf.io.read_file(tf.gather(table, key))
-
-    return read
-
-
-def _digits(config: DataConfig) -> Examples:
-    # Here, because TensorFlow Datasets takes a second to import.
-    from abe_tf.data.builders import digits
-
-    encoded, labels = digits.load(config.data_dir)
-    table = np.array(encoded, dtype=object)
-
-    def read(key: tf.Tensor) -> tf.Tensor:
-        return tf.gather(table, key)
-
-    names = tuple(f"digits image {number}" for number in range(len(labels)))
-    return _all(labels, names, digits.CLASS_NAMES, read)
-
-
-def _all(
-    labels: list[int],
-    names: tuple[str, ...],
-    class_names: tuple[str, ...],
-    read: Callable[[tf.Tensor], tf.Tensor],
-) -> Examples:
-    keys = np.arange(len(labels))
-    return Examples(keys, np.array(labels, np.int32), names, class_names, read)
-
-
-def _first_of_each_class(examples: Examples, count: int) -> Examples:
-    # Labels are grouped: an image's rank in its class is how far it is from the first.
-    _, first, inverse = np.unique(
-        examples.labels, return_index=True, return_inverse=True
-    )
-    return examples.where(np.arange(len(examples)) - first[inverse] < count)
-
-
-def _check_pairs(examples: Examples) -> None:
-    classes, counts = np.unique(examples.labels, return_counts=True)
-    for label, count in zip(classes, counts, strict=True):
-        if count < 2:
-            raise InputError(
-                "Each class must have two images at least, or none is like the other. "
-                f"Received: class {examples.class_names[label]} with {count}. "
+                "Each class must have two images at least, or none is like the other "
+                "(--batches=pairs allows training classes of one). "
+                f"Received: class {examples.class_names[label]} with 1. "
                 "Add images, or leave the class out."
+            )
+    if splits.gallery is not None:
+        absent = np.setdiff1d(splits.test.labels, splits.gallery.labels)
+        for label in absent:
+            raise InputError(
+                "Each query must have an image of its class in the gallery. "
+                f"Received: class {splits.test.class_names[label]} with none."
             )
 
 

@@ -3,24 +3,80 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.data.datasets import Examples
+from abe_tf.data.examples import Examples, in_memory
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
 
 
+class Loader:
+    """Preprocessed images by their position among the examples; graph functions.
+
+    Args:
+      examples: The images.
+      preprocessing: From their bytes to pixels.
+      cache: "none", or what is kept in memory: "encoded" files, or "decoded" images,
+        scaled and padded. Reads all images at once.
+    """
+
+    def __init__(
+        self, examples: Examples, preprocessing: Preprocessing, cache: str = "none"
+    ) -> None:
+        self.examples, self.preprocessing = examples, preprocessing
+        self._scaled: tf.Tensor | None = None
+        if cache == "encoded":
+            encoded = [b.numpy() for b in self._over_all(self._read)]
+            keys = np.arange(len(examples))
+            self.examples = dataclasses.replace(
+                examples, keys=keys, read=in_memory(encoded)
+            )
+        elif cache == "decoded":
+            size = preprocessing.scaled_size
+            pixels = np.empty([len(examples), size, size, 3], np.uint8)
+            scaled = self._over_all(
+                lambda i: preprocessing.scaled(self._read(i), self._box(i))
+            )
+            for position, image in enumerate(scaled):
+                pixels[position] = image
+            self._scaled = tf.constant(pixels)
+
+    def for_training(self, position: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The image at a scalar int64 position, cropped as a `[2]` int64 seed says."""
+        if self._scaled is not None:
+            scaled = tf.gather(self._scaled, position)
+            return self.preprocessing.crop_for_training(scaled, seed)
+        encoded = self._read(position)
+        return self.preprocessing.for_training(encoded, seed, self._box(position))
+
+    def for_evaluation(self, position: tf.Tensor) -> tf.Tensor:
+        """The centre of the image at a scalar int64 position."""
+        if self._scaled is not None:
+            scaled = tf.gather(self._scaled, position)
+            return self.preprocessing.crop_for_evaluation(scaled)
+        encoded = self._read(position)
+        return self.preprocessing.for_evaluation(encoded, self._box(position))
+
+    def _read(self, position: tf.Tensor) -> tf.Tensor:
+        return self.examples.read(tf.gather(self.examples.keys, position))
+
+    def _box(self, position: tf.Tensor) -> tf.Tensor | None:
+        boxes = self.examples.boxes
+        return None if boxes is None else tf.gather(boxes, position)
+
+    def _over_all(self, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
+        positions = tf.data.Dataset.range(len(self.examples))
+        return positions.map(function, num_parallel_calls=tf.data.AUTOTUNE)
+
+
 def training_batches(
-    examples: Examples,
-    sampler: ClassSampler,
-    preprocessing: Preprocessing,
-    seed: int,
-    first: int,
-    end: int,
+    loader: Loader, sampler: ClassSampler, seed: int, first: int, end: int
 ) -> tf.data.Dataset:
     """The batches of steps `first` to `end - 1`, counted from 0.
 
@@ -30,53 +86,38 @@ def training_batches(
     Returns:
       Batches of uint8 RGB `[batch, height, width, 3]` and int32 labels `[batch]`.
     """
+    size = sampler.batch_size
+    labels = tf.constant(loader.examples.labels)
 
     def draws() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for number in range(first, end):
-            batch = sampler.batch(number)
-            yield batch, number * len(batch) + np.arange(len(batch))
+            yield sampler.batch(number), number * size + np.arange(size)
 
-    def load(key: tf.Tensor, label: tf.Tensor, draw: tf.Tensor) -> tuple:
+    def load(position: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Two seeds a draw: one for the crop, the next for the flip.
         image_seed = tf.stack([tf.constant(seed, tf.int64), 2 * draw])
-        return preprocessing.for_training(examples.read(key), image_seed), label
+        return loader.for_training(position, image_seed), tf.gather(labels, position)
 
-    batch_size = len(sampler.batch(first))
-    signature = tf.TensorSpec([batch_size], tf.int64)
-    positions = tf.data.Dataset.from_generator(
+    signature = tf.TensorSpec([size], tf.int64)
+    batches = tf.data.Dataset.from_generator(
         draws, output_signature=(signature, signature)
     )
-    images = positions.map(
-        lambda position, draw: (
-            tf.gather(examples.keys, position),
-            tf.gather(examples.labels, position),
-            draw,
-        )
-    ).unbatch()
-    images = images.map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = images.batch(batch_size, drop_remainder=True)
+    images = batches.unbatch().map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = images.batch(size, drop_remainder=True)
     return batches.prefetch(2).apply(
         tf.data.experimental.assert_cardinality(end - first)
     )
 
 
-def evaluation_batches(
-    examples: Examples, preprocessing: Preprocessing, batch_size: int
-) -> tf.data.Dataset:
+def evaluation_batches(loader: Loader, batch_size: int) -> tf.data.Dataset:
     """One pass over the examples in order; uint8 RGB `[batch, height, width, 3]`."""
-
-    def load(key: tf.Tensor) -> tf.Tensor:
-        return preprocessing.for_evaluation(examples.read(key))
-
-    images = tf.data.Dataset.from_tensor_slices(examples.keys)
-    images = images.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    positions = tf.data.Dataset.range(len(loader.examples))
+    images = positions.map(loader.for_evaluation, num_parallel_calls=tf.data.AUTOTUNE)
     return images.batch(batch_size).prefetch(2)
 
 
 @contextlib.contextmanager
-def unreadable_images_named(
-    examples: Examples, preprocessing: Preprocessing
-) -> Iterator[None]:
+def unreadable_images_named(loader: Loader) -> Iterator[None]:
     """Names the image that breaks a pipeline inside, which itself cannot.
 
     Raises:
@@ -85,24 +126,53 @@ def unreadable_images_named(
     try:
         yield
     except tf.errors.OpError:
-        _check_readable(examples, preprocessing)
+        everything = range(len(loader.examples))
+        for name, reason in _reasons(loader, everything):
+            raise InputError(
+                "Every image must be a readable JPEG, PNG, GIF or BMP file. "
+                f"Received: {name!r}: {reason}. Repair or remove it, or leave such "
+                "images out with --on_bad_image=skip."
+            ) from None
         raise
 
 
-def _check_readable(examples: Examples, preprocessing: Preprocessing) -> None:
-    @tf.function
-    def load(key: tf.Tensor) -> tf.Tensor:
-        return preprocessing.for_evaluation(examples.read(key))
+def readable_images(examples: Examples, preprocessing: Preprocessing) -> np.ndarray:
+    """Decodes every image; names and counts those that cannot be, on standard error.
 
-    for key, name in zip(examples.keys, examples.names, strict=True):
+    Returns:
+      `[images]` bool.
+    """
+    loader = Loader(examples, preprocessing)
+    positions = tf.data.Dataset.range(len(examples)).map(
+        # The sum, so that decoding is not optimised away.
+        lambda i: (i, tf.reduce_sum(tf.cast(loader.for_evaluation(i), tf.int32))),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    readable = np.zeros(len(examples), bool)
+    for position, _ in positions.ignore_errors():
+        readable[int(position)] = True
+    bad = np.flatnonzero(~readable)
+    if len(bad):
+        print(
+            f"Left out {len(bad)} of {len(examples)} images that cannot be read:",
+            *(f"{name!r}: {reason}" for name, reason in _reasons(loader, bad)),
+            sep="\n  ",
+            file=sys.stderr,
+        )
+    return readable
+
+
+def _reasons(loader: Loader, positions: Iterable[int]) -> Iterator[tuple[str, str]]:
+    """Name of and reason for every image that cannot be read."""
+    load = tf.function(
+        loader.for_evaluation, input_signature=[tf.TensorSpec([], tf.int64)]
+    )
+    for position in positions:
         try:
-            load(tf.constant(key))
+            load(tf.constant(position, tf.int64))
         except tf.errors.OpError as error:
             # Below the reason stands the node's trace; before it, where in the program
             # the node was made, or the function's name.
             reason = error.message.split("\n\t [[")[0].splitlines()[-1]
-            reason = reason.split("}} ")[-1].rstrip(".")
-            raise InputError(
-                "Every image must be a readable JPEG or PNG file. "
-                f"Received: {name!r}: {reason}. Repair or remove it."
-            ) from error
+            reason = reason.split("}} ")[-1].removeprefix("assertion failed: ")
+            yield loader.examples.names[position], reason.rstrip(".")

@@ -2,7 +2,8 @@
 
 The paper's way: the longer side is scaled to 256, the rest padded, and 224 x 224 are
 cut out, at random in training and from the centre in test. All of it is graph
-operations, so that training, evaluation and an exported model share it.
+operations, so that training, evaluation and an exported model share it. Scaling,
+padding and cropping are one resampling, and only what it needs of a file is decoded.
 """
 
 from __future__ import annotations
@@ -10,6 +11,12 @@ from __future__ import annotations
 import dataclasses
 
 import tensorflow as tf
+
+from abe_tf.config.data import DataConfig
+from abe_tf.data.decoding import decode_window, upright_size
+
+# Of a random resized crop: share of the image's area, and width by height.
+_AREA, _ASPECT = (0.2, 1.0), (3 / 4, 4 / 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,66 +27,225 @@ class Preprocessing:
       image_size: Side of the square that comes out, in pixels.
       scaled_size: Length that the longer side is scaled to, at least `image_size`.
       random_flip: Whether training mirrors images from left to right at random.
+      stretch: Whether both sides are scaled to `scaled_size`, and none is padded.
+      random_resized_crop: Whether training cuts out a part of random area and aspect,
+        and stretches it to the square.
+      color_jitter: How far training changes brightness, contrast and saturation, as a
+        share; 0 for not at all.
     """
 
     image_size: int
     scaled_size: int
     random_flip: bool
+    stretch: bool = False
+    random_resized_crop: bool = False
+    color_jitter: float = 0.0
 
-    def for_training(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    @classmethod
+    def of(cls, data: DataConfig) -> Preprocessing:
+        """What the data flags ask for."""
+        return cls(
+            data.image_size,
+            data.scaled_size,
+            data.random_flip,
+            data.stretch,
+            data.random_resized_crop,
+            data.color_jitter,
+        )
+
+    def for_training(
+        self, encoded: tf.Tensor, seed: tf.Tensor, box: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """A random crop, mirrored or not.
 
         Args:
           encoded: Scalar string, the bytes of an image file.
           seed: `[2]` int64. Equal seeds give equal crops.
+          box: `[4]` float32, left, top, right, bottom in pixels of the upright image:
+            the part that is used. The whole where `None`.
 
         Returns:
           uint8 RGB `[image_size, image_size, 3]`.
         """
-        image = self._scale(decode(encoded))
-        size = [self.image_size, self.image_size, 3]
-        image = tf.image.stateless_random_crop(image, size, seed)
-        if self.random_flip:
-            image = tf.image.stateless_random_flip_left_right(image, seed + 1)
-        return image
+        region = _region(encoded, box)
+        if self.random_resized_crop:
+            image = self._resized_crop(encoded, region, seed)
+        else:
+            image = self._resample(encoded, region, self._random_corner(seed))
+        return self._augment(image, seed)
 
-    def for_evaluation(self, encoded: tf.Tensor) -> tf.Tensor:
+    def scaled(self, encoded: tf.Tensor, box: tf.Tensor | None = None) -> tf.Tensor:
+        """The whole image, scaled and padded, of which crops are cut.
+
+        Args:
+          encoded: Scalar string, the bytes of an image file.
+          box: As for training.
+
+        Returns:
+          uint8 RGB `[scaled_size, scaled_size, 3]`.
+        """
+        whole = dataclasses.replace(self, image_size=self.scaled_size)
+        return whole.for_evaluation(encoded, box)
+
+    def crop_for_training(self, scaled: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """What `for_training` gives, from what `scaled` gave.
+
+        To one grey level: the resampling of a part rounds otherwise than the whole's.
+        """
+        return self._augment(self._cut(scaled, self._random_corner(seed)), seed)
+
+    def crop_for_evaluation(self, scaled: tf.Tensor) -> tf.Tensor:
+        """What `for_evaluation` gives, from what `scaled` gave, to one grey level."""
+        return self._cut(scaled, self._central_corner())
+
+    def for_evaluation(
+        self, encoded: tf.Tensor, box: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """The centre.
 
         Args:
           encoded: Scalar string, the bytes of an image file.
+          box: As for training.
 
         Returns:
           uint8 RGB `[image_size, image_size, 3]`.
         """
-        image = self._scale(decode(encoded))
+        return self._resample(encoded, _region(encoded, box), self._central_corner())
+
+    def _central_corner(self) -> tf.Tensor:
         margin = (self.scaled_size - self.image_size) // 2
-        image = image[
-            margin : margin + self.image_size, margin : margin + self.image_size
-        ]
-        return tf.ensure_shape(image, [self.image_size, self.image_size, 3])
+        return tf.constant([margin, margin])
 
-    def _scale(self, image: tf.Tensor) -> tf.Tensor:
-        """Scales the longer side and pads the shorter one on both ends with black."""
+    def _random_corner(self, seed: tf.Tensor) -> tf.Tensor:
+        room = self.scaled_size - self.image_size + 1
+        # Three numbers, one for each dimension, as TensorFlow's random crop draws them.
+        drawn = tf.random.stateless_uniform(
+            [3], seed, maxval=tf.int32.max, dtype=tf.int32
+        )
+        return drawn[:2] % room
+
+    def _cut(self, scaled: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
+        size = self.image_size
+        part = scaled[corner[0] : corner[0] + size, corner[1] : corner[1] + size]
+        return tf.ensure_shape(part, [size, size, 3])
+
+    def _augment(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        if self.random_flip:
+            image = tf.image.stateless_random_flip_left_right(image, seed + 1)
+        if self.color_jitter:
+            image = _jitter(image, self.color_jitter, seed)
+        return image
+
+    def _resample(
+        self, encoded: tf.Tensor, region: tf.Tensor, corner: tf.Tensor
+    ) -> tf.Tensor:
+        """Scales and pads a region of a file, and cuts the square out at a corner."""
         size = self.scaled_size
-        height_width = tf.cast(tf.shape(image)[:2], tf.float32)
-        scaled = tf.round(height_width * (size / tf.reduce_max(height_width)))
-        scaled = tf.clip_by_value(tf.cast(scaled, tf.int32), 1, size)
-        image = tf.image.resize(image, scaled, antialias=True)
-        image = tf.saturate_cast(tf.round(image), tf.uint8)
-        before = (size - scaled) // 2
-        return tf.image.pad_to_bounding_box(image, before[0], before[1], size, size)
+        sides = tf.cast(region[2:], tf.float32)
+        if self.stretch:
+            scaled = tf.constant([size, size])
+        else:
+            rounded = tf.round(sides * (size / tf.reduce_max(sides)))
+            scaled = tf.clip_by_value(tf.cast(rounded, tf.int32), 1, size)
+        padding = (size - scaled) // 2
+        return self._draw(encoded, region, scaled, padding - corner)
+
+    def _resized_crop(
+        self, encoded: tf.Tensor, region: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        begin, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
+            tf.concat([region[2:], [3]], 0),
+            tf.zeros([1, 0, 4]),
+            seed,
+            aspect_ratio_range=_ASPECT,
+            area_range=_AREA,
+            use_image_if_no_bounding_boxes=True,
+        )
+        part = tf.concat([region[:2] + begin[:2], sides[:2]], 0)
+        square = tf.constant([self.image_size, self.image_size])
+        return self._draw(encoded, part, square, tf.constant([0, 0]))
+
+    def _draw(
+        self,
+        encoded: tf.Tensor,
+        region: tf.Tensor,
+        scaled: tf.Tensor,
+        offset: tf.Tensor,
+    ) -> tf.Tensor:
+        """Draws a region, scaled, with its corner at an offset from the square's.
+
+        The rest of the square is black.
+        """
+        sides, size = region[2:], self.image_size
+        scale = tf.cast(scaled, tf.float32) / tf.cast(sides, tf.float32)
+        # The source pixels that the square shows, and as many around them as the
+        # antialiasing triangle reaches.
+        reach = tf.maximum(1 / scale, 1.0) + 1
+        begin = tf.cast(-offset, tf.float32) / scale - reach
+        end = tf.cast(size - offset, tf.float32) / scale + reach
+        begin = tf.clip_by_value(tf.cast(tf.floor(begin), tf.int32), 0, sides - 1)
+        end = tf.clip_by_value(tf.cast(tf.math.ceil(end), tf.int32), begin + 1, sides)
+        window = tf.concat([region[:2] + begin, end - begin], 0)
+        source = decode_window(encoded, window)
+        drawn = tf.cond(
+            tf.reduce_all(scaled == sides),
+            lambda: _place(source, begin + offset, size),
+            lambda: _scale(source, scale, begin, offset, size),
+        )
+        return tf.ensure_shape(drawn, [size, size, 3])
 
 
-def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes the bytes of a JPEG or PNG file.
+def _region(encoded: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
+    """`[4]` int32, top, left, height, width: whole pixels that a box touches."""
+    size = upright_size(encoded)
+    if box is None:
+        return tf.concat([[0, 0], size], 0)
+    left, top, right, bottom = tf.unstack(box, num=4)
+    first = tf.cast(tf.floor([top, left]), tf.int32)
+    last = tf.cast(tf.math.ceil([bottom, right]), tf.int32)
+    first = tf.clip_by_value(first, 0, size - 1)
+    last = tf.clip_by_value(last, first + 1, size)
+    return tf.concat([first, last - first], 0)
 
-    Args:
-      encoded: Scalar string.
 
-    Returns:
-      uint8 RGB `[height, width, 3]`; grey becomes RGB, an alpha channel is left out.
-    """
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    image.set_shape([None, None, 3])
-    return image
+def _place(source: tf.Tensor, corner: tf.Tensor, size: int) -> tf.Tensor:
+    """Cuts and pads with black, so that the source's corner lies at `corner`."""
+    inside = source[
+        tf.maximum(-corner[0], 0) : tf.maximum(size - corner[0], 0),
+        tf.maximum(-corner[1], 0) : tf.maximum(size - corner[1], 0),
+    ]
+    before = tf.maximum(corner, 0)
+    after = tf.maximum(size - before - tf.shape(inside)[:2], 0)
+    paddings = tf.concat([tf.stack([before, after], 1), [[0, 0]]], 0)
+    return tf.pad(inside, paddings)[:size, :size]
+
+
+def _scale(
+    source: tf.Tensor,
+    scale: tf.Tensor,
+    begin: tf.Tensor,
+    offset: tf.Tensor,
+    size: int,
+) -> tf.Tensor:
+    """Resamples bilinearly, with antialiasing where it shrinks."""
+    translation = tf.cast(offset, tf.float32) + tf.cast(begin, tf.float32) * scale
+    drawn = tf.raw_ops.ScaleAndTranslate(
+        images=source[tf.newaxis],
+        size=[size, size],
+        scale=scale,
+        translation=translation,
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+    return tf.saturate_cast(tf.round(drawn), tf.uint8)
+
+
+def _jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    low, high = 1 - strength, 1 + strength
+    pixels = tf.cast(image, tf.float32)
+    brightness = tf.random.stateless_uniform([], seed + 2, low, high)
+    pixels = tf.clip_by_value(pixels * brightness, 0, 255)
+    pixels = tf.image.stateless_random_contrast(pixels, low, high, seed + 3)
+    pixels = tf.clip_by_value(pixels, 0, 255) / 255
+    pixels = tf.image.stateless_random_saturation(pixels, low, high, seed + 4)
+    return tf.saturate_cast(tf.round(255 * pixels), tf.uint8)

@@ -1,10 +1,13 @@
-"""Batches of P classes x K images, each a function of the seed and its number alone.
+"""Batches of classes and their images, each a function of seed and number alone.
 
 Nothing is carried from batch to batch, so a run that stopped after step n goes on with
 batch n + 1 without drawing the n before it.
 """
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,60 +18,94 @@ _CLASS_ORDER, _IMAGE_ORDER = 0, 1
 
 
 class ClassSampler:
-    """Draws P classes and K images of each.
+    """Fills the slots of each batch with different classes.
 
-    An epoch is as many batches as have room for all classes: classes // P. Each epoch
-    puts the classes in a new random order and takes P after P; the classes % P at its
-    end are left out of it. A class gives K images an epoch, taken from a random order
-    of its images; what is left when fewer than K remain is left out of that order.
+    A batch of P classes x K images has P slots of K images; one of pairs has a slot of
+    two images for each positive pair, and two slots of one for each negative pair.
+
+    An epoch has as many batches as there are classes to fill them, each class at most
+    once. Each epoch puts the classes in a new random order; those left over at its end
+    come in others. A class gives its images in a random order of its own; what is left
+    when fewer remain than the largest slot takes is left out of that order.
 
     Args:
       labels: `[images]` integer classes.
-      classes_per_batch: P.
-      images_per_class: K.
+      images_per_slot: Largest first.
       seed: Not negative.
       class_names: Names of the classes for messages, by label; the numbers where
         `None`.
 
     Raises:
-      InputError: There are fewer than P classes, or a class has fewer than K images.
+      InputError: There are fewer classes than slots, or too few that are large enough.
+        With equal slots every class must be; otherwise the smaller ones fill the
+        smaller slots.
     """
 
     def __init__(
         self,
         labels: np.ndarray,
-        classes_per_batch: int,
-        images_per_class: int,
+        images_per_slot: Sequence[int],
         seed: int,
         class_names: tuple[str, ...] | None = None,
     ) -> None:
         classes, first, counts = np.unique(
             np.sort(labels), return_index=True, return_counts=True
         )
-        if len(classes) < classes_per_batch:
+        self._slots = tuple(images_per_slot)
+        self._largest = self._slots[0]
+        self._large_slots = self._slots.count(self._largest)
+        self._images = np.split(np.argsort(labels, kind="stable"), first[1:])
+        self._is_large = counts >= self._largest
+        self._seed = seed
+        self._check(classes, counts, class_names)
+        self._class_order = functools.lru_cache(maxsize=2)(self._order_classes)
+
+    def _check(
+        self,
+        classes: np.ndarray,
+        counts: np.ndarray,
+        class_names: tuple[str, ...] | None,
+    ) -> None:
+        if len(classes) < len(self._slots):
             raise InputError(
-                "--classes_per_batch must be at most the number of training classes. "
-                f"Received: {classes_per_batch}, with {len(classes)} classes."
+                "--classes_per_batch, or --positive_pairs + 2 x --negative_pairs, must "
+                "be at most the number of training classes. "
+                f"Received: {len(self._slots)}, with {len(classes)} classes."
             )
-        smallest = int(np.argmin(counts))
-        if counts[smallest] < images_per_class:
+        if self.num_small_classes and self._large_slots == len(self._slots):
+            smallest = int(np.argmin(counts))
             label = classes[smallest]
             name = class_names[label] if class_names else label
             raise InputError(
                 "--images_per_class must be at most the images of the smallest "
-                f"training class. Received: {images_per_class}; class {name} has "
-                f"{counts[smallest]}. Lower it, or leave the class out."
+                f"training class. Received: {self._largest}; class {name} has "
+                f"{counts[smallest]}. Lower it, leave the class out, or use "
+                "--batches=pairs."
             )
-        order = np.argsort(labels, kind="stable")
-        self._images = np.split(order, first[1:])
-        self._classes_per_batch = classes_per_batch
-        self._images_per_class = images_per_class
-        self._seed = seed
+        num_large = len(classes) - self.num_small_classes
+        if num_large < self._large_slots:
+            raise InputError(
+                "--positive_pairs must be at most the number of training classes with "
+                f"two images. Received: {self._large_slots}, with {num_large}."
+            )
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch."""
+        return sum(self._slots)
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches in which each class comes at most once."""
-        return len(self._images) // self._classes_per_batch
+        return min(
+            len(self._images) // len(self._slots),
+            int(self._is_large.sum()) // self._large_slots,
+        )
+
+    @property
+    def num_small_classes(self) -> int:
+        """Classes too small for the largest slots: those without a positive pair."""
+        return int(np.count_nonzero(~self._is_large))
 
     def batch(self, number: int) -> np.ndarray:
         """The batch of a step.
@@ -77,21 +114,42 @@ class ClassSampler:
           number: Counts from 0.
 
         Returns:
-          `[P * K]` int64 positions in `labels`, class after class, none twice.
+          `[batch_size]` int64 positions in `labels`, slot after slot, none twice.
         """
         epoch, place = divmod(number, self.batches_per_epoch)
+        chosen = [
+            order[place * count : (place + 1) * count]
+            for order, count in zip(
+                self._class_order(epoch), self._counts(), strict=True
+            )
+        ]
+        slots = zip(np.concatenate(chosen), self._slots, strict=True)
+        return np.concatenate([self._draw(i, epoch)[:count] for i, count in slots])
+
+    def _counts(self) -> tuple[int, int]:
+        return self._large_slots, len(self._slots) - self._large_slots
+
+    def _order_classes(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Classes for the large slots of an epoch, and for its other slots."""
         rng = np.random.default_rng([self._seed, _CLASS_ORDER, epoch])
         order = rng.permutation(len(self._images))
-        start = place * self._classes_per_batch
-        chosen = order[start : start + self._classes_per_batch]
-        return np.concatenate([self._draw(index, epoch) for index in chosen])
+        needed, others = (self.batches_per_epoch * count for count in self._counts())
+        if not others:
+            return order[:needed], order[:0]
+        taken, left = np.split(order, [needed + others])
+        large, small = (taken[self._is_large[taken] == kind] for kind in (True, False))
+        # Rarely too few of those taken are large: then some that were left come in.
+        large = np.concatenate([large, left[self._is_large[left]]])
+        large = large[: max(needed, needed + others - len(small))]
+        rest = np.concatenate([large[needed:], small])[:others]
+        return large[:needed], rng.permutation(rest)
 
     def _draw(self, class_index: int, epoch: int) -> np.ndarray:
         images = self._images[class_index]
-        draws_per_order = len(images) // self._images_per_class
+        draws_per_order = max(1, len(images) // self._largest)
         order_number, draw = divmod(epoch, draws_per_order)
         rng = np.random.default_rng(
             [self._seed, _IMAGE_ORDER, int(class_index), order_number]
         )
-        start = draw * self._images_per_class
-        return rng.permutation(images)[start : start + self._images_per_class]
+        start = draw * self._largest
+        return rng.permutation(images)[start : start + self._largest]

@@ -31,6 +31,7 @@ def build(
       InputError: The encoder's weights cannot be had or do not fit, or the image is too
         small for the encoder.
     """
+    config.check_image_size(image_size)
     weights = config.encoder_weights if load_pretrained else "none"
     copy_weights = weights != "none"
     backbone = _backbone(config, image_size, weights)

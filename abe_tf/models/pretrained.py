@@ -56,7 +56,7 @@ def load_h5(network: tf.keras.Model, path: str) -> None:
                 for layer in network.layers
                 if layer.weights
             }
-    except OSError as error:
+    except (OSError, KeyError, AttributeError) as error:
         raise InputError(
             "--encoder_weights must be none, imagenet or a Keras weight file in HDF5 "
             f"format. Received: {path!r}, which cannot be read: {error}."

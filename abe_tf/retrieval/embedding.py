@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.data.datasets import from_files
-from abe_tf.data.pipeline import evaluation_batches, unreadable_images_named
+from abe_tf.data.examples import from_files
+from abe_tf.data.pipeline import Loader, evaluation_batches, unreadable_images_named
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 
@@ -47,8 +47,6 @@ def embed_files(
     """
     if not paths:
         raise InputError("There must be an image to embed. Received: no path.")
-    examples = from_files(paths)
-    with unreadable_images_named(examples, preprocessing):
-        return Embedder(network)(
-            evaluation_batches(examples, preprocessing, batch_size)
-        )
+    loader = Loader(from_files(paths), preprocessing)
+    with unreadable_images_named(loader):
+        return Embedder(network)(evaluation_batches(loader, batch_size))

@@ -22,7 +22,8 @@ class Recall:
     """Recall@K in percent, by K, and what it was measured on.
 
     Attributes:
-      num_queries: Images, each a query against all others.
+      num_queries: Images that were looked for.
+      num_gallery: Images among which; the queries themselves where as many.
       ensemble: By the mean of the learners' distances (the paper's).
       concatenated: By the distance of the concatenated embeddings.
       learners: By each learner's distance alone.
@@ -31,6 +32,7 @@ class Recall:
     """
 
     num_queries: int
+    num_gallery: int
     ensemble: dict[int, float]
     concatenated: dict[int, float]
     learners: list[dict[int, float]]
@@ -48,41 +50,54 @@ class Recall:
         return [learner[k] for learner in self.learners]
 
 
-def measure_recall(
-    learner_embeddings: np.ndarray,
-    labels: np.ndarray,
-    recall_at: tuple[int, ...],
-    block: int = 512,
-) -> Recall:
-    """Measures recall, every image a query against all others.
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """Images as the network sees them.
 
-    An image alone in its class is never found by a right one, and counts as a miss.
-
-    Args:
+    Attributes:
       learner_embeddings: `[images, learners, dim]` float32, unit length.
       labels: `[images]` integer classes.
+    """
+
+    learner_embeddings: np.ndarray
+    labels: np.ndarray
+
+
+def measure_recall(
+    queries: Embedded,
+    recall_at: tuple[int, ...],
+    block: int = 512,
+    gallery: Embedded | None = None,
+) -> Recall:
+    """Measures recall.
+
+    A query without an image of its class to find counts as a miss.
+
+    Args:
+      queries: What is looked for.
       recall_at: The K.
       block: Queries that are compared with the gallery at once; memory grows with
         block * images.
+      gallery: Where it is looked for; among the other queries where `None`.
 
     Raises:
       InputError: An embedding is not finite, which no distance could rank.
     """
-    broken = np.flatnonzero(~np.isfinite(learner_embeddings).all(axis=(1, 2)))
-    if len(broken):
-        raise InputError(
-            f"Embeddings must be finite. Received: {len(broken)} that are not, the "
-            f"first of image {broken[0]}. The model diverged: lower its learning rate."
-        )
-    ranks = nearest_positive_ranks(learner_embeddings, labels, block)
+    for embedded in (queries, gallery or queries):
+        _check_finite(embedded.learner_embeddings)
+    ranks = nearest_positive_ranks(queries, block, gallery)
+    count = len(queries.labels)
     recalls = [
-        {k: 100 * int(np.count_nonzero(rank < k)) / len(labels) for k in recall_at}
+        {k: 100 * int(np.count_nonzero(rank < k)) / count for k in recall_at}
         for rank in ranks
     ]
-    several = learner_embeddings.shape[1] > 1
-    cosines = self_pair_cosines(tf.constant(learner_embeddings)) if several else None
+    several = queries.learner_embeddings.shape[1] > 1
+    cosines = None
+    if several:
+        cosines = self_pair_cosines(tf.constant(queries.learner_embeddings))
     return Recall(
-        num_queries=len(labels),
+        num_queries=count,
+        num_gallery=len((gallery or queries).labels),
         ensemble=recalls[-2],
         concatenated=recalls[-1],
         learners=recalls[:-2],
@@ -90,39 +105,63 @@ def measure_recall(
     )
 
 
+def _check_finite(learner_embeddings: np.ndarray) -> None:
+    broken = np.flatnonzero(~np.isfinite(learner_embeddings).all(axis=(1, 2)))
+    if len(broken):
+        raise InputError(
+            f"Embeddings must be finite. Received: {len(broken)} that are not, the "
+            f"first of image {broken[0]}. The model diverged: lower its learning rate."
+        )
+
+
 def nearest_positive_ranks(
-    learner_embeddings: np.ndarray, labels: np.ndarray, block: int
+    queries: Embedded, block: int, gallery: Embedded | None = None
 ) -> np.ndarray:
     """How many images of other classes are at most as far as the nearest of its own.
 
     Args:
-      learner_embeddings: `[images, learners, dim]` float32.
-      labels: `[images]` integer classes.
+      queries: What is looked for.
       block: Queries that are compared with the gallery at once.
+      gallery: Where it is looked for; among the other queries where `None`.
 
     Returns:
-      `[learners + 2, images]` int64: by each learner, by ensemble distance, by
-      concatenated distance. An image alone in its class has the largest int64.
+      `[learners + 2, queries]` int64: by each learner, by ensemble distance, by
+      concatenated distance. A query without an image of its class has the largest
+      int64.
     """
-    gallery = tf.constant(learner_embeddings, tf.float32)
-    gallery_labels = tf.constant(labels)
+    searched = gallery or queries
+    tensors = [
+        tf.constant(queries.learner_embeddings, tf.float32),
+        tf.constant(queries.labels),
+        tf.constant(searched.learner_embeddings, tf.float32),
+        tf.constant(searched.labels),
+    ]
+    # Behind the gallery's end: no query is an image of the gallery.
+    shift = tf.constant(0 if gallery is None else len(searched.labels))
     blocks = []
-    for start in range(0, len(labels), block):
-        end = min(start + block, len(labels))
-        blocks.append(
-            _rank_block(gallery, gallery_labels, *map(tf.constant, (start, end)))
-        )
+    for start in range(0, len(queries.labels), block):
+        end = min(start + block, len(queries.labels))
+        bounds = (tf.constant(start), tf.constant(end))
+        blocks.append(_rank_block(*tensors, *bounds, shift))
     return np.concatenate(blocks, axis=1)
 
 
 @tf.function
 def _rank_block(
-    gallery: tf.Tensor, labels: tf.Tensor, start: tf.Tensor, end: tf.Tensor
+    queries: tf.Tensor,
+    labels: tf.Tensor,
+    gallery: tf.Tensor,
+    gallery_labels: tf.Tensor,
+    start: tf.Tensor,
+    end: tf.Tensor,
+    shift: tf.Tensor,
 ) -> tf.Tensor:
-    own_class = labels[start:end, tf.newaxis] == labels
-    itself = tf.range(start, end)[:, tf.newaxis] == tf.range(tf.shape(labels)[0])
+    """Ranks of the queries from start to end; query i is image i + shift itself."""
+    own_class = labels[start:end, tf.newaxis] == gallery_labels
+    places = tf.range(tf.shape(gallery_labels)[0])
+    itself = tf.range(start, end)[:, tf.newaxis] + shift == places
     positive = own_class & ~itself
-    distances = by_kind(gallery[start:end], gallery)
+    distances = by_kind(queries[start:end], gallery)
     return tf.stack([_ranks(kind, positive, own_class) for kind in distances])
 
 

@@ -16,7 +16,7 @@ def as_json(recall: Recall, dataset: str) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "num_queries": recall.num_queries,
-        "num_gallery": recall.num_queries,
+        "num_gallery": recall.num_gallery,
         "ensemble": named(recall.ensemble),
         "concatenated": named(recall.concatenated),
         "learners": [named(learner) for learner in recall.learners],

@@ -6,12 +6,14 @@ each callback is told at which step this call starts.
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from abe_tf.errors import InputError
 from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.progress import Clock, Console
 
@@ -71,10 +73,13 @@ class Telemetry(StepCallback):
         if step % self._every and step != self._steps:
             return
         scalars = {tag: float(value) for tag, value in logs.items()}
-        scalars["learning_rate/encoder"] = float(self.model.optimizer.learning_rate)
-        scalars["learning_rate/new_layers"] = float(
-            self.model.new_layer_optimizer.learning_rate
-        )
+        for name, optimizer in (
+            ("encoder", self.model.optimizer),
+            ("new_layers", self.model.new_layer_optimizer),
+        ):
+            # Of several replicas' copies, a tensor is this one's.
+            rate = tf.convert_to_tensor(optimizer.learning_rate)
+            scalars[f"learning_rate/{name}"] = float(rate)
         seconds = self._clock.seconds_per_step()
         if seconds:
             scalars["images_per_second"] = self._batch_size / seconds
@@ -175,10 +180,22 @@ class Saving(StepCallback):
         self._restore_handlers()
 
     def after_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Saves where it is due."""
+        """Saves where it is due.
+
+        Raises:
+          InputError: The loss is no number any more; the checkpoints from before stay.
+        """
         stopping = self.stopped_by is not None
         if not (stopping or step % self._every == 0 or step == self._steps):
             return
+        if step == self._steps:
+            self.stopped_by = None  # nothing is left to go on with
+        total = float(logs["loss/total"])
+        if not math.isfinite(total):
+            raise InputError(
+                "The loss must stay finite, or no checkpoint is written. "
+                f"Received: {total} at step {step}. Lower --learning_rate."
+            )
         with self._clock.paused():
             path = self._checkpoints.save(step)
             self._console.line(f"step {step}: saved {path}")

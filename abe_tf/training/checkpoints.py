@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+
 import tensorflow as tf
 
+from abe_tf.errors import InputError
 from abe_tf.restoring import restore
 from abe_tf.training.trainer import EnsembleTrainer
 
@@ -31,9 +35,8 @@ class Checkpoints:
             step=self._step,
             best_recall=self._best,
         )
-        manager = tf.train.CheckpointManager
-        self._last_manager = manager(checkpoint, last_dir, max_to_keep=2)
-        self._best_manager = manager(checkpoint, best_dir, max_to_keep=1)
+        self._last_manager = _manager(checkpoint, last_dir, max_to_keep=2)
+        self._best_manager = _manager(checkpoint, best_dir, max_to_keep=1)
 
     def restore(self) -> int:
         """Goes back to the last checkpoint.
@@ -46,6 +49,8 @@ class Checkpoints:
         """
         path = self._last_manager.latest_checkpoint
         if path is None:
+            if any(pathlib.Path(self._last_manager.directory).glob("*.index")):
+                raise _unreadable_state(self._last_manager.directory)
             return 0
         restore(self._last_manager.checkpoint, path)
         return int(self._step)
@@ -67,3 +72,21 @@ class Checkpoints:
         self._best.assign(recall)
         self._best_manager.save(checkpoint_number=step)
         return True
+
+
+def _manager(
+    checkpoint: tf.train.Checkpoint, folder: str, max_to_keep: int
+) -> tf.train.CheckpointManager:
+    try:
+        return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=max_to_keep)
+    except ValueError as error:
+        raise _unreadable_state(folder) from error
+
+
+def _unreadable_state(folder: str) -> InputError:
+    """For a folder with checkpoints whose index does not name them."""
+    return InputError(
+        "The file that names the latest checkpoint must be readable. Received: "
+        f"{os.path.join(folder, 'checkpoint')!r}, damaged. Remove the run folder and "
+        "train again, or start from another with --init_from."
+    )

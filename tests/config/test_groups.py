@@ -17,7 +17,12 @@ ALL = [ModelConfig, DataConfig, LossConfig, TrainingConfig, EvaluationConfig]
 def test_a_flagfile_gives_the_same_groups_again():
     written = [
         ModelConfig(num_learners=8, embedding_dim=512, mask_bias=-1.5),
-        DataConfig(data_dir="/photos of mine", random_flip=False, train_classes="0:3"),
+        DataConfig(
+            data_dir="/photos of mine",
+            random_flip=False,
+            train_classes="0:3",
+            classes_per_batch=2,
+        ),
         LossConfig(lambda_div=0.1, distance="plain"),
         TrainingConfig(steps=7, deterministic=True, init_from=None),
         EvaluationConfig(recall_at=(1, 10, 100)),

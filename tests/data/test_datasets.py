@@ -5,6 +5,7 @@ import tensorflow as tf
 from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
 from abe_tf.data.pipeline import (
+    Loader,
     evaluation_batches,
     training_batches,
     unreadable_images_named,
@@ -15,7 +16,8 @@ from abe_tf.errors import InputError
 
 
 def load(folder, **kwargs):
-    return datasets.load(DataConfig("image_folder", str(folder), **kwargs))
+    small = {"classes_per_batch": 2, "images_per_class": 2}
+    return datasets.load(DataConfig("image_folder", str(folder), **small | kwargs))
 
 
 def classes(examples):
@@ -85,6 +87,7 @@ def test_other_files_and_hidden_folders_are_left_out(tmp_path):
         ({"a": 2}, "two at least"),
         ({"a": 2, "b": 0}, "with none. Remove it"),
         ({"a": 2, "b": 2, "c": 1}, "Received: class c with 1"),
+        ({"a": 1, "b": 2, "c": 2}, "Received: class a with 1"),
     ],
 )
 def test_folders_that_cannot_be_learnt_from_are_refused(tmp_path, counts, message):
@@ -108,9 +111,10 @@ def test_ranges_beyond_the_data_are_refused(photos, flags, message):
 PREPROCESSING = Preprocessing(28, 32, random_flip=True)
 
 
-def batches(examples, first, end, seed=3):
-    sampler = ClassSampler(examples.labels, 3, 2, seed)
-    dataset = training_batches(examples, sampler, PREPROCESSING, seed, first, end)
+def batches(examples, first, end, seed=3, cache="none"):
+    sampler = ClassSampler(examples.labels, [2] * 3, seed)
+    loader = Loader(examples, PREPROCESSING, cache)
+    dataset = training_batches(loader, sampler, seed, first, end)
     return [(pixels.numpy(), labels.numpy()) for pixels, labels in dataset]
 
 
@@ -128,7 +132,9 @@ def test_a_resumed_run_sees_the_very_batches_of_an_uninterrupted_one(photos):
 
 def test_pixels_and_labels_belong_together(photos):
     train = load(photos).train
-    evaluated = np.concatenate(list(evaluation_batches(train, PREPROCESSING, 7)))
+    evaluated = np.concatenate(
+        list(evaluation_batches(Loader(train, PREPROCESSING), 7))
+    )
     assert len(evaluated) == len(train)
     means = {
         label: evaluated[train.labels == label].mean(axis=(0, 1, 2))
@@ -141,15 +147,107 @@ def test_pixels_and_labels_belong_together(photos):
 
 
 @pytest.mark.parametrize(
-    ("length", "reason"), [(30, r"Invalid PNG[^{]*"), (0, "Input is empty")]
+    ("length", "reason"),
+    [(30, r"Invalid PNG[^{]*"), (0, r"\[no JPEG, PNG, GIF or BMP file\]")],
 )
 def test_a_broken_image_is_named_with_the_reason(tmp_path, length, reason):
     make(tmp_path, {"a": 2, "b": 2})
     broken = tmp_path / "a" / "1.png"
     broken.write_bytes(broken.read_bytes()[:length])
-    train = load(tmp_path).train
+    loader = Loader(load(tmp_path).train, PREPROCESSING)
     with (
         pytest.raises(InputError, match=rf"a/1\.png': {reason}\. Repair or remove it"),
-        unreadable_images_named(train, PREPROCESSING),
+        unreadable_images_named(loader),
     ):
-        list(evaluation_batches(train, PREPROCESSING, 2))
+        list(evaluation_batches(loader, 2))
+
+
+@pytest.mark.parametrize("cache", ["encoded", "decoded"])
+def test_a_cache_changes_nothing_but_where_images_come_from(photos, cache):
+    train = load(photos).train
+    for (pixels, labels), (cached, cached_labels) in zip(
+        batches(train, 0, 3), batches(train, 0, 3, cache=cache), strict=True
+    ):
+        np.testing.assert_array_equal(labels, cached_labels)
+        assert np.abs(pixels.astype(int) - cached).max() <= (cache == "decoded")
+
+
+def test_bad_images_are_left_out_by_name(photos, tmp_path, capsys):
+    make(tmp_path, {"a": 4, "b": 3, "c": 3, "d": 3})
+    (tmp_path / "a" / "2.png").write_bytes(b"no image")
+    (tmp_path / "c" / "0.png").write_bytes(b"")
+    splits = load(tmp_path, on_bad_image="skip")
+    assert len(splits.train) == 6
+    assert len(splits.test) == 5
+    told = capsys.readouterr().err
+    assert "Left out 2 of 13 images" in told
+    assert "a/2.png" in told
+    assert "c/0.png" in told
+
+
+ONE_PAIR = {"batches": "pairs", "positive_pairs": 1, "negative_pairs": 0}
+
+
+def test_training_classes_of_one_image_go_with_pairs_only(tmp_path):
+    make(tmp_path, {"a": 1, "b": 2, "c": 2, "d": 2})
+    splits = load(tmp_path, train_classes="0:2", **ONE_PAIR)
+    assert classes(splits.train) == [0, 1]
+
+
+def write_list(folder, rows, header="path,label,split,x1,y1,x2,y2"):
+    path = folder / "list.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return str(path)
+
+
+def load_list(folder, path, **kwargs):
+    return datasets.load(
+        DataConfig("image_folder", str(folder), image_list=path, **kwargs)
+    )
+
+
+ROWS = [
+    "b/0.png,b,train,0,0,2,2",
+    "a/0.png,a,train,1,1,4,3",
+    "a/1.png,a,train,0,0,4,4",
+    "b/1.png,b,train,0,0,1,1",
+    "c/0.png,c,query,0,0,2,2",
+    "c/1.png,c,gallery,0,0,2,2",
+    "d/0.png,d,gallery,0,0,2,2",
+]
+
+
+def test_a_list_names_images_splits_and_boxes(tmp_path):
+    make(tmp_path, {"a": 2, "b": 2, "c": 2, "d": 1})
+    splits = load_list(tmp_path, write_list(tmp_path, ROWS), cropped=True)
+    assert [name[-7:] for name in splits.train.names] == [
+        *("a/0.png", "a/1.png", "b/0.png", "b/1.png")
+    ]
+    assert splits.train.boxes[0].tolist() == [1, 1, 4, 3]
+    assert [len(part) for part in (splits.test, splits.gallery)] == [1, 2]
+    assert splits.gallery.class_names == ("a", "b", "c", "d")
+    uncropped = load_list(tmp_path, write_list(tmp_path, ROWS))
+    assert uncropped.train.boxes is None
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a/0.png,a,train,0,0,2,2", "each path once"),
+        ("c/2.png,,train,0,0,2,2", "a path and a label"),
+        ("c/2.png,c,training,0,0,2,2", "one of train, test, query, gallery"),
+        ("c/2.png,c,train,2,0,2,2", "x1 < x2"),
+        ("c/2.png,c,train,2,0,x,2", "x1 < x2"),
+        ("c/2.png,a,test,0,0,2,2", "must not share a class"),
+        ("e/2.png,e,query,0,0,2,2", "in the gallery"),
+    ],
+)
+def test_a_list_with_mistakes_is_refused(tmp_path, row, message):
+    with pytest.raises(InputError, match=message):
+        load_list(tmp_path, write_list(tmp_path, [*ROWS, row]), cropped=True)
+
+
+def test_a_list_without_a_column_is_refused(tmp_path):
+    path = write_list(tmp_path, ["a/0.png"], "path")
+    with pytest.raises(InputError, match="without label"):
+        load_list(tmp_path, path)

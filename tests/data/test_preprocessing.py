@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from abe_tf.data.preprocessing import Preprocessing, decode
+from abe_tf.data.decoding import decode
+from abe_tf.data.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(image_size=28, scaled_size=32, random_flip=True)
 
@@ -62,14 +65,105 @@ def test_without_flip_nothing_is_mirrored():
         assert row[0] < row[-1]
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_grey_and_alpha_become_rgb(channels):
-    image = np.random.default_rng(0).integers(0, 256, [5, 6, channels], np.uint8)
-    colours = image[:, :, :1] if channels < 3 else image[:, :, :3]
-    expected = np.broadcast_to(colours, [5, 6, 3])
-    np.testing.assert_array_equal(decode(png(image)), expected)
-
-
 def test_a_line_of_one_pixel_survives():
     pixels = PREPROCESSING.for_evaluation(png(np.full([1, 500, 3], 9)))
     assert int(tf.reduce_max(pixels)) == 9
+
+
+def jpeg(pixels):
+    return tf.io.encode_jpeg(np.asarray(pixels, np.uint8), quality=95)
+
+
+def photo(height, width):
+    """Smooth colours with some structure."""
+    y, x = np.mgrid[:height, :width] / 20
+    waves = [np.sin(x + y), np.sin(2 * x - y), np.cos(x * y / 9)]
+    return (127.5 * (1 + np.stack(waves, -1))).astype(np.uint8)
+
+
+def whole_then_crop(preprocessing, image, corner):
+    """What the paper does, in its order: scale all, pad all, crop."""
+    height, width = image.shape[:2]
+    size, longer = preprocessing.scaled_size, max(height, width)
+    scaled = [max(1, round(side * size / longer)) for side in (height, width)]
+    resized = tf.round(tf.image.resize(image, scaled, antialias=True))
+    canvas = np.zeros([size, size, 3], int)
+    top, left = ((size - side) // 2 for side in scaled)
+    canvas[top : top + scaled[0], left : left + scaled[1]] = resized
+    return canvas[corner:, corner:][: preprocessing.image_size][
+        :, : preprocessing.image_size
+    ]
+
+
+@pytest.mark.parametrize("encode", [png, jpeg])
+@pytest.mark.parametrize("shape", [(90, 120), (400, 37), (30, 30), (61, 256), (32, 8)])
+def test_decoding_a_part_gives_what_scaling_the_whole_gives(encode, shape):
+    encoded = encode(photo(*shape))
+    image = decode(encoded).numpy()
+    pixels = PREPROCESSING.for_evaluation(encoded).numpy().astype(int)
+    expected = whole_then_crop(PREPROCESSING, image, 2)
+    assert np.abs(pixels - expected).max() <= 1
+
+
+def test_a_box_is_the_image():
+    image = photo(60, 80)
+    box = tf.constant([10.0, 5.0, 50.0, 45.0])
+    pixels = PREPROCESSING.for_evaluation(png(image), box)
+    expected = PREPROCESSING.for_evaluation(png(image[5:45, 10:50]))
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_a_box_beyond_the_image_ends_at_its_border():
+    image = photo(60, 80)
+    pixels = PREPROCESSING.for_evaluation(png(image), tf.constant([40.0, 0, 200, 90]))
+    expected = PREPROCESSING.for_evaluation(png(image[:, 40:]))
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_a_stretched_box_fills_the_square():
+    stretched = dataclasses.replace(PREPROCESSING, stretch=True)
+    image = np.full([20, 90, 3], 255)
+    assert stretched.for_evaluation(png(image)).numpy().min() == 255
+    assert PREPROCESSING.for_evaluation(png(image)).numpy().min() == 0
+
+
+def test_crops_of_a_scaled_image_are_the_crops_of_the_file():
+    encoded = jpeg(photo(90, 120))
+    scaled = PREPROCESSING.scaled(encoded)
+    assert scaled.shape == (32, 32, 3)
+    for number in range(10):
+        seed = tf.constant([1, 2 * number], tf.int64)
+        direct = PREPROCESSING.for_training(encoded, seed).numpy().astype(int)
+        cut = PREPROCESSING.crop_for_training(scaled, seed).numpy()
+        assert np.abs(direct - cut).max() <= 1
+    centre = PREPROCESSING.for_evaluation(encoded).numpy().astype(int)
+    assert np.abs(centre - PREPROCESSING.crop_for_evaluation(scaled)).max() <= 1
+
+
+def test_random_resized_crops_fill_the_square_with_parts_of_the_image():
+    preprocessing = dataclasses.replace(PREPROCESSING, random_resized_crop=True)
+    widths = set()
+    for number in range(30):
+        seed = tf.constant([1, 2 * number], tf.int64)
+        pixels = preprocessing.for_training(png(ramp(60, 200)), seed).numpy()
+        row = pixels[0, :, 0].astype(int)
+        assert row.min() >= 20
+        widths.add(int(row.max() - row.min()))
+    # A fifth of the area, as high as wide at most: never all of the ramp.
+    assert max(widths) < 150 < 10 * len(widths)
+
+
+def test_color_jitter_changes_colours_repeatably():
+    plain = dataclasses.replace(PREPROCESSING, random_flip=False)
+    jittered = dataclasses.replace(plain, color_jitter=0.4)
+    encoded, means = png(np.full([32, 32, 3], 120)), set()
+    for number in range(20):
+        seed = tf.constant([1, 2 * number], tf.int64)
+        pixels = jittered.for_training(encoded, seed).numpy()
+        np.testing.assert_array_equal(pixels, jittered.for_training(encoded, seed))
+        means.add(float(pixels.mean()))
+    assert len(means) > 10
+    assert 120 * 0.6 - 1 <= min(means) < max(means) <= 120 * 1.4 + 1
+    np.testing.assert_array_equal(
+        jittered.for_evaluation(encoded), plain.for_evaluation(encoded)
+    )

@@ -5,7 +5,7 @@ import pytest
 
 from abe_tf.errors import InputError
 from abe_tf.retrieval import table
-from abe_tf.retrieval.recall import measure_recall
+from abe_tf.retrieval.recall import Embedded, measure_recall
 
 KS = (1, 2, 4, 8)
 
@@ -39,7 +39,7 @@ def random_case(seed, images=60, learners=3, dim=4):
 @pytest.mark.parametrize("block", [1, 7, 60, 1000])
 def test_recall_is_that_of_an_exhaustive_ranking(seed, block):
     embeddings, labels = random_case(seed)
-    recall = measure_recall(embeddings, labels, KS, block)
+    recall = measure_recall(Embedded(embeddings, labels), KS, block)
     by_learner, ensemble, concatenated = all_distances(embeddings)
     for k in KS:
         assert recall.concatenated[k] == exhaustive(concatenated, labels, k)
@@ -57,7 +57,7 @@ def test_the_ensemble_distance_is_the_mean_of_plain_distances(seed):
     rng = np.random.default_rng(seed)
     embeddings = rng.normal(size=[80, 4, 3]).astype(np.float32)
     labels = rng.integers(0, 10, 80)
-    recall = measure_recall(embeddings, labels, KS)
+    recall = measure_recall(Embedded(embeddings, labels), KS)
     _, ensemble, concatenated = all_distances(embeddings)
     assert recall.ensemble == {k: exhaustive(ensemble, labels, k) for k in KS}
     assert recall.concatenated == {k: exhaustive(concatenated, labels, k) for k in KS}
@@ -68,7 +68,7 @@ def test_a_model_that_maps_everything_to_one_point_has_recall_0(images):
     vector = np.random.default_rng(0).normal(size=[1, 3, 33])
     vector /= np.linalg.norm(vector, axis=-1, keepdims=True)
     embeddings = np.repeat(vector, images, 0).astype(np.float32)
-    recall = measure_recall(embeddings, np.arange(images) // 5, (1, 4))
+    recall = measure_recall(Embedded(embeddings, np.arange(images) // 5), (1, 4))
     assert set(recall.ensemble.values()) == {0.0}
     assert set(recall.concatenated.values()) == {0.0}
     assert all(set(learner.values()) == {0.0} for learner in recall.learners)
@@ -80,9 +80,11 @@ def test_a_model_that_maps_everything_to_one_point_has_recall_0(images):
 def test_k_beyond_the_gallery_finds_everything_but_what_is_alone():
     embeddings, _ = random_case(0, images=9)
     labels = np.array([0, 0, 1, 1, 1, 2, 2, 2, 3])
-    recall = measure_recall(embeddings, labels, (9, 1000))
+    recall = measure_recall(Embedded(embeddings, labels), (9, 1000))
     assert recall.ensemble[1000] == pytest.approx(100 * 8 / 9)
-    assert measure_recall(embeddings, np.zeros(9), (1,)).ensemble == {1: 100.0}
+    assert measure_recall(Embedded(embeddings, np.zeros(9)), (1,)).ensemble == {
+        1: 100.0
+    }
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -90,12 +92,12 @@ def test_an_embedding_that_is_not_finite_is_refused(value):
     embeddings, labels = random_case(0)
     embeddings[17, 1, 0] = value
     with pytest.raises(InputError, match="the first of image 17"):
-        measure_recall(embeddings, labels, KS)
+        measure_recall(Embedded(embeddings, labels), KS)
 
 
 def test_the_table_and_the_json_hold_what_was_measured():
     embeddings, labels = random_case(0)
-    recall = measure_recall(embeddings, labels, KS)
+    recall = measure_recall(Embedded(embeddings, labels), KS)
     result = json.loads(json.dumps(table.as_json(recall, "cars196")))
     assert result["ensemble"] == {f"recall@{k}": recall.ensemble[k] for k in KS}
     ones = [learner["recall@1"] for learner in result["learners"]]
@@ -105,3 +107,18 @@ def test_the_table_and_the_json_hold_what_was_measured():
     text = table.as_text(recall)
     assert f"{recall.ensemble[1]:.1f}" in text.splitlines()[1]
     assert f"{np.mean(ones):.1f} ± {np.std(ones):.2f}" in text
+
+
+def test_queries_look_in_a_gallery_of_their_own():
+    rng = np.random.default_rng(3)
+    queries, gallery = (
+        Embedded(rng.normal(size=(n, 2, 4)).astype("f"), rng.integers(0, 5, n))
+        for n in (13, 40)
+    )
+    recall = measure_recall(queries, (1, 5), 4, gallery)
+    assert (recall.num_queries, recall.num_gallery) == (13, 40)
+    differences = queries.learner_embeddings[:, None] - gallery.learner_embeddings
+    order = np.linalg.norm(differences, axis=-1).mean(-1).argsort(axis=1)
+    found = gallery.labels[order] == queries.labels[:, None]
+    for k in (1, 5):
+        assert recall.ensemble[k] == pytest.approx(100 * found[:, :k].any(1).mean())

@@ -16,6 +16,8 @@ import scipy.ndimage
 import sklearn.datasets
 import tensorflow_datasets as tfds
 
+from abe_tf.errors import InputError
+
 SIDE = 48
 IMAGES_PER_CLASS = 80
 CLASS_NAMES = tuple(f"{number:02d}" for number in range(100))
@@ -87,8 +89,14 @@ def load(data_dir: str | None) -> tuple[list[bytes], list[int]]:
     if not builder.is_prepared():
         print(f"Making the digits, once, in {builder.data_dir} ...", flush=True)
     # TensorFlow Datasets would speak of a download of unknown size.
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+    except OSError as error:
+        raise InputError(
+            "TensorFlow Datasets must be able to write to its folder. "
+            f"Received: {str(builder.data_dir)!r}: {error}. Choose another --data_dir."
+        ) from error
     encoded: list[bytes] = []
     labels: list[int] = []
     decoders = {"image": tfds.decode.SkipDecoding()}

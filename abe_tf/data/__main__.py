@@ -1,0 +1,50 @@
+"""Looks at a data set: counts, sizes, and one batch as the network sees it.
+
+python -m abe_tf.data --dataset=digits --show=16
+"""
+
+from __future__ import annotations
+
+from abe_tf.config import command
+from abe_tf.config.data import DataConfig
+from abe_tf.config.show import ShowConfig
+from abe_tf.errors import InputError
+
+
+def main(data: DataConfig, show: ShowConfig) -> None:
+    """Prints the counts and writes the contact sheet."""
+    data.check_paths()
+    # From here on TensorFlow is needed, which takes seconds to import.
+    import tensorflow as tf
+
+    from abe_tf.data import contact_sheet, datasets
+    from abe_tf.data.pipeline import Loader, training_batches, unreadable_images_named
+    from abe_tf.data.preprocessing import Preprocessing
+    from abe_tf.data.sampling import ClassSampler
+    from abe_tf.run_folder import write_atomically
+
+    splits = datasets.load(data)
+    train = splits.train
+    loader = Loader(train, Preprocessing.of(data))
+    sampler = ClassSampler(
+        train.labels, data.images_per_slot, show.seed, train.class_names
+    )
+    with unreadable_images_named(loader):
+        for name in ("train", "validation", "test", "gallery"):
+            examples = getattr(splits, name)
+            if examples is not None:
+                print(contact_sheet.describe(name, examples))
+        print(contact_sheet.describe_sizes(train))
+        ((pixels, _),) = training_batches(loader, sampler, show.seed, 0, 1)
+    if show.show > len(pixels):
+        raise InputError(
+            f"--show must be at most the images of a batch. Received: {show.show}, "
+            f"with batches of {len(pixels)}."
+        )
+    sheet = contact_sheet.contact_sheet(pixels[: show.show].numpy())
+    write_atomically(show.sheet, tf.io.encode_png(sheet).numpy())
+    print(f"Contact sheet of the first training batch: {show.sheet}")
+
+
+if __name__ == "__main__":
+    command.run(main, DataConfig, ShowConfig)

@@ -1,0 +1,107 @@
+"""Images with labels, wherever their bytes are."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Images with labels, read one by one.
+
+    Attributes:
+      keys: `[images]` int64, what `read` takes.
+      labels: `[images]` int32 classes, counted over the whole data set.
+      names: What to call an image in a message: its path, or where it comes from.
+      class_names: Names of all classes of the data set, by label.
+      read: Graph function from a scalar int64 key to the bytes of the image file.
+      boxes: `[images, 4]` float32, left, top, right, bottom of the part that is used,
+        in pixels of the upright image; `None` where the whole image is.
+    """
+
+    keys: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str]
+    class_names: tuple[str, ...]
+    read: Callable[[tf.Tensor], tf.Tensor]
+    boxes: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def where(self, mask: np.ndarray) -> Examples:
+        """The examples for which `[images]` bool is true."""
+        chosen = np.flatnonzero(mask)
+        return dataclasses.replace(
+            self,
+            keys=self.keys[chosen],
+            labels=self.labels[chosen],
+            names=[self.names[index] for index in chosen],
+            boxes=None if self.boxes is None else self.boxes[chosen],
+        )
+
+    def num_classes(self) -> int:
+        """How many classes have an image here."""
+        return len(np.unique(self.labels))
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Sets of images; training, validation and test share no class (zero-shot).
+
+    Attributes:
+      train: Images that losses see.
+      validation: Of classes held out from the training classes; may be empty.
+      test: Of classes that neither training nor any choice may look at; the queries.
+      gallery: Where the queries look for their classes; among each other where `None`.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    gallery: Examples | None = None
+
+
+def from_paths(
+    paths: Sequence[str],
+    labels: Sequence[int] | np.ndarray,
+    class_names: tuple[str, ...],
+    boxes: np.ndarray | None = None,
+) -> Examples:
+    """Image files."""
+    # Made here: inside a graph function it would become a constant of the graph.
+    # As bytes: a name need not be UTF-8.
+    table = tf.constant([os.fsencode(path) for path in paths], tf.string)
+
+    def read(key: tf.Tensor) -> tf.Tensor:
+        return tf.io.read_file(tf.gather(table, key))
+
+    return all_of(labels, paths, class_names, read, boxes)
+
+
+def from_files(paths: list[str]) -> Examples:
+    """Image files without classes; all labels are 0."""
+    return from_paths(paths, [0] * len(paths), ("unknown",))
+
+
+def in_memory(encoded: Sequence[bytes]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Reads what is held in memory."""
+    table = tf.constant(list(encoded), tf.string)
+    return lambda key: tf.gather(table, key)
+
+
+def all_of(
+    labels: Sequence[int] | np.ndarray,
+    names: Sequence[str],
+    class_names: tuple[str, ...],
+    read: Callable[[tf.Tensor], tf.Tensor],
+    boxes: np.ndarray | None = None,
+) -> Examples:
+    """Examples whose keys count from 0."""
+    keys = np.arange(len(labels))
+    return Examples(keys, np.array(labels, np.int32), names, class_names, read, boxes)

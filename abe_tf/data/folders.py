@@ -1,0 +1,154 @@
+"""Photos as people have them: one folder a class, or a list in a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import os
+
+import numpy as np
+
+from abe_tf.data.examples import Examples, from_paths
+from abe_tf.errors import InputError
+
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+_BOX = ("x1", "y1", "x2", "y2")
+SPLITS = ("train", "test", "query", "gallery")
+
+
+def image_folder(data_dir: str) -> Examples:
+    """All images below one folder a class; classes sorted by name.
+
+    Raises:
+      InputError: There are fewer than two class folders, or one is empty.
+    """
+    paths: list[str] = []
+    labels: list[int] = []
+    class_names = sorted(
+        entry.name
+        for entry in os.scandir(data_dir)
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
+    if len(class_names) < 2:
+        raise InputError(
+            "--data_dir must hold one folder for each class, two at least. "
+            f"Received: {data_dir!r} with {len(class_names)}."
+        )
+    for label, class_name in enumerate(class_names):
+        folder = os.path.join(data_dir, class_name)
+        files = _image_files(folder)
+        if not files:
+            raise InputError(
+                f"Each class folder must hold images ({', '.join(_EXTENSIONS)}). "
+                f"Received: {folder!r} with none. Remove it, or add some."
+            )
+        paths += [os.path.join(folder, file) for file in files]
+        labels += [label] * len(files)
+    return from_paths(paths, labels, tuple(class_names))
+
+
+def _image_files(folder: str) -> list[str]:
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise InputError(
+            "Each class folder must be readable. "
+            f"Received: {folder!r}: {error.strerror}."
+        ) from error
+    return sorted(name for name in names if name.lower().endswith(_EXTENSIONS))
+
+
+def image_list(
+    path: str, data_dir: str | None, cropped: bool
+) -> tuple[Examples, np.ndarray | None]:
+    """The images that a CSV file lists.
+
+    Args:
+      path: The file; its first row names the columns path, label and optionally split
+        and x1, y1, x2, y2 (a box in pixels of the upright image, x2 and y2 left out).
+      data_dir: What the paths are relative to; the file's own folder where `None`.
+      cropped: Whether only the boxes are used.
+
+    Returns:
+      The images, grouped by class, and the split of each (`[images]` of `SPLITS`), or
+      `None` where the file has no such column.
+
+    Raises:
+      InputError: A column or a value is missing or wrong, or a path comes twice.
+    """
+    root = data_dir or os.path.dirname(os.path.abspath(path))
+    rows = _read_rows(path, cropped)
+    class_names = sorted({row["label"] for row in rows})
+    numbers = {name: number for number, name in enumerate(class_names)}
+    rows.sort(key=lambda row: numbers[row["label"]])
+    boxes = None
+    if cropped:
+        boxes = np.array([[float(row[name]) for name in _BOX] for row in rows])
+        boxes = boxes.astype(np.float32)
+    examples = from_paths(
+        [os.path.join(root, row["path"]) for row in rows],
+        [numbers[row["label"]] for row in rows],
+        tuple(class_names),
+        boxes,
+    )
+    if "split" not in rows[0]:
+        return examples, None
+    return examples, np.array([row["split"] for row in rows])
+
+
+def _read_rows(path: str, cropped: bool) -> list[dict[str, str]]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"--image_list must be a CSV file in UTF-8. Received: {path!r}: {error}."
+        ) from error
+    missing = {"path", "label", *(_BOX if cropped else ())} - columns
+    if missing:
+        raise InputError(
+            "--image_list must have the columns path and label, and x1, y1, x2, y2 for "
+            f"--cropped. Received: {path!r} without {', '.join(sorted(missing))}."
+        )
+    if not rows:
+        raise InputError(f"--image_list must list images. Received: {path!r}, empty.")
+    seen: set[str] = set()
+    for number, row in enumerate(rows, 2):
+        _check_row(row, f"{path}, line {number}", cropped, seen)
+    return rows
+
+
+def _check_row(row: dict[str, str], where: str, cropped: bool, seen: set[str]) -> None:
+    if not (row["path"] and row["label"]) or None in row:
+        raise InputError(
+            "Each row of --image_list must give a path and a label, and no value "
+            f"without a column. Received: {where}: {list(row.values())}."
+        )
+    if row["path"] in seen:
+        raise InputError(
+            "--image_list must name each path once. "
+            f"Received: {where}: {row['path']!r} again."
+        )
+    seen.add(row["path"])
+    if "split" in row and row["split"] not in SPLITS:
+        raise InputError(
+            f"A split must be one of {', '.join(SPLITS)}. "
+            f"Received: {where}: {row['split']!r}."
+        )
+    if cropped:
+        _check_box(row, where)
+
+
+def _check_box(row: dict[str, str], where: str) -> None:
+    texts = [row[name] for name in _BOX]
+    try:
+        left, top, right, bottom = (float(text) for text in texts)
+        valid = 0 <= left < right and 0 <= top < bottom
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise InputError(
+            "A box must be numbers x1 < x2 and y1 < y2, in pixels. "
+            f"Received: {where}: {texts}."
+        )

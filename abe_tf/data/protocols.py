@@ -1,0 +1,231 @@
+"""The public benchmarks, split as the paper splits them (section 5.1).
+
+Everything comes out of TensorFlow Datasets; what it prepared once is read from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from abe_tf.config.data import DataConfig
+from abe_tf.data.builders import cars196, in_shop, omniglot, online_products
+from abe_tf.data.examples import Examples, all_of
+from abe_tf.data.records import RecordIndex
+from abe_tf.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """One benchmark.
+
+    Attributes:
+      builder: Its name in TensorFlow Datasets.
+      archives: What `--manual_dir` must hold.
+      counts: Classes and images of each split, by the paper's table.
+      label: Name of the label's feature.
+      filename: Name of the feature that names the image, or `None`.
+      box: Name and kind of the box's feature: "pixels" (left, top, right, bottom) or
+        "shares" (top, left, bottom, right in 0 to 1), or `None`.
+      train_classes: Where the prepared splits are not the paper's: so many classes
+        train and the rest tests.
+    """
+
+    builder: str
+    archives: str
+    counts: dict[str, tuple[int, int]]
+    label: str = "label"
+    filename: str | None = "filename"
+    box: tuple[str, str] | None = None
+    train_classes: int | None = None
+
+
+PROTOCOLS = {
+    "cars196": Protocol(
+        "abe_cars196",
+        cars196.AbeCars196.MANUAL_DOWNLOAD_INSTRUCTIONS,
+        {"train": (98, 8054), "test": (98, 8131)},
+        box=("box", "pixels"),
+    ),
+    "cub200_2011": Protocol(
+        "caltech_birds2011",
+        "CUB_200_2011.tgz and segmentations.tgz, as published",
+        {"train": (100, 5864), "test": (100, 5924)},
+        filename="image/filename",
+        box=("bbox", "shares"),
+        train_classes=100,
+    ),
+    "stanford_online_products": Protocol(
+        "abe_stanford_online_products",
+        online_products.AbeStanfordOnlineProducts.MANUAL_DOWNLOAD_INSTRUCTIONS,
+        {"train": (11318, 59551), "test": (11316, 60502)},
+    ),
+    "in_shop": Protocol(
+        "abe_in_shop",
+        in_shop.AbeInShop.MANUAL_DOWNLOAD_INSTRUCTIONS,
+        {"train": (3997, 25882), "query": (3985, 14218), "gallery": (3985, 12612)},
+        box=("box", "pixels"),
+    ),
+    "omniglot": Protocol(
+        "abe_omniglot",
+        omniglot.AbeOmniglot.MANUAL_DOWNLOAD_INSTRUCTIONS,
+        {"train": (136, 2720), "test": (106, 2120)},
+    ),
+}
+# TensorFlow Datasets' own builder, for who has it prepared or lets it download.
+_OWN_PRODUCTS = Protocol(
+    "stanford_online_products",
+    "nothing",
+    PROTOCOLS["stanford_online_products"].counts,
+    label="class_id",
+    filename=None,
+)
+
+
+def load(config: DataConfig) -> tuple[Examples, np.ndarray]:
+    """A benchmark's images, prepared on the first call.
+
+    Returns:
+      The images and the split of each: `[images]` of train, test, query, gallery.
+
+    Raises:
+      InputError: The archives are missing or damaged.
+    """
+    protocol = PROTOCOLS[config.dataset]
+    builder = _builder(protocol, config)
+    if config.dataset == "stanford_online_products" and not builder.is_prepared():
+        own = _builder(_OWN_PRODUCTS, config)
+        if own.is_prepared() or (config.download and not config.manual_dir):
+            protocol, builder = _OWN_PRODUCTS, own
+    if not builder.is_prepared():
+        _prepare(builder, protocol, config)
+    if protocol.box is None and config.cropped:
+        raise InputError(
+            "--cropped needs a data set with boxes. "
+            f"Received: --dataset={config.dataset}, which has none."
+        )
+    examples, splits = _read(builder, protocol, config.cropped)
+    _report_counts(config.dataset, protocol, examples, splits)
+    return examples, splits
+
+
+def _builder(protocol: Protocol, config: DataConfig) -> tfds.core.DatasetBuilder:
+    return tfds.builder(protocol.builder, data_dir=config.data_dir)
+
+
+def _prepare(
+    builder: tfds.core.DatasetBuilder, protocol: Protocol, config: DataConfig
+) -> None:
+    wanted = " ".join(protocol.archives.split())
+    if not (config.manual_dir or config.download):
+        raise InputError(
+            f"--dataset={config.dataset} is made from its archives: {wanted} "
+            "Received: no --manual_dir with them. Give it, or --download where "
+            "TensorFlow Datasets can fetch them."
+        )
+    ours = protocol.builder.startswith("abe_")
+    if ours and not config.manual_dir:
+        raise InputError(
+            f"--dataset={config.dataset} cannot be downloaded. Received: --download. "
+            f"Give --manual_dir with {wanted}"
+        )
+    print(f"Making {protocol.builder}, once, in {builder.data_dir} ...", flush=True)
+    settings = tfds.download.DownloadConfig(
+        manual_dir=config.manual_dir and os.path.abspath(config.manual_dir)
+    )
+    with _errors_in_one_line(protocol, wanted):
+        if not (ours or config.download):
+            _check_present(config, ("CUB_200_2011.tgz", "segmentations.tgz"))
+        builder.download_and_prepare(download_config=settings)
+
+
+def _check_present(config: DataConfig, names: tuple[str, ...]) -> None:
+    assert config.manual_dir is not None  # _prepare has seen it
+    for name in names:
+        if not os.path.exists(os.path.join(config.manual_dir, name)):
+            raise InputError(
+                f"--manual_dir must hold {' and '.join(names)}. "
+                f"Received: {config.manual_dir!r} without {name}. Add it, or let "
+                "--download fetch it."
+            )
+
+
+@contextlib.contextmanager
+def _errors_in_one_line(protocol: Protocol, wanted: str) -> Iterator[None]:
+    """Finds our own error in what TensorFlow Datasets makes of it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, InputError):
+                raise cause from error
+            cause = cause.__cause__ or cause.__context__
+        raise InputError(
+            f"{protocol.builder} must be made of complete archives: {wanted}. "
+            f"Received: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def _read(
+    builder: tfds.core.DatasetBuilder, protocol: Protocol, cropped: bool
+) -> tuple[Examples, np.ndarray]:
+    infos = {name: builder.info.splits[name] for name in builder.info.splits}
+    paths = [path for info in infos.values() for path in info.filepaths]
+    wanted: dict[str, Any] = {protocol.label: tf.io.FixedLenFeature([], tf.int64)}
+    if protocol.filename:
+        wanted[protocol.filename] = tf.io.FixedLenFeature([], tf.string)
+    if protocol.box and cropped:
+        wanted[protocol.box[0]] = tf.io.FixedLenFeature([4], tf.float32)
+    in_shares = protocol.box is not None and protocol.box[1] == "shares"
+    index = RecordIndex(paths, wanted, _image_sizes if cropped and in_shares else None)
+    labels = index.features[protocol.label]
+    splits = np.repeat(list(infos), [info.num_examples for info in infos.values()])
+    if protocol.train_classes is not None:
+        splits = np.where(labels < protocol.train_classes, "train", "test")
+    names = [f"{protocol.builder}, record {number}" for number in range(len(index))]
+    if protocol.filename:
+        names = [name.decode() for name in index.features[protocol.filename]]
+    class_names = tuple(builder.info.features[protocol.label].names)
+    boxes = None
+    if protocol.box and cropped:
+        boxes = index.features[protocol.box[0]]
+        if in_shares:
+            boxes = boxes[:, [1, 0, 3, 2]] * index.features["size"][:, [1, 0, 1, 0]]
+    examples = all_of(labels, names, class_names, index.read_image, boxes)
+    return examples, splits
+
+
+def _image_sizes(records: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Heights and widths of JPEG files, `[batch, 2]`."""
+    feature = {"image": tf.io.FixedLenFeature([], tf.string)}
+    encoded = tf.io.parse_example(records, feature)["image"]
+    sizes = [tf.image.extract_jpeg_shape(image)[:2] for image in encoded]
+    return {"size": tf.stack(sizes)}
+
+
+def _report_counts(
+    dataset: str, protocol: Protocol, examples: Examples, splits: np.ndarray
+) -> None:
+    """Says where a benchmark is not what the paper had; numbers would not compare."""
+    for name, (classes, images) in protocol.counts.items():
+        labels = examples.labels[splits == name]
+        found = (len(np.unique(labels)), len(labels))
+        if found != (classes, images):
+            print(
+                f"{dataset}: {name} has {found[0]:,} classes and {found[1]:,} images, "
+                f"the paper's {classes:,} and {images:,}: "
+                f"{classes - found[0]:,} classes and {images - found[1]:,} images are "
+                "missing.",
+                file=sys.stderr,
+            )

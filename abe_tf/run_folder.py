@@ -1,0 +1,290 @@
+"""The run folder: what lies in it, and who may write there.
+
+WORKDIR/flags.cfg     the flags, to be read again with --flagfile
+WORKDIR/classes.txt   the names of the classes, so that no other data set slips in
+WORKDIR/run.json      versions, git revision, machine
+WORKDIR/checkpoints/  the last two, to go on from
+WORKDIR/best/         the best by validation recall
+WORKDIR/tensorboard/  event files
+WORKDIR/results.json  what evaluation measured last
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from abe_tf.config.data import DataConfig
+from abe_tf.config.groups import Group, read_flagfile, write_flagfile
+from abe_tf.config.loss import LossConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.config.training import TrainingConfig
+from abe_tf.errors import InputError
+
+# What a run was started with, in the order of its flagfile.
+_GROUPS: tuple[type[Group], ...] = (ModelConfig, DataConfig, LossConfig, TrainingConfig)
+# May change between the sessions of one run: where things lie, how often it reports.
+_MAY_CHANGE = {
+    *("data_dir", "manual_dir", "download", "image_list", "cache"),
+    *("encoder_weights", "init_from", "strategy"),
+    *("log_every", "eval_every", "checkpoint_every"),
+}
+_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Names of what lies in a run folder."""
+
+    path: str
+
+    @property
+    def flags(self) -> str:
+        """The flagfile."""
+        return os.path.join(self.path, "flags.cfg")
+
+    @property
+    def classes(self) -> str:
+        """The names of the data set's classes, one a line, by label."""
+        return os.path.join(self.path, "classes.txt")
+
+    @property
+    def tensorboard(self) -> str:
+        """Folder of event files."""
+        return os.path.join(self.path, "tensorboard")
+
+    @property
+    def results(self) -> str:
+        """What evaluation measured last."""
+        return os.path.join(self.path, "results.json")
+
+    def checkpoints(self, which: str) -> str:
+        """Folder of the checkpoints, "best" or "last"."""
+        return os.path.join(self.path, "best" if which == "best" else "checkpoints")
+
+    def check_writable(self) -> None:
+        """Tries to write, and leaves nothing behind.
+
+        Raises:
+          InputError: The folder cannot be written.
+        """
+        check_writable("workdir", self.path)
+
+    def check(self, configs: Sequence[Group]) -> None:
+        """Checks that a training may write here; changes nothing.
+
+        Raises:
+          InputError: The folder cannot be written, or holds a run with other flags.
+        """
+        self.check_writable()
+        if os.path.exists(self.flags):
+            self._check_same(configs)
+
+    def _check_same(self, configs: Sequence[Group]) -> None:
+        ours, theirs = _values(configs), _values(self.read_flags())
+        differing = [
+            f"--{name}={ours[name]} (was {theirs[name]})"
+            for name in ours
+            if name not in _MAY_CHANGE and ours[name] != theirs[name]
+        ]
+        if differing:
+            raise InputError(
+                f"A run goes on with the flags that it started with ({self.flags}). "
+                f"Received: {', '.join(differing)}. Choose another --workdir, or start "
+                "from its weights with --init_from."
+            )
+
+    def record(self, configs: Sequence[Group], class_names: Sequence[str]) -> None:
+        """Writes the flags and what else is needed to repeat the run.
+
+        Args:
+          configs: The run's flags.
+          class_names: Of the whole data set, by label.
+        """
+        os.makedirs(self.path, exist_ok=True)
+        write_atomically(self.flags, write_flagfile(list(configs)))
+        names = "".join(f"{name}\n" for name in class_names)
+        write_atomically(self.classes, names)
+        record = {
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+            "python": platform.python_version(),
+            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+            "git_revision": _git_revision(),
+        }
+        text = json.dumps(record, indent=2) + "\n"
+        write_atomically(os.path.join(self.path, "run.json"), text)
+
+    def check_classes(self, class_names: Sequence[str]) -> None:
+        """Refuses another data set than the run was started with.
+
+        Classes are told by their number: with one folder more, a class that trained
+        could test.
+
+        Args:
+          class_names: Of the whole data set, by label.
+
+        Raises:
+          InputError: They are not those that training saw.
+        """
+        if not os.path.exists(self.classes):
+            return
+        with open(self.classes, encoding="utf-8", errors="surrogateescape") as file:
+            theirs = file.read().removesuffix("\n").split("\n")
+        if list(class_names) != theirs:
+            other = [*sorted({*class_names} ^ {*theirs}), "none but their order"]
+            raise InputError(
+                "A run needs the classes that it was started with "
+                f"({self.classes}). Received: {len(class_names)} classes instead of "
+                f"{len(theirs)}; the first that differs: {other[0]}."
+            )
+
+    def read_flags(self) -> list[Any]:
+        """The model's, data's, loss's and training's config, as the run has them.
+
+        Raises:
+          InputError: The folder holds no run, or one of an incompatible version.
+        """
+        try:
+            with open(self.flags, encoding="utf-8") as file:
+                text = file.read()
+        except OSError as error:
+            raise InputError(
+                "--workdir must be a run folder that training wrote. "
+                f"Received: {self.path!r}, without flags.cfg. Train first."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"flags.cfg must be text. Received: {self.flags!r}, damaged."
+            ) from error
+        return read_flagfile(text, list(_GROUPS))
+
+    def latest_checkpoint(self, which: str) -> str:
+        """Prefix of a checkpoint's files.
+
+        Args:
+          which: "best", the last one where no best one was chosen, or "last".
+
+        Raises:
+          InputError: There is none.
+        """
+        import tensorflow as tf
+
+        for kind in dict.fromkeys([which, "last"]):
+            path = tf.train.latest_checkpoint(self.checkpoints(kind))
+            if path:
+                return path
+        raise InputError(
+            "--workdir must hold a checkpoint. "
+            f"Received: {self.path!r} without one. Let training write one first."
+        )
+
+
+def check_same_network(model: ModelConfig, workdir: str) -> None:
+    """Refuses to start a network from the weights of a run of another one.
+
+    Raises:
+      InputError: The folder holds no run, or one of another network.
+    """
+    folder = RunFolder(workdir)
+    if not os.path.isfile(folder.flags):
+        raise InputError(
+            "--init_from must be a run folder that training wrote. "
+            f"Received: {workdir!r}, without flags.cfg."
+        )
+    theirs = folder.read_flags()[0]
+    names = ("encoder", "mobilenet_alpha", "ensemble", "num_learners", "embedding_dim")
+    differing = [
+        f"--{name}={getattr(model, name)} (there {getattr(theirs, name)})"
+        for name in names
+        if getattr(model, name) != getattr(theirs, name)
+    ]
+    if differing:
+        raise InputError(
+            "--init_from must be a run of the same network. "
+            f"Received: {workdir!r}, but {', '.join(differing)}."
+        )
+
+
+def write_atomically(path: str, content: str | bytes) -> None:
+    """Writes a file beside and renames it, so that no half of it is ever seen.
+
+    Raises:
+      InputError: It cannot be written.
+    """
+    beside = f"{path}.{os.getpid()}.tmp"
+    try:
+        if isinstance(content, str):
+            content = content.encode("utf-8", "surrogateescape")
+        with open(beside, "wb") as file:
+            file.write(content)
+        os.replace(beside, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.remove(beside)
+        raise InputError(
+            f"A result must be writable. Received: {path!r}: {error.strerror}."
+        ) from error
+
+
+def check_writable(flag: str, path: str) -> None:
+    """Tries to write into a folder, making it, and leaves nothing behind.
+
+    Raises:
+      InputError: The folder cannot be written.
+    """
+    try:
+        _try_to_write(path)
+    except OSError as error:
+        raise InputError(
+            f"--{flag} must be a folder that can be written. "
+            f"Received: {path!r}: {error.strerror}."
+        ) from error
+
+
+def _values(configs: Sequence[Group]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for config in configs:
+        values |= dataclasses.asdict(config)  # type: ignore[call-overload]
+    return values
+
+
+def _try_to_write(path: str) -> None:
+    """Makes the folder and a file in it, and takes away again what was not there."""
+    with contextlib.ExitStack() as undo:
+        for folder in _missing_folders(path):
+            os.mkdir(folder)
+            undo.callback(os.rmdir, folder)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+
+
+def _missing_folders(path: str) -> Iterator[str]:
+    """The folders of a path that do not exist, outermost first."""
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.exists(path):
+        yield from _missing_folders(parent)
+        yield path
+
+
+def _git_revision() -> str | None:
+    """Of the checkout this package lies in; `None` outside one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        result = subprocess.run(
+            command,
+            cwd=os.path.dirname(os.path.abspath(__file__)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    return result.stdout.strip() or None
