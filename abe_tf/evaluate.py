@@ -57,7 +57,7 @@ def main(
     gallery = splits.gallery if split.split == "test" else None
     recall = measure_recall(
         embed(examples),
-        evaluation.recall_at,
+        evaluation.ks(data),
         evaluation.block,
         None if gallery is None else embed(gallery),
     )

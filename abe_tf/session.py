@@ -192,7 +192,8 @@ class Session:
         def evaluate() -> dict[str, float]:
             with unreadable_images_named(loader):
                 embeddings = embedder(batches)
-            ks = tuple(sorted({1, *evaluation.recall_at}))
+            # The best checkpoint is chosen by Recall@1.
+            ks = tuple(sorted({1, *evaluation.ks(self._data)}))
             embedded = Embedded(embeddings, examples.labels)
             recall = measure_recall(embedded, ks, evaluation.block)
             individual = recall.individual_mean()[1]

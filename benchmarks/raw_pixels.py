@@ -1,32 +1,33 @@
-"""Recall of raw pixels on the digits: what a model must beat.
+"""Recall of raw pixels on a data set: what a model must beat.
 
-python -m benchmarks.raw_pixels
+python -m benchmarks.raw_pixels --dataset=digits --image_size=48 --resize_size=48
 """
 
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
+from abe_tf.config import command
 from abe_tf.config.data import DataConfig
-from abe_tf.data import datasets
-from abe_tf.retrieval import table
-from abe_tf.retrieval.recall import Embedded, measure_recall
 
 
-def main() -> None:
+def main(data: DataConfig) -> None:
     """Ranks the test images by the distance of their pixels, scaled to unit length."""
-    examples = datasets.load(DataConfig()).test
-    pixels = [
-        tf.io.decode_png(examples.read(tf.constant(key))).numpy().ravel()
-        for key in examples.keys
-    ]
-    vectors = np.array(pixels, np.float32)
+    data.check_paths()
+    from abe_tf.data import datasets
+    from abe_tf.data.pipeline import Loader, evaluation_batches
+    from abe_tf.data.preprocessing import Preprocessing
+    from abe_tf.retrieval import table
+    from abe_tf.retrieval.recall import Embedded, measure_recall
+
+    examples = datasets.load(data).test
+    batches = evaluation_batches(Loader(examples, Preprocessing.of(data)), 64)
+    pixels = np.concatenate([batch.numpy() for batch in batches])
+    vectors = pixels.reshape(len(pixels), -1).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     embedded = Embedded(vectors[:, np.newaxis], examples.labels)
-    recall = measure_recall(embedded, (1, 2, 4, 8))
-    print(table.as_text(recall))
+    print(table.as_text(measure_recall(embedded, (1, 2, 4, 8))))
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, DataConfig)

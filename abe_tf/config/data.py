@@ -13,6 +13,11 @@ BENCHMARKS = (
     "omniglot",
 )
 DATASETS = ("digits", "image_folder", *BENCHMARKS)
+# The K of Recall@K that the paper has for a data set.
+_RECALL_AT = {
+    "stanford_online_products": (1, 10, 100, 1000),
+    "in_shop": (1, 10, 20, 30, 40, 50),
+}
 # Of these the paper's cropped variant stretches the box to a square.
 _STRETCHED = ("cars196",)
 # The paper scales to 256 and crops 224.
@@ -225,6 +230,11 @@ class DataConfig(Group):
     def stretch(self) -> bool:
         """Whether images are stretched to the square and not padded."""
         return self.cropped and self.dataset in _STRETCHED
+
+    @property
+    def recall_at(self) -> tuple[int, ...]:
+        """The K of Recall@K that the paper has for the data set."""
+        return _RECALL_AT.get(self.dataset, (1, 2, 4, 8))
 
     @property
     def batch_size(self) -> int:

@@ -58,17 +58,19 @@ class EvaluationConfig(Group):
     """What is measured, and in what portions."""
 
     recall_at: tuple[int, ...] = option(
-        (1, 2, 4, 8), "the K of Recall@K, with commas between", lower=1
+        (),
+        "the K of Recall@K, with commas between; the paper's for the data set where "
+        "none are given (1,2,4,8 for those that it has not)",
+        lower=1,
     )
     eval_batch_size: int = option(64, "images that are embedded at once", lower=1)
     block: int = option(
         512, "queries that are compared with the gallery at once", lower=1
     )
 
-    def check(self) -> None:
-        """Refuses a list without a K."""
-        if not self.recall_at:
-            raise InputError("--recall_at must name at least one K. Received: none.")
+    def ks(self, data: DataConfig) -> tuple[int, ...]:
+        """The K of Recall@K for a data set, without repetition, smallest first."""
+        return tuple(sorted(set(self.recall_at or data.recall_at)))
 
 
 @dataclasses.dataclass(frozen=True)

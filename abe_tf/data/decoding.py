@@ -11,7 +11,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from abe_tf.data import bitmap
-from abe_tf.data.orientation import exif_orientation, swaps_sides, upright
+from abe_tf.data.branches import apart
+from abe_tf.data.orientation import exif_orientation, has_exif, swaps_sides, upright
 
 # A few kilobytes can decode to gigabytes; photos of 100 megapixels exist.
 MAX_PIXELS = 100_000_000
@@ -62,7 +63,9 @@ def decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return tf.cond(
             orientation == 1,
             lambda: _decode_jpeg_window(encoded, window),
-            lambda: _cut(upright(_decode_jpeg(encoded), orientation), window),
+            apart(
+                lambda: _cut(upright(decode_plain_jpeg(encoded), orientation), window)
+            ),
         )
 
     def whole(decode: _Decoder) -> _Decoder:
@@ -72,6 +75,29 @@ def decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         encoded, jpeg, whole(_decode_png), whole(_decode_gif), whole(bitmap.decode)
     )
     return tf.ensure_shape(image, [None, None, 3])
+
+
+def is_plain_jpeg(encoded: tf.Tensor, side: int) -> tf.Tensor:
+    """Whether it is a square JPEG file of this side, upright as stored.
+
+    Args:
+      encoded: Scalar string, the bytes of any file.
+      side: In pixels.
+
+    Returns:
+      Scalar bool.
+    """
+
+    def fits() -> tf.Tensor:
+        height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(encoded), num=3)
+        return (height == side) & (width == side) & ~has_exif(encoded)
+
+    return tf.cond(_is_jpeg(encoded), fits, lambda: tf.constant(False))
+
+
+def decode_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG file as it is stored; uint8 RGB `[height, width, 3]`."""
+    return tf.image.decode_jpeg(encoded, channels=3, dct_method=_ACCURATE)
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -105,7 +131,11 @@ def _by_format(
         )
 
     # JPEG first and apart: the others' checks cost it nothing.
-    return tf.cond(starts_with(b"\xff\xd8\xff"), jpeg, others)
+    return tf.cond(_is_jpeg(encoded), jpeg, apart(others))
+
+
+def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
 
 
 def _png_size(encoded: tf.Tensor) -> tf.Tensor:
@@ -118,10 +148,6 @@ def _png_size(encoded: tf.Tensor) -> tf.Tensor:
 def _gif_size(encoded: tf.Tensor) -> tf.Tensor:
     width, height = (bitmap.integer(encoded, at, tf.uint16) for at in (6, 8))
     return tf.stack([height, width])
-
-
-def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    return tf.image.decode_jpeg(encoded, channels=3, dct_method=_ACCURATE)
 
 
 def _decode_jpeg_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

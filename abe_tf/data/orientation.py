@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from abe_tf.data.branches import apart
+
 _EXIF = b"Exif\x00\x00"
 _APP1, _START_OF_SCAN, _FILL = 0xE1, 0xDA, 0xFF
 _ORIENTATION_TAG, _ENTRY_BYTES = 0x0112, 12
@@ -22,8 +24,17 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
       Scalar int32, 1 to 8; 1 (upright) where the file states none, or none that exists.
     """
     # Most files have no EXIF block: a search for its name spares them the walk.
-    found = tf.size(tf.strings.split(encoded, _EXIF, maxsplit=1)) > 1
-    return tf.cond(found, lambda: _read_orientation(encoded), lambda: tf.constant(1))
+    return tf.cond(
+        has_exif(encoded),
+        apart(lambda: _read_orientation(encoded)),
+        lambda: tf.constant(1),
+    )
+
+
+def has_exif(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether the name of an EXIF block stands anywhere in a file; scalar bool."""
+    pieces = tf.raw_ops.StringSplitV2(input=[encoded], sep=_EXIF, maxsplit=1)
+    return tf.size(pieces.values) > 1
 
 
 def swaps_sides(orientation: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.examples import Examples, in_memory
-from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.preprocessing import Draw, Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
 
@@ -47,13 +47,13 @@ class Loader:
                 pixels[position] = image
             self._scaled = tf.constant(pixels)
 
-    def for_training(self, position: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The image at a scalar int64 position, cropped as a `[2]` int64 seed says."""
+    def for_training(self, position: tf.Tensor, draw: Draw) -> tf.Tensor:
+        """The image at a scalar int64 position, cropped as was drawn."""
         if self._scaled is not None:
             scaled = tf.gather(self._scaled, position)
-            return self.preprocessing.crop_for_training(scaled, seed)
+            return self.preprocessing.crop_for_training(scaled, draw)
         encoded = self._read(position)
-        return self.preprocessing.for_training(encoded, seed, self._box(position))
+        return self.preprocessing.for_training(encoded, draw, self._box(position))
 
     def for_evaluation(self, position: tf.Tensor) -> tf.Tensor:
         """The centre of the image at a scalar int64 position."""
@@ -76,12 +76,25 @@ class Loader:
 
 
 def training_batches(
-    loader: Loader, sampler: ClassSampler, seed: int, first: int, end: int
+    loader: Loader,
+    sampler: ClassSampler,
+    seed: int,
+    first: int,
+    end: int,
+    parallel: int = tf.data.AUTOTUNE,
 ) -> tf.data.Dataset:
     """The batches of steps `first` to `end - 1`, counted from 0.
 
-    Every random operation is keyed by the seed and by how many images the run has drawn
-    before, so that a resumed run sees the very crops of an uninterrupted one.
+    Every random operation is keyed by the seed, the number of the batch and the place
+    in it, so that a resumed run sees the very crops of an uninterrupted one.
+
+    Args:
+      loader: Gives the images.
+      sampler: Says which ones come.
+      seed: Of the run.
+      first: Steps that are done.
+      end: Steps that shall be done.
+      parallel: Images that are decoded at once.
 
     Returns:
       Batches of uint8 RGB `[batch, height, width, 3]` and int32 labels `[batch]`.
@@ -89,20 +102,20 @@ def training_batches(
     size = sampler.batch_size
     labels = tf.constant(loader.examples.labels)
 
-    def draws() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def positions() -> Iterator[tuple[np.ndarray, int]]:
         for number in range(first, end):
-            yield sampler.batch(number), number * size + np.arange(size)
+            yield sampler.batch(number), number
 
-    def load(position: tf.Tensor, draw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Two seeds a draw: one for the crop, the next for the flip.
-        image_seed = tf.stack([tf.constant(seed, tf.int64), 2 * draw])
-        return loader.for_training(position, image_seed), tf.gather(labels, position)
+    def draw(batch: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, Draw]:
+        return batch, loader.preprocessing.draw(seed, number, size)
 
-    signature = tf.TensorSpec([size], tf.int64)
-    batches = tf.data.Dataset.from_generator(
-        draws, output_signature=(signature, signature)
-    )
-    images = batches.unbatch().map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    def load(position: tf.Tensor, draw: Draw) -> tuple[tf.Tensor, tf.Tensor]:
+        return loader.for_training(position, draw), tf.gather(labels, position)
+
+    # What can be done for a batch at once is done before the images part.
+    signature = (tf.TensorSpec([size], tf.int64), tf.TensorSpec([], tf.int64))
+    drawn = tf.data.Dataset.from_generator(positions, output_signature=signature)
+    images = drawn.map(draw).unbatch().map(load, num_parallel_calls=parallel)
     batches = images.batch(size, drop_remainder=True)
     return batches.prefetch(2).apply(
         tf.data.experimental.assert_cardinality(end - first)

@@ -13,10 +13,22 @@ import dataclasses
 import tensorflow as tf
 
 from abe_tf.config.data import DataConfig
-from abe_tf.data.decoding import decode_window, upright_size
+from abe_tf.data.branches import apart
+from abe_tf.data.decoding import (
+    decode_plain_jpeg,
+    decode_window,
+    is_plain_jpeg,
+    upright_size,
+)
 
 # Of a random resized crop: share of the image's area, and width by height.
 _AREA, _ASPECT = (0.2, 1.0), (3 / 4, 4 / 3)
+# Seeds of runs are below this: beyond it keys are free for other draws.
+_SEED_RANGE = 2**31
+
+# Of one image, or with a leading dimension of several: "corner" `[2]` int32, of the
+# crop in the scaled image; "mirrored" bool; "seed" `[2]` int64, for further draws.
+Draw = dict[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,26 +65,53 @@ class Preprocessing:
             data.color_jitter,
         )
 
+    def draw(self, seed: int, number: tf.Tensor, size: int) -> Draw:
+        """Draws what training leaves to chance, for all images of a batch at once.
+
+        Args:
+          seed: Of the run.
+          number: Scalar int64, of the batch. Equal seeds and numbers give equal draws.
+          size: Images in the batch.
+
+        Returns:
+          Of each image; all with a leading dimension of `size`.
+        """
+        room = self.scaled_size - self.image_size + 1
+        key = tf.stack([tf.constant(seed, tf.int64), number])
+        shift = tf.constant([_SEED_RANGE, 0], tf.int64)
+        chance = tf.random.stateless_uniform([size], key + shift)
+        # One key an image for what is drawn later, apart from the two for the batch.
+        rest = tf.stack(
+            [tf.fill([size], key[0]), size * number + tf.range(size, dtype=tf.int64)], 1
+        )
+        return {
+            "corner": tf.random.stateless_uniform(
+                [size, 2], key, maxval=room, dtype=tf.int32
+            ),
+            "mirrored": (chance < 0.5) & self.random_flip,
+            "seed": rest + 2 * shift,
+        }
+
     def for_training(
-        self, encoded: tf.Tensor, seed: tf.Tensor, box: tf.Tensor | None = None
+        self, encoded: tf.Tensor, draw: Draw, box: tf.Tensor | None = None
     ) -> tf.Tensor:
         """A random crop, mirrored or not.
 
         Args:
           encoded: Scalar string, the bytes of an image file.
-          seed: `[2]` int64. Equal seeds give equal crops.
+          draw: What `draw` drew for the image.
           box: `[4]` float32, left, top, right, bottom in pixels of the upright image:
             the part that is used. The whole where `None`.
 
         Returns:
           uint8 RGB `[image_size, image_size, 3]`.
         """
-        region = _region(encoded, box)
         if self.random_resized_crop:
-            image = self._resized_crop(encoded, region, seed)
+            image = self._resized_crop(encoded, _region(encoded, box), draw["seed"])
+            image = _mirror(image, draw["mirrored"])
         else:
-            image = self._resample(encoded, region, self._random_corner(seed))
-        return self._augment(image, seed)
+            image = self._crop(encoded, box, draw["corner"], draw["mirrored"])
+        return self._jitter(image, draw["seed"])
 
     def scaled(self, encoded: tf.Tensor, box: tf.Tensor | None = None) -> tf.Tensor:
         """The whole image, scaled and padded, of which crops are cut.
@@ -87,12 +126,13 @@ class Preprocessing:
         whole = dataclasses.replace(self, image_size=self.scaled_size)
         return whole.for_evaluation(encoded, box)
 
-    def crop_for_training(self, scaled: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def crop_for_training(self, scaled: tf.Tensor, draw: Draw) -> tf.Tensor:
         """What `for_training` gives, from what `scaled` gave.
 
         To one grey level: the resampling of a part rounds otherwise than the whole's.
         """
-        return self._augment(self._cut(scaled, self._random_corner(seed)), seed)
+        image = _mirror(self._cut(scaled, draw["corner"]), draw["mirrored"])
+        return self._jitter(image, draw["seed"])
 
     def crop_for_evaluation(self, scaled: tf.Tensor) -> tf.Tensor:
         """What `for_evaluation` gives, from what `scaled` gave, to one grey level."""
@@ -110,31 +150,51 @@ class Preprocessing:
         Returns:
           uint8 RGB `[image_size, image_size, 3]`.
         """
-        return self._resample(encoded, _region(encoded, box), self._central_corner())
+        return self._crop(encoded, box, self._central_corner(), tf.constant(False))
 
     def _central_corner(self) -> tf.Tensor:
         margin = (self.scaled_size - self.image_size) // 2
         return tf.constant([margin, margin])
 
-    def _random_corner(self, seed: tf.Tensor) -> tf.Tensor:
-        room = self.scaled_size - self.image_size + 1
-        # Three numbers, one for each dimension, as TensorFlow's random crop draws them.
-        drawn = tf.random.stateless_uniform(
-            [3], seed, maxval=tf.int32.max, dtype=tf.int32
-        )
-        return drawn[:2] % room
+    def _crop(
+        self,
+        encoded: tf.Tensor,
+        box: tf.Tensor | None,
+        corner: tf.Tensor,
+        mirrored: tf.Tensor,
+    ) -> tf.Tensor:
+        """Scales and pads an image, and cuts the square out at a corner."""
+
+        def any_image() -> tf.Tensor:
+            drawn = self._resample(encoded, _region(encoded, box), corner)
+            return _mirror(drawn, mirrored)
+
+        if box is not None:
+            return any_image()
+
+        def plain_jpeg() -> tf.Tensor:
+            return _mirror(self._cut(decode_plain_jpeg(encoded), corner), mirrored)
+
+        # JPEG files that are stored at the right size come often, and decode so fast
+        # that each operation around it counts.
+        is_plain = is_plain_jpeg(encoded, self.scaled_size)
+        return tf.cond(is_plain, plain_jpeg, apart(any_image))
 
     def _cut(self, scaled: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
         size = self.image_size
-        part = scaled[corner[0] : corner[0] + size, corner[1] : corner[1] + size]
-        return tf.ensure_shape(part, [size, size, 3])
+        return tf.slice(scaled, tf.concat([corner, [0]], 0), [size, size, 3])
 
-    def _augment(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        if self.random_flip:
-            image = tf.image.stateless_random_flip_left_right(image, seed + 1)
-        if self.color_jitter:
-            image = _jitter(image, self.color_jitter, seed)
-        return image
+    def _jitter(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        if not self.color_jitter:
+            return image
+        low, high = 1 - self.color_jitter, 1 + self.color_jitter
+        pixels = tf.cast(image, tf.float32)
+        brightness = tf.random.stateless_uniform([], seed + 1, low, high)
+        pixels = tf.clip_by_value(pixels * brightness, 0, 255)
+        pixels = tf.image.stateless_random_contrast(pixels, low, high, seed + 2)
+        pixels = tf.clip_by_value(pixels, 0, 255) / 255
+        pixels = tf.image.stateless_random_saturation(pixels, low, high, seed + 3)
+        return tf.saturate_cast(tf.round(255 * pixels), tf.uint8)
 
     def _resample(
         self, encoded: tf.Tensor, region: tf.Tensor, corner: tf.Tensor
@@ -240,12 +300,5 @@ def _scale(
     return tf.saturate_cast(tf.round(drawn), tf.uint8)
 
 
-def _jitter(image: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
-    low, high = 1 - strength, 1 + strength
-    pixels = tf.cast(image, tf.float32)
-    brightness = tf.random.stateless_uniform([], seed + 2, low, high)
-    pixels = tf.clip_by_value(pixels * brightness, 0, 255)
-    pixels = tf.image.stateless_random_contrast(pixels, low, high, seed + 3)
-    pixels = tf.clip_by_value(pixels, 0, 255) / 255
-    pixels = tf.image.stateless_random_saturation(pixels, low, high, seed + 4)
-    return tf.saturate_cast(tf.round(255 * pixels), tf.uint8)
+def _mirror(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
