@@ -1,5 +1,5 @@
 # make demo   train on the digits that ship with the project, evaluate, export
-# make test   all tests
+# make test   the tests; make test-all runs them on every encoder
 # make lint   ruff, ruff format, mypy
 # Each makes the environment first, where it is missing or the pins have changed.
 
@@ -9,7 +9,7 @@ LAMBDA_DIV ?= 1
 DEMO := digits_abe4$(if $(filter-out 1,$(LAMBDA_DIV)),_lambda_$(LAMBDA_DIV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test test-all lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +34,9 @@ demo: $(VENV)/runtime
 	@echo "Exported model  models/$(DEMO)"
 
 test: $(VENV)/development
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-all: $(VENV)/development
 	$(VENV)/bin/python -m pytest
 
 lint: $(VENV)/development

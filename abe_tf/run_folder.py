@@ -200,7 +200,10 @@ def check_same_network(model: ModelConfig, workdir: str) -> None:
             f"Received: {workdir!r}, without flags.cfg."
         )
     theirs = folder.read_flags()[0]
-    names = ("encoder", "mobilenet_alpha", "ensemble", "num_learners", "embedding_dim")
+    names = (
+        *("encoder", "mobilenet_alpha", "attention_at", "attention_depth"),
+        *("ensemble", "num_learners", "embedding_dim"),
+    )
     differing = [
         f"--{name}={getattr(model, name)} (there {getattr(theirs, name)})"
         for name in names

@@ -26,6 +26,7 @@ def option(
     lower: float | None = None,
     upper: float | None = None,
     choices: tuple[str, ...] | None = None,
+    repeated: bool = False,
 ) -> Any:
     """A dataclass field that is also a flag.
 
@@ -35,10 +36,18 @@ def option(
       lower: Smallest legal number, or `None`.
       upper: Largest legal number, or `None`.
       choices: The legal values, or `None` for any.
+      repeated: For a tuple of texts: each comes with a flag of its own, and may hold
+        commas.
     """
     if choices:
         text = f"{'|'.join(choices)}: {text}"
-    metadata = {"text": text, "lower": lower, "upper": upper, "choices": choices}
+    metadata = {
+        "text": text,
+        "lower": lower,
+        "upper": upper,
+        "choices": choices,
+        "repeated": repeated,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -60,11 +69,14 @@ G = TypeVar("G", bound=Group)
 def _check_field(field: dataclasses.Field, value: Any) -> None:
     lower, upper = field.metadata["lower"], field.metadata["upper"]
     choices = field.metadata["choices"]
-    if choices and value not in choices:
-        raise InputError(
-            f"--{field.name} must be one of {', '.join(choices)}. Received: {value!r}."
-        )
-    for number in value if isinstance(value, tuple) else (value,):
+    values = value if isinstance(value, tuple) else (value,)
+    for one in values if choices else ():
+        if one not in choices:
+            raise InputError(
+                f"--{field.name} must be one of {', '.join(choices)}. "
+                f"Received: {one!r}."
+            )
+    for number in values:
         if number is None:
             continue
         if isinstance(number, float) and not math.isfinite(number):
@@ -95,6 +107,9 @@ def define(group: type[Group], values: flags.FlagValues) -> None:
     for field in dataclasses.fields(group):  # type: ignore[arg-type]
         name, text = field.name, field.metadata["text"]
         default: Any = field.default
+        if field.metadata["repeated"]:
+            flags.DEFINE_multi_string(name, list(default), text, flag_values=values)
+            continue
         if _is_list(field):
             joined = ",".join(map(str, default))
             flags.DEFINE_list(name, joined, text, flag_values=values)

@@ -8,12 +8,24 @@ import os
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
-ENCODERS = ("googlenet", "inception_small", "mobilenet")
+# With the smallest image of each: what is left at its end must not be nothing.
+_MIN_IMAGE_SIZE = {
+    "googlenet": 32,
+    "inception_bn": 32,
+    "inception_small": 16,
+    "mobilenet": 32,
+    "mobilenet_v2": 32,
+    "inception_v3": 75,
+    "resnet50": 32,
+    "efficientnet_b0": 32,
+}
+ENCODERS = tuple(_MIN_IMAGE_SIZE)
 ENSEMBLES = ("none", "heads", "abe")
-# What is left of the image at the last pooling must not be nothing.
-_MIN_IMAGE_SIZE = {"googlenet": 32, "inception_small": 16, "mobilenet": 32}
 # Those for which Keras has ImageNet weights.
-_IMAGENET_ALPHAS = (0.25, 0.5, 0.75, 1.0)
+_IMAGENET_ALPHAS = {
+    "mobilenet": (0.25, 0.5, 0.75, 1.0),
+    "mobilenet_v2": (0.35, 0.5, 0.75, 1.0, 1.3, 1.4),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,17 +35,36 @@ class ModelConfig(Group):
     encoder: str = option(
         "inception_small",
         "the network that S, the attention trunk and G are cut from; googlenet is the "
-        "paper's, inception_small a narrow one with batch normalisation for small "
-        "images",
+        "paper's, inception_bn the same with batch normalisation, inception_small a "
+        "narrow one for small images, the others are of tf.keras.applications",
         choices=ENCODERS,
     )
     encoder_weights: str = option(
         "none",
         "where the encoder's weights come from: none (random), imagenet (downloaded "
-        "by Keras) or the path of a weight file",
+        "once) or the path of a file: Keras' HDF5, for googlenet also a .caffemodel, "
+        "for inception_bn also TF-Slim's checkpoint or its archive",
     )
     mobilenet_alpha: float = option(
-        1.0, "width of mobilenet (Keras' alpha)", lower=0.05, upper=4
+        1.0, "width of mobilenet and mobilenet_v2 (Keras' alpha)", lower=0.05, upper=4
+    )
+    attention_at: str | None = option(
+        None,
+        "layer where attention branches off, the end of a block; the encoder's own "
+        "where none is given (python -m abe_tf.encoders lists them). M-heads share "
+        "what is before it",
+    )
+    attention_depth: int | None = option(
+        None,
+        "blocks in the attention trunk; 0 for the mask's 1 x 1 convolution alone; as "
+        "many as the encoder has at its own place, or fewer that keep the size, where "
+        "none is given",
+        lower=0,
+    )
+    freeze_until: str | None = option(
+        None,
+        "keep the encoder's layers as they are up to this end of a block, which must "
+        "not be behind --attention_at",
     )
     ensemble: str = option(
         "abe",
@@ -86,7 +117,9 @@ class ModelConfig(Group):
           InputError: The file does not exist.
         """
         weights = self.encoder_weights
-        if weights not in ("none", "imagenet") and not os.path.isfile(weights):
+        # A TensorFlow checkpoint is a prefix of several files.
+        found = os.path.isfile(weights) or os.path.isfile(f"{weights}.index")
+        if weights not in ("none", "imagenet") and not found:
             raise InputError(
                 "--encoder_weights must be none, imagenet or the path of a file. "
                 f"Received: {weights!r}, which does not exist."
@@ -121,18 +154,23 @@ class ModelConfig(Group):
     def _check_weights(self) -> None:
         if self.encoder_weights == "none":
             return
-        if self.encoder != "mobilenet":
+        if self.encoder == "inception_small":
             raise InputError(
                 f"--encoder={self.encoder} starts from random weights. "
                 f"Received: --encoder_weights={self.encoder_weights}. "
-                "Use --encoder_weights=none, or --encoder=mobilenet."
+                "Use --encoder_weights=none, or another --encoder."
             )
-        alpha = self.mobilenet_alpha
-        if self.encoder_weights == "imagenet" and alpha not in _IMAGENET_ALPHAS:
+        alpha, alphas = self.mobilenet_alpha, _IMAGENET_ALPHAS.get(self.encoder, ())
+        if self.encoder_weights == "imagenet" and alphas and alpha not in alphas:
             raise InputError(
                 "--encoder_weights=imagenet exists for --mobilenet_alpha "
-                f"{', '.join(map(str, _IMAGENET_ALPHAS))}. Received: {alpha}."
+                f"{', '.join(map(str, alphas))}. Received: {alpha}."
             )
+
+    @property
+    def has_width(self) -> bool:
+        """Whether `mobilenet_alpha` means anything to the encoder."""
+        return self.encoder in _IMAGENET_ALPHAS
 
     @property
     def pretrained(self) -> bool:

@@ -137,6 +137,7 @@ def _prepare(
             f"--dataset={config.dataset} cannot be downloaded. Received: --download. "
             f"Give --manual_dir with {wanted}"
         )
+    tfds.disable_progress_bar()
     print(f"Making {protocol.builder}, once, in {builder.data_dir} ...", flush=True)
     settings = tfds.download.DownloadConfig(
         manual_dir=config.manual_dir and os.path.abspath(config.manual_dir)

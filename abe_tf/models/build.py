@@ -5,11 +5,12 @@ from __future__ import annotations
 import tensorflow as tf
 
 from abe_tf.config.model import ModelConfig
+from abe_tf.models.applications import application
 from abe_tf.models.backbones import Backbone
 from abe_tf.models.ensemble import attention_ensemble, multi_head_ensemble
 from abe_tf.models.googlenet import googlenet
+from abe_tf.models.inception_bn import inception_bn
 from abe_tf.models.inception_small import inception_small
-from abe_tf.models.mobilenet import mobilenet
 
 
 def build(
@@ -28,13 +29,16 @@ def build(
       `[batch, learners, dim]`, each of unit length.
 
     Raises:
-      InputError: The encoder's weights cannot be had or do not fit, or the image is too
-        small for the encoder.
+      InputError: The encoder's weights cannot be had or do not fit, the image is too
+        small for the encoder, or it cannot be cut where the flags say.
     """
     config.check_image_size(image_size)
     weights = config.encoder_weights if load_pretrained else "none"
     copy_weights = weights != "none"
-    backbone = _backbone(config, image_size, weights)
+    backbone = encoder(config, image_size, weights)
+    backbone = backbone.with_attention(config.attention_at, config.attention_depth)
+    if config.freeze_until:
+        backbone.freeze_until(config.freeze_until)
     if config.freeze_batch_norm:
         _freeze_batch_norm(backbone.network)
     dim = config.embedding_dim // config.num_learners
@@ -45,12 +49,25 @@ def build(
     return multi_head_ensemble(backbone, config.num_learners, dim, copy_weights)
 
 
-def _backbone(config: ModelConfig, image_size: int, weights: str) -> Backbone:
+def encoder(config: ModelConfig, image_size: int, weights: str) -> Backbone:
+    """The encoder that the flags name, with attention at its own place.
+
+    Args:
+      config: The model's flags.
+      image_size: Height and width of its input, in pixels.
+      weights: "none", "imagenet" or the path of a weight file.
+
+    Raises:
+      InputError: The weights cannot be had or do not fit.
+    """
     if config.encoder == "googlenet":
-        return googlenet(image_size)
+        return googlenet(image_size, weights)
+    if config.encoder == "inception_bn":
+        return inception_bn(image_size, weights)
     if config.encoder == "inception_small":
         return inception_small(image_size)
-    return mobilenet(image_size, config.mobilenet_alpha, weights)
+    width = {"alpha": config.mobilenet_alpha} if config.has_width else {}
+    return application(config.encoder, image_size, weights, **width)
 
 
 def _freeze_batch_norm(network: tf.keras.Model) -> None:

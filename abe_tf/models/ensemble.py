@@ -44,7 +44,8 @@ def attention_ensemble(
     """
     pixels = _input_like(backbone)
     features = backbone.spatial()(pixels)
-    trunk = backbone.trunk(copy_weights)(features)
+    blocks = backbone.trunk(copy_weights)
+    trunk = features if blocks is None else blocks(features)
     masks = [
         layers.Conv2D(
             features.shape[-1],

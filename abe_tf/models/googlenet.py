@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.models.backbones import Backbone
-from abe_tf.models.inception import BLOCKS, inception_block
+from abe_tf.models import inception_weights
+from abe_tf.models.backbones import Backbone, backbone
+from abe_tf.models.inception import BLOCKS, PLACES, inception_block
 from abe_tf.models.layers import LocalResponseNormalization, PixelNormalization
 
 layers = tf.keras.layers
@@ -14,7 +15,7 @@ layers = tf.keras.layers
 _BGR_MEANS = (104.0, 117.0, 123.0)
 
 
-def googlenet(image_size: int) -> Backbone:
+def googlenet(image_size: int, weights: str = "none") -> Backbone:
     """The paper's encoder: attention at pool3, a trunk of 4a to 4e, G from 4a to 5b.
 
     ReLU after every convolution, local response normalisation twice, no batch
@@ -22,6 +23,10 @@ def googlenet(image_size: int) -> Backbone:
 
     Args:
       image_size: Height and width of the input, at least 32.
+      weights: "none", "imagenet" or the path of a weight file.
+
+    Raises:
+      InputError: The weights cannot be had, or belong to another network.
     """
     pixels = layers.Input([image_size, image_size, 3], dtype=tf.uint8, name="pixels")
     x = PixelNormalization(_BGR_MEANS, 1.0, bgr=True, name="normalization")(pixels)
@@ -43,7 +48,9 @@ def googlenet(image_size: int) -> Backbone:
     for block in ("5a", "5b"):
         x = inception_block(x, BLOCKS[block], f"inception_{block}", _convolve)
     network = tf.keras.Model(pixels, x, name="googlenet")
-    return Backbone(network, attention_at="pool3", trunk_end="inception_4e")
+    if weights != "none":
+        inception_weights.load_caffe(network, weights)
+    return backbone(network, PLACES, "pool3", 5)
 
 
 def _convolve(x: tf.Tensor, filters: int, size: int, name: str) -> tf.Tensor:

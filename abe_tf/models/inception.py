@@ -29,6 +29,8 @@ class Filters:
         return Filters(*(round(n * width) for n in dataclasses.astuple(self)))
 
 
+# Where a network of these blocks may be cut: behind a pooling, or behind a block.
+PLACES = r"pool\d|inception_\d[a-e]"
 # Table 1 of GoogLeNet's paper.
 BLOCKS = {
     "3a": Filters(64, 96, 128, 16, 32, 32),
@@ -44,9 +46,21 @@ BLOCKS = {
 
 
 def inception_block(
-    features: tf.Tensor, filters: Filters, name: str, convolve: Convolution
+    features: tf.Tensor,
+    filters: Filters,
+    name: str,
+    convolve: Convolution,
+    largest: int = 5,
 ) -> tf.Tensor:
-    """Four branches side by side; the concatenation carries the block's name."""
+    """Four branches side by side; the concatenation carries the block's name.
+
+    Args:
+      features: `[batch, height, width, channels]`.
+      filters: Output channels.
+      name: Of the block.
+      convolve: How the network convolves.
+      largest: Size of the third branch's convolution, 5 in the paper.
+    """
     branch_3x3 = convolve(features, filters.reduce_3x3, 1, f"{name}_3x3_reduce")
     branch_5x5 = convolve(features, filters.reduce_5x5, 1, f"{name}_5x5_reduce")
     # Stride 1 and "same" padding: TensorFlow pads 1 on every side, as Caffe does.
@@ -54,7 +68,7 @@ def inception_block(
     branches = [
         convolve(features, filters.conv_1x1, 1, f"{name}_1x1"),
         convolve(branch_3x3, filters.conv_3x3, 3, f"{name}_3x3"),
-        convolve(branch_5x5, filters.conv_5x5, 5, f"{name}_5x5"),
+        convolve(branch_5x5, filters.conv_5x5, largest, f"{name}_5x5"),
         convolve(pooled, filters.pool_proj, 1, f"{name}_pool_proj"),
     ]
     return layers.Concatenate(name=name)(branches)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.models.backbones import Backbone
-from abe_tf.models.inception import BLOCKS, inception_block
+from abe_tf.models.backbones import Backbone, backbone
+from abe_tf.models.inception import BLOCKS, PLACES, inception_block
 from abe_tf.models.layers import PixelNormalization
 
 layers = tf.keras.layers
@@ -39,7 +39,7 @@ def inception_small(image_size: int) -> Backbone:
     x = layers.MaxPool2D(3, 2, padding="same", name="pool4")(x)
     x = _blocks(x, "4e", "5a")
     network = tf.keras.Model(pixels, x, name="inception_small")
-    return Backbone(network, attention_at="inception_3b", trunk_end="inception_4a")
+    return backbone(network, PLACES, "inception_3b", 1)
 
 
 def _blocks(x: tf.Tensor, *names: str) -> tf.Tensor:

@@ -15,12 +15,16 @@ class PixelNormalization(tf.keras.layers.Layer):
 
     Args:
       mean: One mean a channel, in the order of the output's channels.
-      scale: What the difference is divided by.
+      scale: What the difference is divided by, one number or one a channel.
       bgr: Whether to turn RGB into BGR, as Caffe's networks want it.
     """
 
     def __init__(
-        self, mean: tuple[float, float, float], scale: float, bgr: bool, **kwargs: Any
+        self,
+        mean: tuple[float, float, float],
+        scale: float | tuple[float, float, float],
+        bgr: bool,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.mean, self.scale, self.bgr = mean, scale, bgr

@@ -6,8 +6,10 @@ from absl import flags
 from abe_tf.config import groups
 from abe_tf.config.data import DataConfig, parse_range
 from abe_tf.config.evaluation import EvaluationConfig
+from abe_tf.config.listing import ListingConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
+from abe_tf.config.sweep import SweepConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
 
@@ -49,6 +51,12 @@ def test_every_default_is_legal_and_every_flag_has_help():
         (ModelConfig, {"ensemble": "none"}, "--ensemble=none has one learner"),
         (ModelConfig, {"embedding_dim": 0}, "goes with --ensemble=none"),
         (ModelConfig, {"encoder_weights": "imagenet"}, "starts from random weights"),
+        (ModelConfig, {"attention_depth": -1}, "at least 0. Received: -1"),
+        (ListingConfig, {"encoders": ("googlenet", "vgg")}, "Received: 'vgg'"),
+        (SweepConfig, {"vary": ("lambda_div",)}, "must be FLAG=V1,V2"),
+        (SweepConfig, {"vary": ("lambda_div=1,1",)}, "different values"),
+        (SweepConfig, {"vary": ("seed=1,2",)}, "not the seed"),
+        (SweepConfig, {"vary": ("steps=1", "steps=2")}, "each factor once"),
         (
             ModelConfig,
             {

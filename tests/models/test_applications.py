@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from abe_tf.errors import InputError
-from abe_tf.models.mobilenet import mobilenet
+from abe_tf.models.applications import application
 
 SIZE = 32
 SHARED = pathlib.Path(__file__).parents[3] / "shared/weights/mobilenet_7_5_224_tf.h5"
@@ -15,6 +15,10 @@ def keras_mobilenet(alpha, **kwargs):
     return tf.keras.applications.MobileNet(
         input_shape=(SIZE, SIZE, 3), alpha=alpha, **kwargs
     )
+
+
+def mobilenet(image_size, alpha, weights):
+    return application("mobilenet", image_size, weights, alpha=alpha)
 
 
 def features(backbone, pixels):

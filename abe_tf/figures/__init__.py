@@ -1,0 +1,1 @@
+"""Pictures, each drawn from the project's own models."""

@@ -1,0 +1,58 @@
+"""Recall against one factor, as in the paper's ablations (section 5.4)."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from abe_tf.sweeping import Row
+
+# Of Okabe and Ito's colours, which colour-blind people tell apart.
+_ENSEMBLE, _LEARNERS = "#0072B2", "#D55E00"
+
+
+def draw(factor: str, rows: Sequence[Row]) -> bytes:
+    """Recall@1 of the ensemble and of its learners for each value.
+
+    Args:
+      factor: The flag that was varied.
+      rows: One a value, in the order of the axis. Error bars are the standard deviation
+        over runs.
+
+    Returns:
+      A PNG file.
+    """
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(rows))
+    for name, colour, marker, values in (
+        ("ensemble", _ENSEMBLE, "o", [row.ensemble for row in rows]),
+        ("mean of its learners", _LEARNERS, "s", [row.individual for row in rows]),
+    ):
+        axes.errorbar(
+            places,
+            [statistics.mean(runs) for runs in values],
+            [statistics.pstdev(runs) for runs in values],
+            color=colour,
+            marker=marker,
+            capsize=4,
+            label=name,
+        )
+    labels = [row.value.replace("_", "_\n", 2) for row in rows]
+    axes.set_xticks(places, labels if max(map(len, labels)) > 8 else _values(rows))
+    axes.set_xlabel(f"--{factor}")
+    axes.set_ylabel("Recall@1 on validation classes, %")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    return file.getvalue()
+
+
+def _values(rows: Sequence[Row]) -> list[str]:
+    return [row.value for row in rows]

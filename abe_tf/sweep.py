@@ -1,0 +1,81 @@
+"""Trains around a flagfile, one factor at a time; what is best on held-out classes.
+
+python -m abe_tf.sweep --flagfile=flags/grocery_abe4.cfg --validation_classes=0.5
+    --vary=lambda_div=0,0.1,1,10 --seeds=2
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from abe_tf.config import command
+from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import RunConfig
+from abe_tf.config.groups import Group
+from abe_tf.config.loss import LossConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.config.sweep import SweepConfig, changed
+from abe_tf.config.training import TrainingConfig
+from abe_tf.errors import InputError
+from abe_tf.run_folder import RunFolder, check_writable, write_atomically
+
+
+def main(
+    run: RunConfig,
+    model: ModelConfig,
+    data: DataConfig,
+    loss: LossConfig,
+    training: TrainingConfig,
+    sweep: SweepConfig,
+) -> None:
+    """Checks every setting, runs what is missing, and writes tables and plots."""
+    from abe_tf import sweeping
+
+    folder = run.workdir or os.path.join("runs", f"sweep_{command.flagfile_name()}")
+    data.check_paths()
+    model.check_paths()
+    if not data.validation_classes:
+        raise InputError(
+            "A sweep chooses on held-out training classes. "
+            "Received: --validation_classes=0. Set it, to 0.5 for instance."
+        )
+    configs: list[Group] = [model, data, loss, training]
+    planned = []
+    for setting in sweep.settings():
+        # What a factor leaves as the flagfile has it is one run for all factors.
+        changes = {} if changed(configs, setting) == configs else setting
+        for seed in range(training.seed, training.seed + sweep.seeds):
+            point = sweeping.Point(folder, changes, seed)
+            flags = changed(configs, {**setting, "seed": str(seed)})
+            RunFolder(point.workdir).check(flags)
+            planned.append((setting, point, flags))
+    check_writable("workdir", folder)
+    for number, (_, point, flags) in enumerate(planned, 1):
+        print(f"[{number}/{len(planned)}] {point.name}", flush=True)
+        sweeping.run(point, flags)
+    results = [(setting, point.results()) for setting, point, _ in planned]
+    summary = {}
+    # From here on matplotlib is needed.
+    from abe_tf.figures import ablation
+
+    for factor, values in sweep.factors().items():
+        rows = [
+            sweeping.summarise(value, [r for s, r in results if s.get(factor) == value])
+            for value in values
+        ]
+        summary[factor] = [row.as_json() for row in rows]
+        print(f"\n{sweeping.as_text(factor, rows)}")
+        path = os.path.join(folder, f"{factor}.png")
+        write_atomically(path, ablation.draw(factor, rows))
+        print(f"plot: {path}")
+    path = os.path.join(folder, "sweep.json")
+    write_atomically(path, json.dumps(summary, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    command.run(
+        main,
+        *(RunConfig, ModelConfig, DataConfig, LossConfig),
+        *(TrainingConfig, SweepConfig),
+    )

@@ -1,0 +1,84 @@
+"""Every flagfile can be read, says what it is, and is what its name says."""
+
+import pathlib
+
+import pytest
+from absl import flags
+
+from abe_tf.config import groups
+from abe_tf.config.data import BENCHMARKS, DataConfig
+from abe_tf.config.loss import LossConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.config.training import TrainingConfig
+from abe_tf.models.build import build
+from abe_tf.models.cost import cost
+from abe_tf.summary import ROWS
+from tests.conftest import ROOT
+
+COMMON = "_common.cfg"
+FILES = sorted((ROOT / "flags").rglob("*.cfg"))
+RUN = [path for path in FILES if not path.name.endswith(COMMON)]
+GROUPS = [ModelConfig, DataConfig, LossConfig, TrainingConfig]
+PAPER = [path for path in RUN if path.parent.name in BENCHMARKS]
+
+
+def read(path, monkeypatch):
+    """As a command started in the checkout reads it."""
+    monkeypatch.chdir(ROOT)
+    values = flags.FlagValues()
+    for group in GROUPS:
+        groups.define(group, values)
+    values(["train", f"--flagfile={path.relative_to(ROOT)}"])
+    return [groups.read(group, values) for group in GROUPS]
+
+
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
+def test_a_flagfile_opens_with_its_command_and_is_legal(path, monkeypatch):
+    lines = path.read_text().splitlines()
+    comment = [line for line in lines if line.startswith("#")]
+    assert lines[: len(comment)] == comment
+    relative = path.relative_to(ROOT)
+    assert comment[0].startswith(
+        ("# make demo", f"# python -m abe_tf.train --flagfile={relative}")
+    )
+    assert "2026-" in path.read_text() or "Not measured here." in path.read_text()
+    read(path, monkeypatch)
+
+
+def test_no_two_flagfiles_share_a_run_folder():
+    assert len({path.stem for path in FILES}) == len(FILES)
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_the_papers_rows_follow_the_papers_protocol(path, monkeypatch):
+    model, data, loss, training = read(path, monkeypatch)
+    assert data.dataset == path.parent.name
+    assert (data.image_size, data.scaled_size, data.batch_size) == (224, 256, 64)
+    assert data.images_per_slot == (2,) * 16 + (1,) * 32
+    assert (model.encoder, model.encoder_weights) == ("googlenet", "imagenet")
+    assert (model.mask_bias, model.attention_at) == (0, None)
+    assert (loss.distance, loss.loss_reduction) == ("squared", "published")
+    assert (loss.margin_contrastive, loss.margin_divergence) == (1, 1)
+    alone = model.num_learners == 1 or model.ensemble == "heads"
+    assert loss.lambda_div == (0 if alone or "no_div" in path.stem else 1)
+    assert (training.optimizer, training.momentum) == ("sgd", 0.9)
+
+
+def test_cars_has_a_file_for_each_row_of_the_table():
+    names = {path.stem for path in PAPER if path.parent.name == "cars196"}
+    expected = set()
+    for row in ROWS:
+        kind = "abe" if row.model.ensemble == "abe" else "heads"
+        learners, dim = row.model.num_learners, row.model.embedding_dim
+        expected.add(f"cars196_{kind}{learners}_{dim}")
+    assert names == expected | {"cars196_abe8_512_no_divergence"}
+    for dataset in set(BENCHMARKS) - {"cars196", "omniglot"}:
+        found = {path.stem for path in PAPER if path.parent.name == dataset}
+        assert found == {f"{dataset}_abe{m}" for m in (2, 4, 8)}
+
+
+def test_the_papers_own_row_has_the_papers_parameters(monkeypatch):
+    path = ROOT / "flags" / "cars196" / "cars196_abe8_512.cfg"
+    model, data, _, _ = read(pathlib.Path(path), monkeypatch)
+    counted = cost(build(model, data.image_size, load_pretrained=False))
+    assert f"{counted.parameters / 1e7:.2f}" == "1.20"
