@@ -40,7 +40,7 @@ class TrainedModel:
         """Embeds image files.
 
         Args:
-          paths: JPEG or PNG files.
+          paths: JPEG, PNG, BMP or GIF files.
           batch_size: Images that are embedded at once.
 
         Returns:

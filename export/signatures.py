@@ -27,7 +27,7 @@ class ServingModule(tf.Module):
         """Embeds image files.
 
         Args:
-          image_bytes: `[batch]` strings, each a JPEG or PNG file.
+          image_bytes: `[batch]` strings, each a JPEG, PNG, BMP or GIF file.
 
         Returns:
           "embedding", float32 `[batch, learners * dim]`: the learners side by side,

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from abe_tf.config.data import DataConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
+from abe_tf.data import datasets
+from abe_tf.data.pipeline import Loader, training_batches
+from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
 from abe_tf.models.build import build
 from abe_tf.models.ensemble import new_layer_variables
@@ -58,6 +63,26 @@ def test_two_replicas_give_the_gradients_of_one(reduction):
     assert difference < 1e-5 * np.linalg.norm(flat_alone)
     for tag, values in logs_alone.items():
         np.testing.assert_allclose(logs_shared[tag], values, rtol=1e-4)
+
+
+def test_replicas_share_one_batch_of_the_pipeline(photos):
+    """Each image of the global batch goes to one replica, in the batch's order."""
+    data = DataConfig(
+        dataset="image_folder", data_dir=str(photos), image_size=SIZE, resize_size=36
+    )
+    train = datasets.load(data).train
+    loader = Loader(train, Preprocessing.of(data))
+    sampler = ClassSampler(train.labels, [2] * 4, 0)
+    strategy = strategies.create("mirrored")
+    alone = training_batches(loader, sampler, 0, 0, 3)
+    shared = strategy.experimental_distribute_dataset(
+        training_batches(loader, sampler, 0, 0, 3)
+    )
+    for whole, parts in zip(alone, shared, strict=True):
+        for expected, part in zip(whole, parts, strict=True):
+            local = strategy.experimental_local_results(part)
+            assert [len(values) for values in local] == [4, 4]
+            np.testing.assert_array_equal(np.concatenate(local), expected)
 
 
 def test_auto_uses_one_device_where_there_is_no_second_gpu():
