@@ -32,7 +32,7 @@ def main(
     """Checks every setting, runs what is missing, and writes tables and plots."""
     from abe_tf import sweeping
 
-    folder = run.workdir or os.path.join("runs", f"sweep_{command.flagfile_name()}")
+    folder = run.workdir or command.default_workdir("sweep_")
     data.check_paths()
     model.check_paths()
     if not data.validation_classes:

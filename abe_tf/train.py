@@ -5,7 +5,6 @@ python -m abe_tf.train --flagfile=flags/digits_abe4.cfg
 
 from __future__ import annotations
 
-import os
 import sys
 
 from abe_tf.config import command
@@ -14,7 +13,6 @@ from abe_tf.config.evaluation import EvaluationConfig, RunConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
-from abe_tf.errors import InputError
 from abe_tf.run_folder import RunFolder, check_same_network
 
 
@@ -27,7 +25,7 @@ def main(
     evaluation: EvaluationConfig,
 ) -> None:
     """Checks what flags and paths alone show, then trains."""
-    folder = RunFolder(run.workdir or _default_workdir())
+    folder = RunFolder(run.workdir or command.default_workdir())
     data.check_paths()
     model.check_paths()
     model.check_image_size(data.image_size)
@@ -43,15 +41,6 @@ def main(
         # As a shell reports a process that the signal ended: what comes next on a
         # command line must not take a part of a training for the whole.
         sys.exit(128 + stopped_by)
-
-
-def _default_workdir() -> str:
-    name = command.flagfile_name()
-    if name is None:
-        raise InputError(
-            "--workdir must be given where no --flagfile names the run. Received: none."
-        )
-    return os.path.join("runs", name)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,24 @@ def _fail(error: Exception) -> NoReturn:
     sys.exit(1)
 
 
-def flagfile_name() -> str | None:
+def default_workdir(prefix: str = "") -> str:
+    """runs/NAME for `--flagfile=.../NAME.cfg`.
+
+    Args:
+      prefix: Of the folder's name.
+
+    Raises:
+      InputError: There is no flagfile.
+    """
+    name = _flagfile_name()
+    if name is None:
+        raise InputError(
+            "--workdir must be given where no --flagfile names the run. Received: none."
+        )
+    return os.path.join("runs", prefix + name)
+
+
+def _flagfile_name() -> str | None:
     """NAME of the last `--flagfile=.../NAME.cfg` on the command line, or `None`."""
     name = None
     for position, argument in enumerate(sys.argv):

@@ -18,7 +18,9 @@ class RunConfig(Group):
     """Which run folder."""
 
     workdir: str | None = option(
-        None, "the run folder; train: runs/NAME for --flagfile=flags/NAME.cfg"
+        None,
+        "the run folder; train: runs/NAME for --flagfile=flags/NAME.cfg; sweep: the "
+        "folder of its runs, runs/sweep_NAME",
     )
 
     def require(self) -> str:
