@@ -66,5 +66,5 @@ def describe_sizes(examples: Examples) -> str:
     for name, values in (("wide", sizes[:, 1]), ("high", sizes[:, 0])):
         low, middle, high = values.min(), int(np.median(values)), values.max()
         parts.append(f"{low} to {high} {name} (median {middle})")
-    every = f"of every {step}th image" if step > 1 else "of all images"
+    every = f"of one image in {step}" if step > 1 else "of all images"
     return f"pixels       {', '.join(parts)}, {every}"
