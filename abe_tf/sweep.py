@@ -6,6 +6,7 @@ python -m abe_tf.sweep --flagfile=flags/grocery_abe4.cfg --validation_classes=0.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 
@@ -64,7 +65,7 @@ def main(
             sweeping.summarise(value, [r for s, r in results if s.get(factor) == value])
             for value in values
         ]
-        summary[factor] = [row.as_json() for row in rows]
+        summary[factor] = [dataclasses.asdict(row) for row in rows]
         print(f"\n{sweeping.as_text(factor, rows)}")
         path = os.path.join(folder, f"{factor}.png")
         write_atomically(path, ablation.draw(factor, rows))

@@ -65,10 +65,6 @@ class Row:
     individual: list[float]
     self_pair_cosine: list[float]
 
-    def as_json(self) -> dict[str, Any]:
-        """What sweep.json holds."""
-        return dataclasses.asdict(self)
-
 
 def run(point: Point, configs: Sequence[Any]) -> None:
     """Trains and evaluates on the validation classes, unless that is done already.

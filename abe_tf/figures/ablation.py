@@ -43,8 +43,8 @@ def draw(factor: str, rows: Sequence[Row]) -> bytes:
             capsize=4,
             label=name,
         )
-    labels = [row.value.replace("_", "_\n", 2) for row in rows]
-    axes.set_xticks(places, labels if max(map(len, labels)) > 8 else _values(rows))
+    # Names of layers are long: they are broken where they can be.
+    axes.set_xticks(places, [row.value.replace("_", "_\n", 2) for row in rows])
     axes.set_xlabel(f"--{factor}")
     axes.set_ylabel("Recall@1 on validation classes, %")
     axes.grid(axis="y", alpha=0.3)
@@ -52,7 +52,3 @@ def draw(factor: str, rows: Sequence[Row]) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     return file.getvalue()
-
-
-def _values(rows: Sequence[Row]) -> list[str]:
-    return [row.value for row in rows]

@@ -21,10 +21,15 @@ from export.saved_model import publish
 
 FAST = ("googlenet", "inception_bn", "mobilenet")
 SIZES = {"inception_v3": 75}
-CASES = [
-    pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-    for name in ENCODERS
-]
+APPLICATIONS = ("mobilenet", "mobilenet_v2", "inception_v3", "resnet50")
+
+
+def cases(names):
+    """Those that take long are left to `make test-all`."""
+    return [
+        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
+        for name in names
+    ]
 
 
 def config(name, **flags):
@@ -50,7 +55,7 @@ def take_averages_at_once(network):
 
 
 @pytest.mark.parametrize("own_place", [True, False])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", cases(ENCODERS))
 def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     size = SIZES.get(name, 48)
     place = None if own_place else another_place(name, size)
@@ -80,7 +85,7 @@ def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     np.testing.assert_allclose(served["embedding"], expected.reshape(4, 8), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", cases(ENCODERS))
 def test_heads_on_every_encoder(name):
     size = SIZES.get(name, 48)
     network = build(config(name, ensemble="heads"), size)
@@ -89,12 +94,6 @@ def test_heads_on_every_encoder(name):
     learners = network(pixels, training=True).numpy()
     assert learners.shape == (2, 2, 4)
     assert np.abs(learners[:, 0] - learners[:, 1]).max() > 1e-3
-
-
-APPLICATIONS = [
-    pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-    for name in ("mobilenet", "mobilenet_v2", "inception_v3", "resnet50")
-]
 
 
 def keras_application(name, size):
@@ -112,7 +111,7 @@ def keras_application(name, size):
     return network, module.preprocess_input
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", cases(APPLICATIONS))
 def test_weights_of_keras_give_the_features_of_keras(name, tmp_path):
     size = SIZES.get(name, 48)
     theirs, preprocess = keras_application(name, size)
