@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 
 from abe_tf import runs
-from abe_tf.config import command
+from abe_tf.config import cluster, command
 from abe_tf.config.evaluation import (
     CheckpointConfig,
     EvaluationConfig,
     RunConfig,
     SplitConfig,
 )
+from abe_tf.config.training import DistributionConfig
 from abe_tf.run_folder import RunFolder, write_atomically
 
 
@@ -23,6 +24,7 @@ def main(
     checkpoint: CheckpointConfig,
     split: SplitConfig,
     evaluation: EvaluationConfig,
+    distribution: DistributionConfig,
 ) -> None:
     """Embeds the images of a split and measures recall."""
     folder = RunFolder(run.require())
@@ -32,13 +34,15 @@ def main(
     # From here on TensorFlow is needed, which takes seconds to import.
     from abe_tf.data import datasets
     from abe_tf.data.examples import Examples
-    from abe_tf.data.pipeline import Loader, evaluation_batches, unreadable_images_named
+    from abe_tf.data.pipeline import Loader
     from abe_tf.errors import InputError
     from abe_tf.retrieval import table
     from abe_tf.retrieval.embedding import Embedder
     from abe_tf.retrieval.recall import Embedded, measure_recall
+    from abe_tf.training import strategies
 
-    model = runs.load(folder.path, checkpoint.checkpoint)
+    with strategies.create(distribution.strategy).scope():
+        model = runs.load(folder.path, checkpoint.checkpoint)
     splits = datasets.load(data)
     folder.check_classes(splits.train.class_names)
     examples = getattr(splits, split.split)
@@ -50,9 +54,8 @@ def main(
 
     def embed(images: Examples) -> Embedded:
         loader = Loader(images, model.preprocessing)
-        with unreadable_images_named(loader):
-            batches = evaluation_batches(loader, evaluation.eval_batch_size)
-            return Embedded(embedder(batches), images.labels)
+        embeddings = embedder(loader, evaluation.eval_batch_size)
+        return Embedded(embeddings, images.labels)
 
     gallery = splits.gallery if split.split == "test" else None
     recall = measure_recall(
@@ -64,6 +67,8 @@ def main(
     among = "among each other"
     if gallery is not None:
         among = f"in a gallery of {recall.num_gallery}"
+    if not cluster.from_environment().is_chief:
+        return
     print(
         f"{folder.path}, {model.checkpoint}: {data.dataset}, {split.split} classes, "
         f"{recall.num_queries} queries {among}"
@@ -78,4 +83,8 @@ def main(
 
 
 if __name__ == "__main__":
-    command.run(main, RunConfig, CheckpointConfig, SplitConfig, EvaluationConfig)
+    command.run(
+        main,
+        *(RunConfig, CheckpointConfig, SplitConfig),
+        *(EvaluationConfig, DistributionConfig),
+    )

@@ -3,8 +3,9 @@
 WORKDIR/flags.cfg     the flags, to be read again with --flagfile
 WORKDIR/classes.txt   the names of the classes, so that no other data set slips in
 WORKDIR/run.json      versions, git revision, machine
-WORKDIR/checkpoints/  the last two, to go on from
+WORKDIR/checkpoints/  the last ones, to go on from
 WORKDIR/best/         the best by validation recall
+WORKDIR/metrics.jsonl every number that TensorBoard shows, a line of JSON a report
 WORKDIR/tensorboard/  event files
 WORKDIR/results.json  what evaluation measured last
 """
@@ -22,6 +23,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from abe_tf import checkpoint_folder
 from abe_tf.config.data import DataConfig
 from abe_tf.config.groups import Group, read_flagfile, write_flagfile
 from abe_tf.config.loss import LossConfig
@@ -35,9 +37,12 @@ _GROUPS: tuple[type[Group], ...] = (ModelConfig, DataConfig, LossConfig, Trainin
 _MAY_CHANGE = {
     *("data_dir", "manual_dir", "download", "image_list", "cache"),
     *("encoder_weights", "init_from", "strategy"),
-    *("log_every", "eval_every", "checkpoint_every"),
+    *("log_every", "eval_every", "checkpoint_every", "keep", "jit"),
 }
-_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+_PACKAGES = (
+    *("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy"),
+    "absl-py",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +65,11 @@ class RunFolder:
     def tensorboard(self) -> str:
         """Folder of event files."""
         return os.path.join(self.path, "tensorboard")
+
+    @property
+    def metrics(self) -> str:
+        """Numbers of training, as lines of JSON."""
+        return os.path.join(self.path, "metrics.jsonl")
 
     @property
     def results(self) -> str:
@@ -102,12 +112,18 @@ class RunFolder:
                 "from its weights with --init_from."
             )
 
-    def record(self, configs: Sequence[Group], class_names: Sequence[str]) -> None:
+    def record(
+        self,
+        configs: Sequence[Group],
+        class_names: Sequence[str],
+        devices: Sequence[str],
+    ) -> None:
         """Writes the flags and what else is needed to repeat the run.
 
         Args:
           configs: The run's flags.
           class_names: Of the whole data set, by label.
+          devices: What it trains on, as TensorFlow calls it.
         """
         os.makedirs(self.path, exist_ok=True)
         write_atomically(self.flags, write_flagfile(list(configs)))
@@ -116,11 +132,29 @@ class RunFolder:
         record = {
             "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
             "python": platform.python_version(),
-            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+            "machine": {
+                "processor": _processor(),
+                "cpus": os.cpu_count(),
+                "memory_gb": round(_memory() / 2**30, 1),
+                "system": platform.platform(),
+                "devices": list(devices),
+            },
             "git_revision": _git_revision(),
+            "seed": _values(configs)["seed"],
         }
         text = json.dumps(record, indent=2) + "\n"
         write_atomically(os.path.join(self.path, "run.json"), text)
+
+    def cut_metrics(self, step: int) -> None:
+        """Takes out of metrics.jsonl what a session wrote after its last checkpoint.
+
+        Args:
+          step: The last that stays.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            with open(self.metrics, encoding="utf-8") as file:
+                lines = file.readlines()
+            write_atomically(self.metrics, "".join(_up_to(lines, step)))
 
     def check_classes(self, class_names: Sequence[str]) -> None:
         """Refuses another data set than the run was started with.
@@ -166,21 +200,18 @@ class RunFolder:
             ) from error
         return read_flagfile(text, list(_GROUPS))
 
-    def latest_checkpoint(self, which: str) -> str:
-        """Prefix of a checkpoint's files.
+    def with_checkpoints(self, which: str) -> str:
+        """The folder of some checkpoints.
 
         Args:
-          which: "best", the last one where no best one was chosen, or "last".
+          which: "best", the last ones where no best one was chosen, or "last".
 
         Raises:
-          InputError: There is none.
+          InputError: There are none.
         """
-        import tensorflow as tf
-
         for kind in dict.fromkeys([which, "last"]):
-            path = tf.train.latest_checkpoint(self.checkpoints(kind))
-            if path:
-                return path
+            if checkpoint_folder.steps(self.checkpoints(kind)):
+                return self.checkpoints(kind)
         raise InputError(
             "--workdir must hold a checkpoint. "
             f"Received: {self.path!r} without one. Let training write one first."
@@ -275,6 +306,28 @@ def _missing_folders(path: str) -> Iterator[str]:
     if not os.path.exists(path):
         yield from _missing_folders(parent)
         yield path
+
+
+def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:
+    """Lines of JSON whose step is no later; a torn one ends them."""
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            if json.loads(line)["step"] <= step:
+                yield line
+
+
+def _processor() -> str:
+    """What the processor calls itself, where the system tells."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int:
+    """Bytes of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _git_revision() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -70,13 +71,13 @@ def load(workdir: str, checkpoint: str = "best") -> TrainedModel:
       InputError: The folder holds no such run or checkpoint.
     """
     folder = RunFolder(workdir)
-    model, data, _, _ = folder.read_flags()
-    path = folder.latest_checkpoint(checkpoint)
+    model, data, _, training = folder.read_flags()
+    checkpoints = folder.with_checkpoints(checkpoint)
     from abe_tf.data.preprocessing import Preprocessing
     from abe_tf.models.build import build
 
     network = build(model, data.image_size, load_pretrained=False)
-    restore_network(network, path)
+    path = _restore(network, checkpoints, training.ema_momentum > 0)
     return TrainedModel(network, Preprocessing.of(data), data, os.path.basename(path))
 
 
@@ -86,17 +87,38 @@ def initialise(network: tf.keras.Model, workdir: str) -> None:
     Raises:
       InputError: It has no readable checkpoint.
     """
-    restore_network(network, RunFolder(workdir).latest_checkpoint("best"))
+    folder = RunFolder(workdir)
+    averaged = folder.read_flags()[3].ema_momentum > 0
+    _restore(network, folder.with_checkpoints("best"), averaged)
 
 
-def restore_network(network: tf.keras.Model, path: str) -> None:
-    """Fills a network from a checkpoint.
+def _restore(network: tf.keras.Model, checkpoints: str, averaged: bool) -> str:
+    """Fills a network from the newest readable checkpoint of a folder.
+
+    Args:
+      network: What to fill.
+      checkpoints: The folder.
+      averaged: Whether with the moving averages of the weights.
+
+    Returns:
+      Path of the checkpoint.
 
     Raises:
-      InputError: The checkpoint is unreadable, or of another network.
+      InputError: None is readable, or they are of another network.
     """
     import tensorflow as tf
 
-    from abe_tf.restoring import restore
+    from abe_tf.restoring import restore_newest
 
-    restore(tf.train.Checkpoint(network=network), path)
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    if not averaged:
+        return restore_newest(tf.train.Checkpoint(network=network), checkpoints, say)
+    weights = network.trainable_variables
+    averages = [tf.Variable(tf.zeros_like(weight)) for weight in weights]
+    both = tf.train.Checkpoint(network=network, averages=averages)
+    path = restore_newest(both, checkpoints, say)
+    for weight, average in zip(weights, averages, strict=True):
+        weight.assign(average)
+    return path

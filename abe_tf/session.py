@@ -2,86 +2,119 @@
 
 from __future__ import annotations
 
+import dataclasses
+import resource
 import signal
-from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 
 from abe_tf import runs
+from abe_tf.config import cluster
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import EvaluationConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
-from abe_tf.config.training import TrainingConfig
+from abe_tf.config.training import SessionConfig, TrainingConfig
 from abe_tf.data import datasets
 from abe_tf.data.pipeline import (
     Loader,
-    evaluation_batches,
+    Share,
     training_batches,
     unreadable_images_named,
 )
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
+from abe_tf.errors import InputError
 from abe_tf.models.build import build
-from abe_tf.models.ensemble import new_layer_variables
+from abe_tf.models.ensemble import PARTS, new_layer_variables
 from abe_tf.retrieval.embedding import Embedder
-from abe_tf.retrieval.recall import Embedded, measure_recall
 from abe_tf.run_folder import RunFolder
 from abe_tf.training import callbacks, optimizers, strategies
 from abe_tf.training.checkpoints import Checkpoints
+from abe_tf.training.guards import FiniteGuard
 from abe_tf.training.progress import Clock, Console
+from abe_tf.training.record import Record
+from abe_tf.training.signals import StopSignals
 from abe_tf.training.trainer import EnsembleTrainer
+from abe_tf.validation import RECALL_TAG, Validation
 
-_RECALL_TAG = "validation/recall@1"
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Everything that a user says of a training.
+
+    The first four make the run; the others may differ from session to session.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    loss: LossConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    session: SessionConfig
+
+    def of_run(self) -> list:
+        """What is recorded with the run."""
+        return [self.model, self.data, self.loss, self.training]
 
 
 class Session:
     """A training from its first step, or from where its run folder stopped.
 
-    Building it loads data and network and writes nothing.
+    Building it loads data and network and writes nothing. Where several processes train
+    together, it waits for them.
 
     Raises:
       InputError: Data, weights or checkpoint do not fit the flags.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        model: ModelConfig,
-        data: DataConfig,
-        loss: LossConfig,
-        training: TrainingConfig,
-        evaluation: EvaluationConfig,
-    ) -> None:
-        self._folder, self._data, self._training = folder, data, training
-        self._evaluation = evaluation
-        self._configs = [model, data, loss, training]
-        self._console = Console()
+    def __init__(self, folder: RunFolder, flags: Flags) -> None:
+        self._folder, self._flags = folder, flags
+        data, training = flags.data, flags.training
+        tf.keras.utils.set_random_seed(training.seed)
+        if training.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        # Before anything runs: TensorFlow wants several workers to meet first.
+        self._strategy = strategies.create(training.strategy)
+        strategies.check_batch(self._strategy, data.batch_size)
+        self._cluster = cluster.from_environment()
+        self._writes = self._cluster.is_chief and not flags.session.dry_run
+        self._console = Console(silent=not self._cluster.is_chief)
+        # Each process has one of its own, whatever the strategy mirrors.
+        self._stop = tf.Variable(0, trainable=False) if self._cluster.several else None
         self._splits = datasets.load(data)
-        folder.check_classes(self._splits.train.class_names)
         train = self._splits.train
+        folder.check_classes(train.class_names)
         self._sampler = ClassSampler(
             train.labels, data.images_per_slot, training.seed, train.class_names
         )
         self._preprocessing = Preprocessing.of(data)
-        self._trainer = self._build_trainer(model, loss)
-        self._checkpoints = Checkpoints(
-            self._trainer, folder.checkpoints("last"), folder.checkpoints("best")
-        )
+        with self._strategy.scope():
+            self._trainer = self._build_trainer()
+            self._checkpoints = Checkpoints(
+                self._trainer,
+                folder.checkpoints("last"),
+                folder.checkpoints("best"),
+                training.keep,
+                self._console.line,
+                self._writes,
+            )
         self._start = self._checkpoints.restore()
         if self._start == 0 and training.init_from:
             runs.initialise(self._trainer.network, training.init_from)
 
-    def _build_trainer(self, model: ModelConfig, loss: LossConfig) -> EnsembleTrainer:
-        tf.keras.utils.set_random_seed(self._training.seed)
-        if self._training.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        strategy = strategies.create(self._training.strategy)
-        strategies.check_batch(strategy, self._data.batch_size)
-        with strategy.scope():
-            network = build(model, self._data.image_size)
-            trainer = EnsembleTrainer(network, new_layer_variables(network), loss)
-            trainer.compile(optimizers.create(self._training))
+    def _build_trainer(self) -> EnsembleTrainer:
+        model, training = self._flags.model, self._flags.training
+        network = build(model, self._flags.data.image_size)
+        trainer = EnsembleTrainer(
+            network, PARTS, new_layer_variables(network), self._flags.loss, self._stop
+        )
+        trainer.compile(
+            optimizers.create(training, model.precision),
+            jit_compile=strategies.compiles(self._strategy, training.jit),
+        )
         return trainer
 
     def train(self) -> signal.Signals | None:
@@ -89,117 +122,198 @@ class Session:
 
         Returns:
           The signal that stopped it, or `None`.
+
+        Raises:
+          InputError: A loss was not finite, the last checkpoint could not be written,
+            or a worker was lost.
         """
-        self._announce()
-        if self._start == 0:
-            class_names = self._splits.train.class_names
-            self._folder.record(self._configs, class_names)
-            self._checkpoints.save(0)
-        if self._start >= self._training.steps:
-            return None
-        loader = Loader(self._splits.train, self._preprocessing)
-        with unreadable_images_named(loader):
-            loader = Loader(self._splits.train, self._preprocessing, self._data.cache)
-        batches = training_batches(
-            loader,
-            self._sampler,
-            self._training.seed,
-            self._start,
-            self._training.steps,
-        )
-        *others, saving = self._callbacks()
+        with (
+            StopSignals(self._console.line) as signals,
+            strategies.lost_workers_named(),
+        ):
+            self._agree_on_start()
+            self._announce()
+            if self._start == 0:
+                self._begin()
+            if self._start >= self._flags.training.steps:
+                return None
+            return self._fit(signals)
+
+    def _fit(self, signals: StopSignals) -> signal.Signals | None:
+        steps = self._flags.training.steps
+        if self._writes:
+            self._folder.cut_metrics(self._start)
+        *others, saving = self._callbacks(signals)
+        loader = self._training_loader()
         with unreadable_images_named(loader):
             self._trainer.fit(
-                batches,
-                steps_per_epoch=self._training.steps - self._start,
+                self._batches(loader, self._start, steps),
+                steps_per_epoch=steps - self._start,
                 callbacks=[*others, saving],
                 verbose=0,
+            )
+        if saving.failed:
+            raise InputError(
+                "The last checkpoint must be written. Received: none (see above). Free "
+                "the disk; the same command goes on from the one before."
             )
         if saving.stopped_by:
             self._console.line("Stopped. The same command goes on from here.")
         return saving.stopped_by
 
+    def try_out(self) -> None:
+        """Runs one step and one evaluation batch, and tells what it took."""
+        self._announce()
+        network = self._trainer.network
+        loader = Loader(self._splits.train, self._preprocessing)
+        with unreadable_images_named(loader):
+            self._trainer.fit(self._batches(loader, 0, 1), steps_per_epoch=1, verbose=0)
+        held_out = self._splits.validation
+        examples = held_out if len(held_out) else self._splits.test
+        size = self._flags.evaluation.eval_batch_size
+        few = examples.where(np.arange(len(examples)) < size)
+        embeddings = Embedder(network)(Loader(few, self._preprocessing), size)
+        say = self._console.line
+        batch = [self._sampler.batch_size, *network.input_shape[1:]]
+        say(
+            f"training batch: {batch} uint8; an evaluation batch gives "
+            f"{list(np.shape(embeddings))} float32"
+        )
+        for layer in network.layers:
+            if layer.count_params():
+                say(
+                    f"{layer.name}: {list(layer.output_shape)}, "
+                    f"{layer.count_params():,} parameters"
+                )
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        say(f"peak memory: {peak:,.0f} MB")
+        for gpu in tf.config.list_logical_devices("GPU"):
+            used = tf.config.experimental.get_memory_info(gpu.name.split("device:")[1])
+            say(f"{gpu.name}: {used['peak'] / 2**20:,.0f} MB")
+        say("Nothing was written.")
+
+    def _agree_on_start(self) -> None:
+        if not self._cluster.several:
+            return
+        each = self._strategy.run(lambda: tf.constant([self._start]))
+        starts = self._strategy.gather(each, axis=0).numpy().tolist()
+        if len(set(starts)) > 1:
+            raise InputError(
+                "All workers must see the same run folder. Received: "
+                f"{self._folder.path!r}, with last checkpoints of steps "
+                f"{', '.join(map(str, starts))}. Put it on a file system that they "
+                "share."
+            )
+
+    def _begin(self) -> None:
+        """Writes what is known before the first step."""
+        if self._writes:
+            devices = [d.name for d in tf.config.list_logical_devices()]
+            class_names = self._splits.train.class_names
+            self._folder.record(self._flags.of_run(), class_names, devices)
+        if self._checkpoints.save() is None:
+            raise InputError(
+                "The run folder must have room for a checkpoint. Received: "
+                f"{self._folder.path!r}, which has none. Free the disk."
+            )
+
+    def _batches(self, loader: Loader, first: int, end: int) -> tf.data.Dataset:
+        seed = self._flags.training.seed
+        return self._strategy.distribute_datasets_from_function(
+            lambda context: training_batches(
+                loader, self._sampler, seed, first, end, share=Share.of(context)
+            )
+        )
+
+    def _training_loader(self) -> Loader:
+        loader = Loader(self._splits.train, self._preprocessing)
+        with unreadable_images_named(loader):
+            return Loader(
+                self._splits.train, self._preprocessing, self._flags.data.cache
+            )
+
     def _announce(self) -> None:
+        say = self._console.line
         for name in ("train", "validation", "test"):
             examples = getattr(self._splits, name)
             classes = examples.num_classes()
-            self._console.line(f"{name}: {len(examples)} images of {classes} classes")
+            say(f"{name}: {len(examples)} images of {classes} classes")
         if self._splits.gallery is not None:
-            images = len(self._splits.gallery)
-            self._console.line(f"gallery of the test: {images} images")
+            say(f"gallery of the test: {len(self._splits.gallery)} images")
         if self._sampler.num_small_classes:
-            self._console.line(
+            say(
                 f"{self._sampler.num_small_classes} training classes have one image, "
                 "and come in negative pairs only"
             )
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas > 1:
+            workers = max(1, self._cluster.workers)
+            say(f"{replicas} replicas in {workers} process(es) share each batch")
         parameters = self._trainer.network.count_params()
-        self._console.line(f"{self._trainer.network.name}: {parameters:,} parameters")
-        steps, path = self._training.steps, self._folder.path
+        say(f"{self._trainer.network.name}: {parameters:,} parameters")
+        steps, path = self._flags.training.steps, self._folder.path
         if self._start >= steps > 0:
-            self._console.line(
-                f"Finished already: step {self._start}/{steps} in {path}"
-            )
+            say(f"Finished already: step {self._start}/{steps} in {path}")
         elif self._start:
-            self._console.line(f"Going on after step {self._start}/{steps} of {path}")
+            say(f"Going on after step {self._start}/{steps} of {path}")
         else:
-            self._console.line(f"Training {steps} steps into {path}")
+            say(f"Training {steps} steps into {path}")
 
-    def _callbacks(self) -> list:
-        clock, start, steps = Clock(), self._start, self._training.steps
-        writer = tf.summary.create_file_writer(self._folder.tensorboard)
-        found: list = [
-            callbacks.Telemetry(
-                start,
-                steps,
-                self._training.log_every,
-                self._data.batch_size,
-                writer,
-                clock,
-                self._console,
-            )
-        ]
-        if len(self._splits.validation):
-            found.append(
-                callbacks.Evaluation(
-                    start,
-                    steps,
-                    self._training.eval_every,
-                    self._validator(),
-                    _RECALL_TAG,
-                    self._checkpoints,
-                    writer,
-                    clock,
-                    self._console,
-                )
-            )
-        every = self._training.checkpoint_every
-        found.append(
-            callbacks.Saving(
-                start, steps, every, self._checkpoints, clock, self._console
-            )
+    def _callbacks(self, signals: StopSignals) -> list:
+        flags, start = self._flags.training, self._start
+        logdir = self._folder.tensorboard if self._writes else None
+        record = Record(logdir, self._folder.metrics)
+        with record.writer.as_default(step=start):
+            hparams.hparams(_hyperparameters(self._flags.of_run()))
+        run = callbacks.Run(
+            start,
+            flags.steps,
+            Clock(),
+            self._console,
+            record,
+            FiniteGuard(self._trainer, self._names_of_batch),
+            signals,
         )
-        return found
+        found: list = [
+            callbacks.Telemetry(run, flags.log_every, self._sampler.batch_size),
+            callbacks.Evaluation(
+                run,
+                flags.eval_every,
+                self._validation(logdir),
+                RECALL_TAG,
+                self._checkpoints,
+                alone=self._stop is None,
+            ),
+        ]
+        profiled = self._flags.session.profiled()
+        if profiled and logdir:
+            found.append(callbacks.Profile(run, *profiled, logdir))
+        saving = callbacks.Saving(
+            run, flags.checkpoint_every, self._checkpoints, self._stop
+        )
+        return [*found, saving]
 
-    def _validator(self) -> Callable[[], dict[str, float]]:
-        """Recall on the validation classes, as TensorBoard shows it."""
-        examples, evaluation = self._splits.validation, self._evaluation
-        embedder = Embedder(self._trainer.network)
-        loader = Loader(examples, self._preprocessing)
-        with unreadable_images_named(loader):
-            loader = Loader(examples, self._preprocessing, self._data.cache)
-        batches = evaluation_batches(loader, evaluation.eval_batch_size)
+    def _validation(self, logdir: str | None) -> Validation:
+        return Validation(
+            self._trainer.network,
+            self._splits.validation,
+            self._splits.train,
+            self._preprocessing,
+            self._flags.evaluation,
+            self._flags.evaluation.ks(self._flags.data),
+            self._flags.data.cache,
+            logdir,
+        )
 
-        def evaluate() -> dict[str, float]:
-            with unreadable_images_named(loader):
-                embeddings = embedder(batches)
-            # The best checkpoint is chosen by Recall@1.
-            ks = tuple(sorted({1, *evaluation.ks(self._data)}))
-            embedded = Embedded(embeddings, examples.labels)
-            recall = measure_recall(embedded, ks, evaluation.block)
-            individual = recall.individual_mean()[1]
-            return {
-                **{f"validation/recall@{k}": recall.ensemble[k] for k in ks},
-                "validation/individual_recall@1": individual,
-            }
+    def _names_of_batch(self, number: int) -> list[str]:
+        names = self._splits.train.names
+        return [str(names[position]) for position in self._sampler.batch(number)]
 
-        return evaluate
+
+def _hyperparameters(groups: list) -> dict[str, bool | int | float | str]:
+    values = {}
+    for group in groups:
+        for name, value in dataclasses.asdict(group).items():
+            plain = isinstance(value, (bool, int, float, str))
+            values[name] = value if plain else str(value)
+    return values

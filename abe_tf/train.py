@@ -5,14 +5,15 @@ python -m abe_tf.train --flagfile=flags/digits_abe4.cfg
 
 from __future__ import annotations
 
+import signal
 import sys
 
-from abe_tf.config import command
+from abe_tf.config import cluster, command
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import EvaluationConfig, RunConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
-from abe_tf.config.training import TrainingConfig
+from abe_tf.config.training import SessionConfig, TrainingConfig
 from abe_tf.run_folder import RunFolder, check_same_network
 
 
@@ -23,29 +24,36 @@ def main(
     loss: LossConfig,
     training: TrainingConfig,
     evaluation: EvaluationConfig,
+    session: SessionConfig,
 ) -> None:
     """Checks what flags and paths alone show, then trains."""
+    # Until the first step there is nothing to save.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder = RunFolder(run.workdir or command.default_workdir())
     data.check_paths()
     model.check_paths()
     model.check_image_size(data.image_size)
     if training.init_from:
         check_same_network(model, training.init_from)
-    folder.check([model, data, loss, training])
+    if cluster.from_environment().is_chief:
+        folder.check([model, data, loss, training])
     # From here on TensorFlow is needed, which takes seconds to import.
-    from abe_tf.session import Session
+    from abe_tf.session import Flags, Session
 
-    session = Session(folder, model, data, loss, training, evaluation)
-    stopped_by = session.train()
-    if stopped_by is not None:
-        # As a shell reports a process that the signal ended: what comes next on a
-        # command line must not take a part of a training for the whole.
-        sys.exit(128 + stopped_by)
+    flags = Flags(model, data, loss, training, evaluation, session)
+    built = Session(folder, flags)
+    if session.dry_run:
+        built.try_out()
+    elif built.train() == signal.SIGINT:
+        # As a shell reports a process that Ctrl-C ended: what comes next on a command
+        # line must not take a part of a training for the whole. SIGTERM is how a
+        # cluster takes a machine back, and finds the run in order.
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":
     command.run(
         main,
         *(RunConfig, ModelConfig, DataConfig, LossConfig),
-        *(TrainingConfig, EvaluationConfig),
+        *(TrainingConfig, EvaluationConfig, SessionConfig),
     )

@@ -20,6 +20,7 @@ _MIN_IMAGE_SIZE = {
     "efficientnet_b0": 32,
 }
 ENCODERS = tuple(_MIN_IMAGE_SIZE)
+PRECISIONS = ("float32", "bfloat16", "float16")
 ENSEMBLES = ("none", "heads", "abe")
 # Those for which Keras has ImageNet weights.
 _IMAGENET_ALPHAS = {
@@ -90,6 +91,12 @@ class ModelConfig(Group):
         False,
         "keep the encoder's batch normalisation as it is: its averages are used and "
         "neither they nor its scales are trained",
+    )
+    precision: str = option(
+        "float32",
+        "what convolutions compute in; weights, normalisation, distances and losses "
+        "are float32 under each; float16 comes with loss scaling",
+        choices=PRECISIONS,
     )
 
     def check(self) -> None:

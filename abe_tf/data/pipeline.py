@@ -75,6 +75,33 @@ class Loader:
         return positions.map(function, num_parallel_calls=tf.data.AUTOTUNE)
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The replicas that one process feeds, of all that share a global batch.
+
+    Attributes:
+      first: Number of its first replica.
+      count: How many it feeds.
+      total: How many there are.
+    """
+
+    first: int = 0
+    count: int = 1
+    total: int = 1
+
+    @classmethod
+    def of(cls, context: tf.distribute.InputContext) -> Share:
+        """The share of the process that TensorFlow asks for its data."""
+        total = context.num_replicas_in_sync
+        count = total // context.num_input_pipelines
+        return cls(context.input_pipeline_id * count, count, total)
+
+    def slice(self, size: int) -> slice:
+        """Places of a global batch of `size` images, a multiple of `total`."""
+        each = size // self.total
+        return slice(self.first * each, (self.first + self.count) * each)
+
+
 def training_batches(
     loader: Loader,
     sampler: ClassSampler,
@@ -82,6 +109,7 @@ def training_batches(
     first: int,
     end: int,
     parallel: int = tf.data.AUTOTUNE,
+    share: Share = Share(),  # noqa: B008  (frozen)
 ) -> tf.data.Dataset:
     """The batches of steps `first` to `end - 1`, counted from 0.
 
@@ -95,38 +123,66 @@ def training_batches(
       first: Steps that are done.
       end: Steps that shall be done.
       parallel: Images that are decoded at once.
+      share: Whose part of each batch; nothing else is read.
 
     Returns:
-      Batches of uint8 RGB `[batch, height, width, 3]` and int32 labels `[batch]`.
+      uint8 RGB `[batch, height, width, 3]` and int32 labels `[batch]`, one element a
+      replica of the share, replica after replica; of one replica the whole batch.
     """
-    size = sampler.batch_size
+    size, places = sampler.batch_size, share.slice(sampler.batch_size)
     labels = tf.constant(loader.examples.labels)
 
     def positions() -> Iterator[tuple[np.ndarray, int]]:
         for number in range(first, end):
-            yield sampler.batch(number), number
+            yield sampler.batch(number)[places], number
 
     def draw(batch: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, Draw]:
-        return batch, loader.preprocessing.draw(seed, number, size)
+        whole = loader.preprocessing.draw(seed, number, size)
+        return batch, tf.nest.map_structure(lambda drawn: drawn[places], whole)
 
     def load(position: tf.Tensor, draw: Draw) -> tuple[tf.Tensor, tf.Tensor]:
         return loader.for_training(position, draw), tf.gather(labels, position)
 
     # What can be done for a batch at once is done before the images part.
-    signature = (tf.TensorSpec([size], tf.int64), tf.TensorSpec([], tf.int64))
+    local = places.stop - places.start
+    signature = (tf.TensorSpec([local], tf.int64), tf.TensorSpec([], tf.int64))
     drawn = tf.data.Dataset.from_generator(positions, output_signature=signature)
     images = drawn.map(draw).unbatch().map(load, num_parallel_calls=parallel)
-    batches = images.batch(size, drop_remainder=True)
-    return batches.prefetch(2).apply(
-        tf.data.experimental.assert_cardinality(end - first)
+    batches = images.batch(size // share.total, drop_remainder=True)
+    return batches.prefetch(2 * share.count).apply(
+        tf.data.experimental.assert_cardinality((end - first) * share.count)
     )
 
 
-def evaluation_batches(loader: Loader, batch_size: int) -> tf.data.Dataset:
-    """One pass over the examples in order; uint8 RGB `[batch, height, width, 3]`."""
-    positions = tf.data.Dataset.range(len(loader.examples))
-    images = positions.map(loader.for_evaluation, num_parallel_calls=tf.data.AUTOTUNE)
-    return images.batch(batch_size).prefetch(2)
+def evaluation_batches(
+    loader: Loader,
+    batch_size: int,
+    share: Share = Share(),  # noqa: B008  (frozen)
+) -> tf.data.Dataset:
+    """One pass over the examples in order.
+
+    Args:
+      loader: Gives the images.
+      batch_size: Of a replica.
+      share: Whose part; of several replicas all have as many batches of the same sizes,
+        with the last image again where the images do not come out even.
+
+    Returns:
+      uint8 RGB `[batch, height, width, 3]`, one element a replica of the share.
+    """
+    count, whole = len(loader.examples), batch_size * share.total
+    rounds = np.arange(count - count % whole).reshape(-1, whole)
+    last = np.arange(count - count % whole, count)
+    last = np.pad(last, (0, -len(last) % share.total), mode="edge")
+    mine = rounds[:, share.slice(whole)].ravel(), last[share.slice(len(last))]
+    sizes = batch_size, max(1, len(last) // share.total)
+    full, rest = (
+        tf.data.Dataset.from_tensor_slices(positions.astype(np.int64))
+        .map(loader.for_evaluation, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(size)
+        for positions, size in zip(mine, sizes, strict=True)
+    )
+    return full.concatenate(rest).prefetch(2 * share.count)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from abe_tf import addons
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses.contrastive import contrastive_loss
 from abe_tf.losses.divergence import divergence_loss
@@ -13,15 +14,15 @@ from abe_tf.losses.divergence import divergence_loss
 
 @dataclasses.dataclass(frozen=True)
 class LossTerms:
-    """The terms of one global batch; scalars, float32.
+    """The terms of one global batch, float32.
 
     Attributes:
-      contrastive: Sum over the learners.
-      divergence: Before it is weighted.
-      total: contrastive + lambda_div * divergence.
+      metric: `[learners]`: what each minimises, the contrastive loss or another.
+      divergence: Scalar, before it is weighted.
+      total: Scalar: sum of metric + lambda_div * divergence.
     """
 
-    contrastive: tf.Tensor
+    metric: tf.Tensor
     divergence: tf.Tensor
     total: tf.Tensor
 
@@ -34,21 +35,43 @@ def ensemble_loss(
     Args:
       learner_embeddings: `[batch, learners, dim]` float32, unit length.
       labels: `[batch]` integer classes.
-      config: Margins, distance, reduction and the weight of the divergence.
+      config: Which metric loss, margins, distance, reduction and the weight of the
+        divergence.
     """
-    contrastive = contrastive_loss(
-        learner_embeddings,
-        labels,
-        config.margin_contrastive,
-        config.distance,
-        config.loss_reduction,
-    )
+    metric = metric_loss(learner_embeddings, labels, config)
     divergence = divergence_loss(
         learner_embeddings,
         config.margin_divergence,
         config.distance,
         config.loss_reduction,
     )
-    contrastive_sum = tf.reduce_sum(contrastive)
-    total = contrastive_sum + config.lambda_div * divergence
-    return LossTerms(contrastive_sum, divergence, total)
+    total = tf.reduce_sum(metric) + config.lambda_div * divergence
+    return LossTerms(metric, divergence, total)
+
+
+def metric_loss(
+    learner_embeddings: tf.Tensor, labels: tf.Tensor, config: LossConfig
+) -> tf.Tensor:
+    """The loss that `--metric_loss` names; `[learners]` float32, at least 0."""
+    if config.metric_loss == "contrastive":
+        return contrastive_loss(
+            learner_embeddings,
+            labels,
+            config.margin_contrastive,
+            config.distance,
+            config.loss_reduction,
+        )
+    learners = tf.unstack(learner_embeddings, axis=1)
+    return tf.stack([_addons_loss(one, labels, config) for one in learners])
+
+
+def _addons_loss(
+    embeddings: tf.Tensor, labels: tf.Tensor, config: LossConfig
+) -> tf.Tensor:
+    if config.metric_loss == "triplet_semihard":
+        return addons.triplet_semihard_loss(
+            embeddings, labels, config.margin_addons, config.distance
+        )
+    if config.metric_loss == "lifted_struct":
+        return addons.lifted_struct_loss(embeddings, labels, config.margin_addons)
+    return addons.npairs_loss(embeddings, labels, config.npairs_scale)

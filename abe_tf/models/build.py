@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from abe_tf.config.model import ModelConfig
@@ -18,6 +21,9 @@ def build(
 ) -> tf.keras.Model:
     """Builds the network that the flags describe.
 
+    Within the scope of a strategy of several replicas, a batch normalisation that
+    trains takes its statistics over all of them.
+
     Args:
       config: The model's flags.
       image_size: Height and width of its input, in pixels.
@@ -33,6 +39,13 @@ def build(
         small for the encoder, or it cannot be cut where the flags say.
     """
     config.check_image_size(image_size)
+    with _policy(config.precision):
+        return _build(config, image_size, load_pretrained)
+
+
+def _build(
+    config: ModelConfig, image_size: int, load_pretrained: bool
+) -> tf.keras.Model:
     weights = config.encoder_weights if load_pretrained else "none"
     copy_weights = weights != "none"
     backbone = encoder(config, image_size, weights)
@@ -41,6 +54,8 @@ def build(
         backbone.freeze_until(config.freeze_until)
     if config.freeze_batch_norm:
         _freeze_batch_norm(backbone.network)
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        _synchronise_batch_norm(backbone.network)
     dim = config.embedding_dim // config.num_learners
     if config.ensemble == "abe":
         return attention_ensemble(
@@ -70,9 +85,34 @@ def encoder(config: ModelConfig, image_size: int, weights: str) -> Backbone:
     return application(config.encoder, image_size, weights, **width)
 
 
+@contextlib.contextmanager
+def _policy(precision: str) -> Iterator[None]:
+    """Layers built inside compute in this precision, with float32 weights."""
+    mixed = tf.keras.mixed_precision
+    before = mixed.global_policy()
+    name = precision if precision == "float32" else f"mixed_{precision}"
+    mixed.set_global_policy(name)
+    try:
+        yield
+    finally:
+        mixed.set_global_policy(before)
+
+
+def _batch_norms(network: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    kind = tf.keras.layers.BatchNormalization
+    return [layer for layer in network.layers if isinstance(layer, kind)]
+
+
 def _freeze_batch_norm(network: tf.keras.Model) -> None:
     # Keras runs a batch normalisation that is not trainable in inference mode, in
     # training too. Copies of the layer inherit the setting.
-    for layer in network.layers:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            layer.trainable = False
+    for layer in _batch_norms(network):
+        layer.trainable = False
+
+
+def _synchronise_batch_norm(network: tf.keras.Model) -> None:
+    # Set here and not where the layers are made, which for most is in Keras' own
+    # applications. The fused kernel knows nothing of other replicas.
+    for layer in _batch_norms(network):
+        if layer.trainable:
+            layer.synchronized, layer.fused = True, False

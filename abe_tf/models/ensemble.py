@@ -16,6 +16,14 @@ layers = tf.keras.layers
 # The linear layer and the mask convolutions: no pretrained weights exist for them.
 LINEAR = "linear"
 MASK = "mask_convolution"
+# Parts of a network by the beginnings of their layers' names.
+PARTS = {
+    "spatial": "S",
+    "attention_trunk": "trunk",
+    MASK: "masks",
+    "embedding_features": "G",
+    LINEAR: "embedding",
+}
 
 
 def attention_ensemble(

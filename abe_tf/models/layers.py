@@ -11,7 +11,8 @@ class PixelNormalization(tf.keras.layers.Layer):
     """What a pretrained network expects of its pixels; the first layer of each model.
 
     uint8 RGB `[batch, height, width, 3]` in 0 to 255 becomes float32
-    `(pixel - mean) / scale`, of the channels in RGB or BGR order.
+    `(pixel - mean) / scale`, of the channels in RGB or BGR order, float32 under any
+    policy.
 
     Args:
       mean: One mean a channel, in the order of the output's channels.

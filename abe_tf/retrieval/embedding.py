@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.examples import from_files
-from abe_tf.data.pipeline import Loader, evaluation_batches, unreadable_images_named
+from abe_tf.data.pipeline import (
+    Loader,
+    Share,
+    evaluation_batches,
+    unreadable_images_named,
+)
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 
 
+class Interrupted(Exception):  # noqa: N818  (no error)
+    """Embedding was broken off because the caller wanted it."""
+
+
 class Embedder:
     """A network, traced once for batches of any size.
+
+    The replicas of the strategy that the network was built in share the images; where
+    those are of several processes, all must call it, and all get all embeddings.
 
     Args:
       network: uint8 RGB `[batch, height, width, 3]` to learner embeddings.
@@ -21,17 +35,49 @@ class Embedder:
     def __init__(self, network: tf.keras.Model) -> None:
         (pixels,) = network.inputs
         signature = tf.TensorSpec(pixels.shape, pixels.dtype)
+        self._strategy = network.distribute_strategy
         self._call = tf.function(
             lambda batch: network(batch, training=False), input_signature=[signature]
         )
 
-    def __call__(self, batches: tf.data.Dataset) -> np.ndarray:
-        """Embeds batches of uint8 pixels, in order.
+    def __call__(
+        self,
+        loader: Loader,
+        batch_size: int,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> np.ndarray:
+        """Embeds all images of a loader, in order.
+
+        Args:
+          loader: Gives the images.
+          batch_size: Images that a replica embeds at once.
+          interrupted: Asked before each batch.
 
         Returns:
           `[images, learners, dim]` float32, unit length.
+
+        Raises:
+          InputError: An image cannot be read.
+          Interrupted: `interrupted` became true.
         """
-        return np.concatenate([self._call(batch).numpy() for batch in batches])
+        found = []
+        with unreadable_images_named(loader):
+            batches = self._strategy.distribute_datasets_from_function(
+                lambda context: evaluation_batches(
+                    loader, batch_size, Share.of(context)
+                )
+            )
+            for batch in batches:
+                if interrupted():
+                    raise Interrupted
+                found.append(self._embed(batch))
+        return np.concatenate(found)[: len(loader.examples)]
+
+    def _embed(self, batch: tf.Tensor) -> np.ndarray:
+        if self._strategy.num_replicas_in_sync == 1:
+            return self._call(batch).numpy()
+        parts = self._strategy.run(self._call, args=(batch,))
+        return self._strategy.gather(parts, axis=0).numpy()
 
 
 def embed_files(
@@ -47,6 +93,4 @@ def embed_files(
     """
     if not paths:
         raise InputError("There must be an image to embed. Received: no path.")
-    loader = Loader(from_files(paths), preprocessing)
-    with unreadable_images_named(loader):
-        return Embedder(network)(evaluation_batches(loader, batch_size))
+    return Embedder(network)(Loader(from_files(paths), preprocessing), batch_size)

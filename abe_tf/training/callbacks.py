@@ -1,4 +1,4 @@
-"""What happens between steps: progress, TensorBoard, evaluation, checkpoints, signals.
+"""What happens between steps: progress, TensorBoard, evaluation, checkpoints.
 
 Keras counts the batches of one call of `fit`; a run counts steps over all of them, so
 each callback is told at which step this call starts.
@@ -6,208 +6,275 @@ each callback is told at which step this call starts.
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 
-from abe_tf.errors import InputError
 from abe_tf.training.checkpoints import Checkpoints
+from abe_tf.training.guards import CollapseWatch, FiniteGuard
 from abe_tf.training.progress import Clock, Console
+from abe_tf.training.record import Record
+from abe_tf.training.signals import StopSignals
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What every callback of a run has in common.
+
+    Attributes:
+      start: Steps done before this call of `fit`.
+      steps: Of the whole run.
+      clock: Measures the steps, without what pauses it.
+      console: Where lines go.
+      record: Where numbers go.
+      guard: Asked before anything is reported or saved.
+      signals: Tells when to stop.
+    """
+
+    start: int
+    steps: int
+    clock: Clock
+    console: Console
+    record: Record
+    guard: FiniteGuard
+    signals: StopSignals
 
 
 class StepCallback(tf.keras.callbacks.Callback):
     """Base: calls `after_step` with the number of steps that are done, from 1.
 
     Args:
-      start: Steps done before this call of `fit`.
+      run: What all have in common.
+      every: Steps between two times that are due; the last step is due too.
     """
 
     # Keras would otherwise copy every scalar to the host after each step.
     _supports_tf_logs = True
 
-    def __init__(self, start: int) -> None:
+    def __init__(self, run: Run, every: int) -> None:
         super().__init__()
-        self._start = start
+        self._run, self._every = run, every
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Keras' hook."""
-        self.after_step(self._start + batch + 1, logs or {})
+        self.after_step(self._run.start + batch + 1, logs or {})
 
     def after_step(self, step: int, logs: dict[str, Any]) -> None:
         """Called after each step."""
+        if step % self._every == 0 or step == self._run.steps:
+            self._run.guard.check()
+            self.when_due(step, logs)
+
+    def when_due(self, step: int, logs: dict[str, Any]) -> None:
+        """Called every so many steps, as long as all is finite."""
 
 
 class Telemetry(StepCallback):
-    """A line of progress and scalars for TensorBoard, every so many steps.
+    """A line of progress, and scalars.
 
     Args:
-      start: Steps done before this call of `fit`.
-      steps: Of the whole run.
-      every: Steps between two reports; the last step reports too.
+      run: What all have in common.
+      every: Steps between two reports.
       batch_size: Images in a global batch.
-      writer: Of TensorBoard's event file.
-      clock: Measures the steps, without what pauses it.
-      console: Where the line goes.
     """
 
-    def __init__(
-        self,
-        start: int,
-        steps: int,
-        every: int,
-        batch_size: int,
-        writer: tf.summary.SummaryWriter,
-        clock: Clock,
-        console: Console,
-    ) -> None:
-        super().__init__(start)
-        self._steps, self._every, self._batch_size = steps, every, batch_size
-        self._writer, self._clock, self._console = writer, clock, console
+    def __init__(self, run: Run, every: int, batch_size: int) -> None:
+        super().__init__(run, every)
+        self._batch_size = batch_size
+        self._collapse = CollapseWatch(run.console.line)
 
     def after_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Counts the step, and reports it where one is due."""
-        self._clock.step_done()
-        if step % self._every and step != self._steps:
-            return
-        scalars = {tag: float(value) for tag, value in logs.items()}
-        for name, optimizer in (
-            ("encoder", self.model.optimizer),
-            ("new_layers", self.model.new_layer_optimizer),
-        ):
-            # Of several replicas' copies, a tensor is this one's.
-            rate = tf.convert_to_tensor(optimizer.learning_rate)
-            scalars[f"learning_rate/{name}"] = float(rate)
-        seconds = self._clock.seconds_per_step()
+        """Counts the step too."""
+        self._run.clock.step_done()
+        super().after_step(step, logs)
+
+    def when_due(self, step: int, logs: dict[str, Any]) -> None:
+        """Reports."""
+        scalars = {tag: float(value) for tag, value in logs.items() if tag != "stop"}
+        for name, rate in self.model.learning_rates().items():
+            scalars[f"learning_rate/{name}"] = rate
+        seconds = self._run.clock.seconds_per_step()
         if seconds:
             scalars["images_per_second"] = self._batch_size / seconds
-        with self._writer.as_default():
-            for tag, value in scalars.items():
-                tf.summary.scalar(tag, value, step=step)
-        self._console.progress(step, self._steps, scalars, seconds)
+        self._run.record.scalars(step, scalars)
+        self._run.console.progress(step, self._run.steps, scalars, seconds)
+        self._collapse.look(
+            step, scalars["distance/positive"], scalars["distance/negative"]
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What a measurement of the network gives, by TensorBoard tag.
+
+    Attributes:
+      scalars: Numbers; recall in percent. Empty without validation classes.
+      histograms: Values of any number.
+    """
+
+    scalars: dict[str, float]
+    histograms: dict[str, np.ndarray]
+
+
+class Measurement(Protocol):
+    """Measures the network as it is; what it looks at is the caller's business."""
+
+    def __call__(self, interrupted: Callable[[], bool]) -> Measured | None:
+        """Returns `None` where `interrupted` became true meanwhile."""
+
+    def at_end(self) -> None:
+        """Called once, after the measurement of the last step."""
 
 
 class Evaluation(StepCallback):
-    """Measures recall on held-out classes and keeps the best checkpoint.
+    """Measures the network, with its averaged weights, and keeps the best checkpoint.
 
     Args:
-      start: Steps done before this call of `fit`.
-      steps: Of the whole run; the last step is evaluated too.
-      every: Steps between two evaluations.
-      evaluate: Gives scalars by TensorBoard tag.
-      tag: The one of them that the best checkpoint is chosen by.
+      run: What all have in common.
+      every: Steps between two measurements.
+      measure: Measures.
+      tag: The scalar that the best checkpoint is chosen by, if it is among them.
       checkpoints: Where it is kept.
-      writer: Of TensorBoard's event file.
-      clock: Paused while it evaluates.
-      console: Where the result goes.
+      alone: Whether no other process takes part, which would wait for this one.
     """
 
     def __init__(
         self,
-        start: int,
-        steps: int,
+        run: Run,
         every: int,
-        evaluate: Callable[[], dict[str, float]],
+        measure: Measurement,
         tag: str,
         checkpoints: Checkpoints,
-        writer: tf.summary.SummaryWriter,
-        clock: Clock,
-        console: Console,
+        alone: bool,
     ) -> None:
-        super().__init__(start)
-        self._steps, self._every, self._evaluate = steps, every, evaluate
-        self._tag, self._checkpoints, self._writer = tag, checkpoints, writer
-        self._clock, self._console = clock, console
+        super().__init__(run, every)
+        self._measure, self._tag, self._checkpoints = measure, tag, checkpoints
+        self._alone = alone
 
-    def after_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Evaluates where it is due."""
-        if step % self._every and step != self._steps:
-            return
-        with self._clock.paused():
-            scalars = self._evaluate()
-            with self._writer.as_default():
-                for tag, value in scalars.items():
-                    tf.summary.scalar(tag, value, step=step)
-            best = self._checkpoints.save_if_best(step, scalars[self._tag])
-            text = "  ".join(f"{tag} {value:.1f}" for tag, value in scalars.items())
-            self._console.line(
-                f"step {step}: {text}{'  (best so far)' if best else ''}"
-            )
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Makes up for an evaluation that a signal broke off."""
+        start = self._run.start
+        if start and start % self._every == 0 and self._checkpoints.evaluated < start:
+            self.when_due(start, {})
+
+    def when_due(self, step: int, logs: dict[str, Any]) -> None:
+        """Evaluates."""
+        with self._run.clock.paused():
+            with self.model.averaged():
+                measured = self._measure(self._interrupted)
+                if measured is not None and step == self._run.steps:
+                    self._measure.at_end()
+            if measured is None:
+                self._run.console.line(f"step {step}: evaluation broken off")
+                return
+            self._checkpoints.evaluated = step
+            self._run.record.histograms(step, measured.histograms)
+            if measured.scalars:
+                self._keep_best(step, measured.scalars)
+
+    def _interrupted(self) -> bool:
+        return self._alone and self._run.signals.received is not None
+
+    def _keep_best(self, step: int, scalars: dict[str, float]) -> None:
+        self._run.record.scalars(step, scalars)
+        best = self._checkpoints.save_if_best(scalars[self._tag])
+        text = "  ".join(
+            f"{tag} {value:.1f}"
+            for tag, value in scalars.items()
+            if tag.count("/") == 1
+        )
+        self._run.console.line(
+            f"step {step}: {text}{'  (best so far)' if best else ''}"
+        )
 
 
 class Saving(StepCallback):
     """Writes a checkpoint every so many steps, after the last, and when stopped.
 
-    Ctrl-C and SIGTERM end the run after the step that is under way; a second signal
-    ends it at once.
-
     Args:
-      start: Steps done before this call of `fit`.
-      steps: Of the whole run.
+      run: What all have in common.
       every: Steps between two checkpoints.
       checkpoints: What writes them.
-      clock: Paused while they are written.
-      console: Where it is announced.
-
-    Attributes:
-      stopped_by: The signal that ended the run early, or `None`.
+      stop_requested: Where several processes train together: tells the others, which
+        all stop after the same step.
     """
 
     def __init__(
         self,
-        start: int,
-        steps: int,
+        run: Run,
         every: int,
         checkpoints: Checkpoints,
-        clock: Clock,
-        console: Console,
+        stop_requested: tf.Variable | None = None,
     ) -> None:
-        super().__init__(start)
-        self._steps, self._every, self._checkpoints = steps, every, checkpoints
-        self._clock, self._console = clock, console
-        self._previous: dict[int, Any] = {}
+        super().__init__(run, every)
+        self._checkpoints, self._stop_requested = checkpoints, stop_requested
         self.stopped_by: signal.Signals | None = None
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Takes the signals over."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._note)
-
-    def on_train_end(self, logs: dict | None = None) -> None:
-        """Gives the signals back."""
-        self._restore_handlers()
+        self.failed = False
 
     def after_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Saves where it is due.
-
-        Raises:
-          InputError: The loss is no number any more; the checkpoints from before stay.
-        """
-        stopping = self.stopped_by is not None
-        if not (stopping or step % self._every == 0 or step == self._steps):
+        """Stops where it is asked to."""
+        stop = self._asked(logs) if step < self._run.steps else None
+        if stop is None:
+            super().after_step(step, logs)
             return
-        if step == self._steps:
-            self.stopped_by = None  # nothing is left to go on with
-        total = float(logs["loss/total"])
-        if not math.isfinite(total):
-            raise InputError(
-                "The loss must stay finite, or no checkpoint is written. "
-                f"Received: {total} at step {step}. Lower --learning_rate."
-            )
-        with self._clock.paused():
-            path = self._checkpoints.save(step)
-            self._console.line(f"step {step}: saved {path}")
-        self.model.stop_training = stopping
+        self.stopped_by = stop
+        self._run.guard.check()
+        self.when_due(step, logs)
+        self.model.stop_training = True
 
-    def _note(self, number: int, frame: Any) -> None:
-        self.stopped_by = signal.Signals(number)
-        self._console.line(
-            f"{self.stopped_by.name}: stopping after this step; once more stops at once"
-        )
-        self._restore_handlers()
+    def when_due(self, step: int, logs: dict[str, Any]) -> None:
+        """Saves."""
+        with self._run.clock.paused():
+            path = self._checkpoints.save()
+        self.failed = path is None
+        if path is not None:
+            self._run.console.line(f"step {step}: saved {path}")
 
-    def _restore_handlers(self) -> None:
-        while self._previous:
-            signal.signal(*self._previous.popitem())
+    def _asked(self, logs: dict[str, Any]) -> signal.Signals | None:
+        received = self._run.signals.received
+        if self._stop_requested is None:
+            return received
+        if received is not None:
+            self._stop_requested.assign(1)
+        if int(logs["stop"]):
+            return received or signal.SIGTERM
+        return None
+
+
+class Profile(StepCallback):
+    """Records steps with TensorFlow's profiler.
+
+    Args:
+      run: What all have in common.
+      first: The first of them, counted from 0.
+      end: The step behind the last.
+      folder: Of the event files.
+    """
+
+    def __init__(self, run: Run, first: int, end: int, folder: str) -> None:
+        super().__init__(run, 1)
+        self._first, self._end, self._folder = first, end, folder
+        self._running = False
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Starts it."""
+        step = self._run.start + batch
+        if not self._running and self._first <= step < self._end:
+            tf.profiler.experimental.start(self._folder)
+            self._running = True
+
+    def after_step(self, step: int, logs: dict[str, Any]) -> None:
+        """Stops it."""
+        if step == self._end:
+            self.on_train_end()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Stops it too, where training ends before."""
+        if self._running:
+            tf.profiler.experimental.stop()
+            self._running = False
+            self._run.console.line(f"Profile of the steps in {self._folder}")

@@ -3,90 +3,146 @@
 from __future__ import annotations
 
 import os
-import pathlib
+import shutil
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from abe_tf.errors import InputError
-from abe_tf.restoring import restore
+from abe_tf import checkpoint_folder
+from abe_tf.restoring import restore_newest
 from abe_tf.training.trainer import EnsembleTrainer
+
+# What TensorFlow and Python raise where a disk is full or cannot be written.
+_CANNOT_WRITE = (tf.errors.OpError, OSError)
 
 
 class Checkpoints:
     """Weights, optimizers, step and best recall of a run, on disk.
 
     The step is the position of sampler and augmentation too: both are functions of the
-    seed and the number of the batch. TensorFlow writes a checkpoint's files under
-    temporary names and names a new checkpoint the latest only when it is complete.
+    seed and the number of the batch. Each checkpoint is a folder of its own, written
+    beside under another name, made to reach the disk, and renamed. Build it within the
+    strategy's scope.
 
     Args:
       trainer: Compiled.
-      last_dir: Folder of the last two checkpoints.
+      last_dir: Folder of the last checkpoints.
       best_dir: Folder of the best one.
+      keep: How many last checkpoints stay.
+      say: Tells of what could not be written or read.
+      writes: Whether this process writes. Of several that train together all must
+        take part, since each holds a part of some variables; only one writes here.
     """
 
-    def __init__(self, trainer: EnsembleTrainer, last_dir: str, best_dir: str) -> None:
-        self._step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+    def __init__(
+        self,
+        trainer: EnsembleTrainer,
+        last_dir: str,
+        best_dir: str,
+        keep: int,
+        say: Callable[[str], None],
+        writes: bool = True,
+    ) -> None:
+        self._trainer, self._keep = trainer, keep
+        self._last_dir, self._best_dir = last_dir, best_dir
+        self._say, self._writes = say, writes
         self._best = tf.Variable(-1.0, trainable=False, name="best_recall")
-        checkpoint = tf.train.Checkpoint(
-            network=trainer.network,
-            encoder_optimizer=trainer.optimizer,
-            new_layer_optimizer=trainer.new_layer_optimizer,
-            step=self._step,
-            best_recall=self._best,
+        self._evaluated = tf.Variable(
+            0, trainable=False, name="evaluated", dtype="int64"
         )
-        self._last_manager = _manager(checkpoint, last_dir, max_to_keep=2)
-        self._best_manager = _manager(checkpoint, best_dir, max_to_keep=1)
 
     def restore(self) -> int:
-        """Goes back to the last checkpoint.
+        """Goes back to the last checkpoint that can be read.
 
         Returns:
           Its step, or 0 where there is none.
 
         Raises:
-          InputError: The checkpoint cannot be read.
+          InputError: There are some, and none can be read.
         """
-        path = self._last_manager.latest_checkpoint
-        if path is None:
-            if any(pathlib.Path(self._last_manager.directory).glob("*.index")):
-                raise _unreadable_state(self._last_manager.directory)
+        if self._writes:
+            for folder in (self._last_dir, self._best_dir):
+                checkpoint_folder.clear_incomplete(folder)
+        if not checkpoint_folder.steps(self._last_dir):
             return 0
-        restore(self._last_manager.checkpoint, path)
-        return int(self._step)
+        restore_newest(self._checkpoint(), self._last_dir, self._say)
+        return self.step()
 
-    def save(self, step: int) -> str:
-        """Writes the state after a step; returns where."""
-        self._step.assign(step)
-        return self._last_manager.save(checkpoint_number=step)
+    def step(self) -> int:
+        """Steps done."""
+        return int(tf.convert_to_tensor(self._trainer.step))
 
-    def save_if_best(self, step: int, recall: float) -> bool:
+    @property
+    def evaluated(self) -> int:
+        """The last step that was evaluated; 0 for none."""
+        return int(tf.convert_to_tensor(self._evaluated))
+
+    @evaluated.setter
+    def evaluated(self, step: int) -> None:
+        self._evaluated.assign(step)
+
+    def save(self) -> str | None:
+        """Writes the state as it is.
+
+        Returns:
+          Where; `None` where it could not be written, which is said.
+        """
+        path = self._write(self._last_dir)
+        for step in checkpoint_folder.steps(self._last_dir)[: -self._keep]:
+            self._remove(self._last_dir, step)
+        return path
+
+    def save_if_best(self, recall: float) -> bool:
         """Writes the state as the best one if its recall is no lower than any before.
 
         Among equals the later one is kept: few classes are soon all found, while the
         embedding still improves.
         """
-        if recall < float(self._best):
+        if recall < float(tf.convert_to_tensor(self._best)):
             return False
-        self._step.assign(step)
+        before = float(tf.convert_to_tensor(self._best))
         self._best.assign(recall)
-        self._best_manager.save(checkpoint_number=step)
+        if self._write(self._best_dir) is None:
+            self._best.assign(before)
+            return False
+        for step in checkpoint_folder.steps(self._best_dir):
+            if step != self.step():
+                self._remove(self._best_dir, step)
         return True
 
+    def _checkpoint(self) -> tf.train.Checkpoint:
+        averages = self._trainer.averages()
+        return tf.train.Checkpoint(
+            network=self._trainer.network,
+            encoder_optimizer=self._trainer.encoder_optimizer,
+            new_layer_optimizer=self._trainer.new_layer_optimizer,
+            step=self._trainer.step,
+            best_recall=self._best,
+            evaluated=self._evaluated,
+            **({} if averages is None else {"averages": averages}),
+        )
 
-def _manager(
-    checkpoint: tf.train.Checkpoint, folder: str, max_to_keep: int
-) -> tf.train.CheckpointManager:
-    try:
-        return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=max_to_keep)
-    except ValueError as error:
-        raise _unreadable_state(folder) from error
+    def _write(self, folder: str) -> str | None:
+        step = self.step()
+        beside = checkpoint_folder.incomplete(folder, step)
+        try:
+            os.makedirs(beside)
+            self._checkpoint().write(checkpoint_folder.prefix(beside))
+            if self._writes:
+                return checkpoint_folder.publish(beside, folder, step)
+            shutil.rmtree(beside)
+            return beside
+        except _CANNOT_WRITE as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            reason = str(error).partition("\n")[0]
+            last = checkpoint_folder.steps(folder)[-1:]
+            good = f"step {last[0]}'s" if last else "none"
+            self._say(
+                f"step {step}: NO CHECKPOINT in {folder}: {reason}. "
+                f"The last good one is {good}; free the disk."
+            )
+            return None
 
-
-def _unreadable_state(folder: str) -> InputError:
-    """For a folder with checkpoints whose index does not name them."""
-    return InputError(
-        "The file that names the latest checkpoint must be readable. Received: "
-        f"{os.path.join(folder, 'checkpoint')!r}, damaged. Remove the run folder and "
-        "train again, or start from another with --init_from."
-    )
+    def _remove(self, folder: str, step: int) -> None:
+        if self._writes:
+            checkpoint_folder.remove(folder, step)

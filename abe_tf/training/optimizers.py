@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
+from abe_tf import addons
 from abe_tf.config.training import TrainingConfig
 
 # Neither biases nor batch normalisation decay. Matched anywhere in a variable's name.
 _NO_DECAY = ["bias", "gamma", "beta"]
+_LossScale = tf.keras.mixed_precision.LossScaleOptimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,30 +26,147 @@ class Optimizers:
     Attributes:
       encoder: For all variables but those of new layers.
       new_layers: For the layers without pretrained weights.
+      clip_norm: Norm that all gradients together are scaled down to; 0 for none.
     """
 
-    encoder: tf.keras.optimizers.Optimizer
-    new_layers: tf.keras.optimizers.Optimizer
+    encoder: Any
+    new_layers: Any
+    clip_norm: float = 0.0
+
+    def by_group(self) -> dict[str, Any]:
+        """The optimizers by the name of what they train."""
+        return {"encoder": self.encoder, "new_layers": self.new_layers}
+
+    def learning_rates(self) -> dict[str, float]:
+        """The rates of the next step."""
+        rates = {}
+        for name, optimizer in self.by_group().items():
+            rate = optimizer.learning_rate
+            if callable(rate):  # a schedule, of the legacy kind
+                rate = rate(optimizer.iterations)
+            # Of several replicas' copies, a tensor is this one's.
+            rates[name] = float(tf.convert_to_tensor(rate))
+        return rates
+
+    def build(self, encoder: Sequence[tf.Variable], new: Sequence[tf.Variable]) -> None:
+        """Makes the slots of both."""
+        for optimizer, variables in ((self.encoder, encoder), (self.new_layers, new)):
+            if hasattr(optimizer, "build"):
+                optimizer.build(variables)
+            else:  # of Keras' legacy kind
+                optimizer._create_all_weights(variables)
+
+    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
+        """The loss times the loss scale, where there is one."""
+        if self.loss_scale() is None:
+            return loss
+        # Both scale loss and gradients alike, and each wants to be asked.
+        self.new_layers.get_scaled_loss(loss)
+        return self.encoder.get_scaled_loss(loss)
+
+    def unscaled(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Gradients of the loss from those of the scaled loss."""
+        if self.loss_scale() is None:
+            return gradients
+        self.new_layers.get_unscaled_gradients(gradients)
+        return self.encoder.get_unscaled_gradients(gradients)
+
+    def loss_scale(self) -> tf.Tensor | None:
+        """The loss scale of float16; `None` in other precisions."""
+        if not isinstance(self.encoder, _LossScale):
+            return None
+        return self.encoder.loss_scale
+
+    def apply(
+        self,
+        gradients: list[tf.Tensor],
+        norm: tf.Tensor,
+        encoder: Sequence[tf.Variable],
+        new: Sequence[tf.Variable],
+    ) -> None:
+        """Trains both groups with gradients that are summed over the replicas.
+
+        Args:
+          gradients: Of the encoder's variables, then of the new ones.
+          norm: Of all gradients together.
+          encoder: Variables of the first optimizer.
+          new: Variables of the second.
+        """
+        if self.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, norm)
+        if self.loss_scale() is not None:
+            # Where one overflows, both optimizers pass over the step and halve their
+            # scale, which so stays the same.
+            poison = tf.where(tf.math.is_finite(norm), 0.0, float("nan"))
+            gradients = [gradient + poison for gradient in gradients]
+        count = len(encoder)
+        # An empty group: a network without a linear layer has no new variables.
+        for optimizer, of_group, variables in (
+            (self.encoder, gradients[:count], encoder),
+            (self.new_layers, gradients[count:], new),
+        ):
+            if variables:
+                optimizer.apply_gradients(
+                    zip(of_group, variables, strict=True),
+                    **_already_summed(optimizer),
+                )
+
+    def averages(self, variables: Sequence[tf.Variable]) -> list[tf.Variable] | None:
+        """The moving averages of variables, in their order; `None` without any."""
+        averages = {}
+        for optimizer in map(_inner, self.by_group().values()):
+            if not getattr(optimizer, "use_ema", False):
+                return None
+            for variable in variables:
+                place = optimizer._index_dict.get(optimizer._var_key(variable))
+                if place is not None:
+                    kept = optimizer._model_variables_moving_average[place]
+                    averages[id(variable)] = kept
+        return [averages[id(variable)] for variable in variables]
 
 
-def create(config: TrainingConfig) -> Optimizers:
-    """Builds both optimizers; call it within the strategy's scope."""
-    return Optimizers(
-        encoder=_create(config, config.learning_rate),
-        new_layers=_create(config, config.learning_rate * config.new_layer_multiplier),
-    )
+def _inner(optimizer: Any) -> Any:
+    return optimizer.inner_optimizer if isinstance(optimizer, _LossScale) else optimizer
 
 
-def _create(config: TrainingConfig, rate: float) -> tf.keras.optimizers.Optimizer:
+def _already_summed(optimizer: Any) -> dict[str, bool]:
+    if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
+        return {"experimental_aggregate_gradients": False}
+    return {"skip_gradients_aggregation": True}
+
+
+def create(config: TrainingConfig, precision: str = "float32") -> Optimizers:
+    """Builds both optimizers; call it within the strategy's scope.
+
+    Args:
+      config: The training flags.
+      precision: float16 scales the loss, so that small gradients do not vanish.
+    """
+    rates = (1.0, config.new_layer_multiplier)
+    encoder, new = (_create(config, config.learning_rate * times) for times in rates)
+    if precision == "float16":
+        encoder, new = _LossScale(encoder), _LossScale(new)
+    return Optimizers(encoder, new, config.clip_norm)
+
+
+def _create(config: TrainingConfig, rate: float) -> Any:
     schedule = learning_rate(config, rate)
-    decay = config.weight_decay or None
-    if config.optimizer == "adam":
-        optimizer = tf.keras.optimizers.Adam(schedule, weight_decay=decay)
-    else:
+    if config.optimizer == "lamb":
+        return addons.lamb(schedule, config.weight_decay, _NO_DECAY)
+    averaging = {"use_ema": True, "ema_momentum": config.ema_momentum}
+    common = {
+        "weight_decay": config.weight_decay or None,
+        **(averaging if config.ema_momentum else {}),
+    }
+    if config.optimizer == "sgd":
         optimizer = tf.keras.optimizers.SGD(
-            schedule, momentum=config.momentum, weight_decay=decay
+            schedule, momentum=config.momentum, **common
         )
-    if decay:
+    elif config.optimizer == "adamw":
+        optimizer = tf.keras.optimizers.AdamW(schedule, **common)
+    else:
+        optimizer = tf.keras.optimizers.Adam(schedule, **common)
+    if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=_NO_DECAY)
     return optimizer
 
@@ -53,7 +174,16 @@ def _create(config: TrainingConfig, rate: float) -> tf.keras.optimizers.Optimize
 def learning_rate(
     config: TrainingConfig, rate: float
 ) -> tf.keras.optimizers.schedules.LearningRateSchedule | float:
-    """The rate over the steps of a run, `rate` at the start."""
+    """The rate over the steps of a run, `rate` at the start or after the warm-up."""
+    scheduled = _schedule(config, rate)
+    if config.warmup_steps:
+        return WarmUp(scheduled, config.warmup_steps)
+    return scheduled
+
+
+def _schedule(
+    config: TrainingConfig, rate: float
+) -> tf.keras.optimizers.schedules.LearningRateSchedule | float:
     schedules = tf.keras.optimizers.schedules
     if config.schedule == "cosine":
         return schedules.CosineDecay(rate, max(1, config.steps))
@@ -63,3 +193,30 @@ def learning_rate(
             rate, every, config.decay_factor, staircase=True
         )
     return rate
+
+
+class WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that rises in even steps first.
+
+    Args:
+      schedule: A rate, or the rate by step.
+      steps: How many; the first has 1 / steps of the rate, the last all of it.
+    """
+
+    def __init__(
+        self,
+        schedule: tf.keras.optimizers.schedules.LearningRateSchedule | float,
+        steps: int,
+    ) -> None:
+        super().__init__()
+        self._schedule, self._steps = schedule, steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The rate of a step, counted from 0."""
+        rate = self._schedule(step) if callable(self._schedule) else self._schedule
+        share = (tf.cast(step, tf.float32) + 1) / self._steps
+        return tf.minimum(1.0, share) * rate
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {"schedule": self._schedule, "steps": self._steps}

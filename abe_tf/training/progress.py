@@ -42,9 +42,14 @@ class Clock:
 
 
 class Console:
-    """Progress on standard output: one line rewritten on a terminal, lines in a log."""
+    """Progress on standard output: one line rewritten on a terminal, lines in a log.
 
-    def __init__(self) -> None:
+    Args:
+      silent: Whether to say nothing, as all workers but one do.
+    """
+
+    def __init__(self, silent: bool = False) -> None:
+        self._silent = silent
         self._terminal = sys.stdout.isatty()
         self._open_line = False
 
@@ -63,8 +68,10 @@ class Console:
           scalars: Of the step, by TensorBoard tag.
           seconds_per_step: `None` before it is known.
         """
+        if self._silent:
+            return
         parts = [f"step {step}/{steps}"]
-        for name in ("total", "contrastive", "divergence"):
+        for name in ("total", "metric", "divergence"):
             parts.append(f"{name} {scalars[f'loss/{name}']:.4f}")
         if seconds_per_step:
             left = datetime.timedelta(seconds=round((steps - step) * seconds_per_step))
@@ -81,6 +88,8 @@ class Console:
 
     def line(self, text: str) -> None:
         """Says something that stays."""
+        if self._silent:
+            return
         if self._open_line:
             print()
             self._open_line = False

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
-from abe_tf.losses.objective import ensemble_loss
+from abe_tf.losses.objective import LossTerms, ensemble_loss
 from abe_tf.losses.statistics import batch_statistics
 from abe_tf.training.optimizers import Optimizers
+
+# What a failure is told of, in the order of `EnsembleTrainer.failure`.
+_FALLIBLE = ("the metric loss", "the divergence loss", "the gradient's norm")
 
 
 class EnsembleTrainer(tf.keras.Model):
@@ -17,36 +22,58 @@ class EnsembleTrainer(tf.keras.Model):
 
     Each replica embeds its part of the global batch, gathers the embeddings of all
     parts, and computes the loss of the global batch: pairs across replicas count, and
-    so do the numbers of active pairs that the means divide by.
+    so do the numbers of active pairs that the means divide by. Build it within the
+    strategy's scope.
 
     Args:
       network: uint8 pixels to learner embeddings `[batch, learners, dim]`.
+      parts: Name of the part of the network by the name of its layer's beginning, for
+        the norms of the gradients.
       new_variables: Those of its variables that the second optimizer trains.
-      loss: Margins, distance, reduction, balance.
+      loss: Which loss, margins, distance, reduction, balance.
+      stop_requested: Where several processes train together: a variable of this one
+        alone, not 0 where it wants all to stop.
+
+    Attributes:
+      step: Steps done.
     """
 
     def __init__(
         self,
         network: tf.keras.Model,
+        parts: dict[str, str],
         new_variables: list[tf.Variable],
         loss: LossConfig,
+        stop_requested: tf.Variable | None = None,
     ) -> None:
         super().__init__(name="trainer")
         # Every replica reports the global batch; Keras would add the reports up.
         self.distribute_reduction_method = "first"
         self.network = network
         self._loss = loss
+        self._stop_requested = stop_requested
         new = {id(variable) for variable in new_variables}
         trainable = network.trainable_variables
         self._new_variables = [v for v in trainable if id(v) in new]
         self._encoder_variables = [v for v in trainable if id(v) not in new]
+        self._part_of = _parts_of_variables(network, parts)
+        self.step = _counter(0, "step")
+        self._failed_step = _counter(-1, "failed_step")
+        self._failed_terms = tf.Variable(
+            tf.zeros([len(_FALLIBLE)]),
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
 
     def compile(self, optimizers: Optimizers, **kwargs: Any) -> None:
         """Takes both optimizers and makes their slots, so that a checkpoint fits."""
-        super().compile(optimizer=optimizers.encoder, **kwargs)
+        # Keras' own optimizer stays unused: at the end of `fit` it would overwrite
+        # weights with its averages.
+        super().compile(**kwargs)
+        self.encoder_optimizer = optimizers.encoder
         self.new_layer_optimizer = optimizers.new_layers
-        self.optimizer.build(self._encoder_variables)
-        self.new_layer_optimizer.build(self._new_variables)
+        self._optimizers = optimizers
+        optimizers.build(self._encoder_variables, self._new_variables)
 
     def call(self, pixels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Embeds uint8 RGB `[batch, height, width, 3]`."""
@@ -73,29 +100,136 @@ class EnsembleTrainer(tf.keras.Model):
             # Every replica computes the same global loss, and the gradients of all
             # replicas are summed.
             share = terms.total / replica.num_replicas_in_sync
-        self._apply(tape, share)
-        ratio = self._loss.lambda_div * terms.divergence
-        return {
-            "loss/total": terms.total,
-            "loss/contrastive": terms.contrastive,
-            "loss/divergence": terms.divergence,
-            "loss/divergence_to_contrastive": tf.math.divide_no_nan(
-                ratio, terms.contrastive
-            ),
+            scaled = self._optimizers.scaled(share)
+        norms = self._apply(tape, scaled)
+        self._note_failure(terms, norms["gradient_norm/all"])
+        self.step.assign_add(1)
+        scalars = {
+            **_loss_scalars(terms, self._loss.lambda_div),
             **batch_statistics(
                 learners, labels, self._loss.margin_contrastive, self._loss.distance
             ),
+            **norms,
         }
+        if self._stop_requested is not None:
+            scalars["stop"] = replica.all_reduce(
+                tf.distribute.ReduceOp.SUM, tf.identity(self._stop_requested)
+            )
+        return scalars
 
-    def _apply(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
+    def _apply(self, tape: tf.GradientTape, loss: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Trains all variables; gives the norms of the gradients by part."""
         encoder, new = self._encoder_variables, self._new_variables
         gradients = tape.gradient(loss, encoder + new)
-        # An empty group: a network without a linear layer has no new variables.
-        if encoder:
-            self.optimizer.apply_gradients(
-                zip(gradients[: len(encoder)], encoder, strict=True)
-            )
-        if new:
-            self.new_layer_optimizer.apply_gradients(
-                zip(gradients[len(encoder) :], new, strict=True)
-            )
+        replica = tf.distribute.get_replica_context()
+        if replica.num_replicas_in_sync > 1:
+            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        gradients = self._optimizers.unscaled(gradients)
+        norms = self._norms(gradients, encoder + new)
+        self._optimizers.apply(gradients, norms["gradient_norm/all"], encoder, new)
+        return norms
+
+    def _norms(
+        self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> dict[str, tf.Tensor]:
+        by_part: dict[str, list[tf.Tensor]] = {"all": list(gradients)}
+        for gradient, variable in zip(gradients, variables, strict=True):
+            part = self._part_of.get(id(variable))
+            if part is not None:
+                by_part.setdefault(part, []).append(gradient)
+        return {
+            f"gradient_norm/{part}": tf.linalg.global_norm(of_part)
+            for part, of_part in by_part.items()
+        }
+
+    def _note_failure(self, terms: LossTerms, norm: tf.Tensor) -> None:
+        """Remembers the first step that was not finite.
+
+        In the graph, so that no step waits until the host has looked at it.
+        """
+        values = tf.stack([tf.reduce_sum(terms.metric), terms.divergence, norm])
+        if self._optimizers.loss_scale() is not None:
+            # Loss scaling is there to meet gradients that overflow.
+            values = tf.where([True, True, False], values, 0.0)
+        failed = tf.reduce_any(~tf.math.is_finite(values)) & (self._failed_step < 0)
+        self._failed_terms.assign(tf.where(failed, values, self._failed_terms))
+        self._failed_step.assign(tf.where(failed, self.step, self._failed_step))
+
+    def failure(self) -> tuple[int, dict[str, float]] | None:
+        """The first step with a loss or gradient that is not finite, or `None`.
+
+        Returns:
+          The number of steps before it, and its terms that were not finite.
+        """
+        step = int(tf.convert_to_tensor(self._failed_step))
+        if step < 0:
+            return None
+        values = tf.convert_to_tensor(self._failed_terms)
+        named = zip(_FALLIBLE, values.numpy().tolist(), strict=True)
+        return step, {
+            name: value for name, value in named if not abs(value) < float("inf")
+        }
+
+    def learning_rates(self) -> dict[str, float]:
+        """The learning rate of the next step by the name of the group."""
+        return self._optimizers.learning_rates()
+
+    def averages(self) -> list[tf.Variable] | None:
+        """The moving averages of `network.trainable_variables`, in their order."""
+        return self._optimizers.averages(self.network.trainable_variables)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the network has its averaged weights, where there are any."""
+        averages = self.averages()
+        if averages is None:
+            yield
+            return
+        variables = self.network.trainable_variables
+        kept = [variable.numpy() for variable in variables]
+        for variable, average in zip(variables, averages, strict=True):
+            variable.assign(tf.convert_to_tensor(average))
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, kept, strict=True):
+                variable.assign(value)
+
+
+def _counter(value: int, name: str) -> tf.Variable:
+    return tf.Variable(
+        value,
+        dtype=tf.int64,
+        trainable=False,
+        name=name,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
+def _parts_of_variables(
+    network: tf.keras.Model, parts: dict[str, str]
+) -> dict[int, str]:
+    """The part that each trainable variable belongs to, by the variable's id."""
+    found: dict[int, str] = {}
+    for layer in network.layers:
+        for beginning, part in parts.items():
+            if layer.name.startswith(beginning):
+                found |= {id(variable): part for variable in layer.trainable_variables}
+    return found
+
+
+def _loss_scalars(terms: LossTerms, lambda_div: float) -> dict[str, tf.Tensor]:
+    metric = tf.reduce_sum(terms.metric)
+    by_learner = tf.unstack(terms.metric)
+    return {
+        "loss/total": terms.total,
+        "loss/metric": metric,
+        "loss/divergence": terms.divergence,
+        "loss/divergence_to_metric": tf.math.divide_no_nan(
+            lambda_div * terms.divergence, metric
+        ),
+        **{
+            f"loss/metric/learner_{number}": loss
+            for number, loss in enumerate(by_learner, 1)
+        },
+    }
