@@ -36,8 +36,13 @@ class Embedder:
         (pixels,) = network.inputs
         signature = tf.TensorSpec(pixels.shape, pixels.dtype)
         self._strategy = network.distribute_strategy
-        self._call = tf.function(
-            lambda batch: network(batch, training=False), input_signature=[signature]
+
+        def call(batch: tf.Tensor) -> tf.Tensor:
+            return network(batch, training=False)
+
+        self._call = tf.function(call, input_signature=[signature])
+        self._call_replicas = tf.function(
+            lambda batch: self._strategy.run(call, args=(batch,))
         )
 
     def __call__(
@@ -76,8 +81,7 @@ class Embedder:
     def _embed(self, batch: tf.Tensor) -> np.ndarray:
         if self._strategy.num_replicas_in_sync == 1:
             return self._call(batch).numpy()
-        parts = self._strategy.run(self._call, args=(batch,))
-        return self._strategy.gather(parts, axis=0).numpy()
+        return self._strategy.gather(self._call_replicas(batch), axis=0).numpy()
 
 
 def embed_files(

@@ -90,7 +90,9 @@ class EnsembleTrainer(tf.keras.Model):
         """
         pixels, local_labels = data
         replica = tf.distribute.get_replica_context()
-        labels = replica.all_gather(local_labels, axis=0)
+        # TensorFlow gathers between processes what it knows the device of, which it
+        # does not of what comes from a data set.
+        labels = replica.all_gather(tf.identity(local_labels), axis=0)
         with tf.GradientTape() as tape:
             local = self.network(pixels, training=True)
             learners = replica.all_gather(local, axis=0)
