@@ -10,3 +10,10 @@ class InputError(ValueError):
     print it and exit with status 1; every other exception is a bug of ours and keeps
     its stack trace.
     """
+
+
+class WorkerLostError(InputError):
+    """Of several processes that train together one has gone.
+
+    What is left of TensorFlow can be used no more, not even to end in order.
+    """

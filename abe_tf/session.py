@@ -109,7 +109,7 @@ class Session:
         model, training = self._flags.model, self._flags.training
         network = build(model, self._flags.data.image_size)
         trainer = EnsembleTrainer(
-            network, PARTS, new_layer_variables(network), self._flags.loss, self._stop
+            network, new_layer_variables(network), self._flags.loss, PARTS, self._stop
         )
         trainer.compile(
             optimizers.create(training, model.precision),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -95,6 +96,22 @@ def one_line(stderr):
             ["--workdir=W", "--dataset=image_folder", "--image_list=no.csv"],
             "--image_list must be an existing CSV file",
         ),
+        (
+            "abe_tf.train",
+            ["--workdir=W", "--optimizer=lamb", "--ema_momentum=0.9"],
+            "--ema_momentum goes with Keras' optimizers",
+        ),
+        ("abe_tf.train", ["--workdir=W", "--optimizer=adamw"], "needs --weight_decay"),
+        (
+            "abe_tf.train",
+            ["--workdir=W", "--jit=on", "--deterministic"],
+            "does not go with --deterministic",
+        ),
+        (
+            "abe_tf.train",
+            ["--workdir=W", "--profile_steps=20:10"],
+            "must be FIRST:END with 0 <= FIRST < END. Received: '20:10'",
+        ),
         ("abe_tf.train", ["--workdir=W", "--steps=99999999999999999999"], "at most"),
         ("abe_tf.train", ["--workdir=/proc/W"], "must be a folder that can be written"),
         ("abe_tf.evaluate", [], "--workdir must name the run folder"),
@@ -173,8 +190,7 @@ def test_an_export_without_a_checkpoint(run_command, photos, tmp_path):
     workdir, models = tmp_path / "run", tmp_path / "models"
     flags = [*SMALL, f"--data_dir={photos}", f"--workdir={workdir}", "--steps=0"]
     run_command("abe_tf.train", *flags)
-    for file in (workdir / "checkpoints").iterdir():
-        file.unlink()
+    shutil.rmtree(workdir / "checkpoints")
     result = run_command(
         "export.saved_model",
         f"--workdir={workdir}",
@@ -215,7 +231,7 @@ def test_a_torn_checkpoint(run_command, photos, tmp_path):
     workdir = tmp_path / "run"
     flags = [*SMALL, f"--data_dir={photos}", f"--workdir={workdir}", "--steps=0"]
     run_command("abe_tf.train", *flags)
-    (data,) = (workdir / "checkpoints").glob("*.data*")
+    (data,) = (workdir / "checkpoints").glob("*/*.data*")
     data.write_bytes(data.read_bytes()[:1000])
     for command in ("abe_tf.train", "abe_tf.evaluate"):
         given = flags if command == "abe_tf.train" else [f"--workdir={workdir}"]

@@ -11,7 +11,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from abe_tf.config import groups
-from abe_tf.errors import InputError
+from abe_tf.errors import InputError, WorkerLostError
 
 
 def run(main: Callable[..., None], *config: type[groups.Group]) -> None:
@@ -33,6 +33,9 @@ def run(main: Callable[..., None], *config: type[groups.Group]) -> None:
     def call_main(_: list[str]) -> None:
         try:
             main(*[groups.read(group, flags.FLAGS) for group in config])
+        except WorkerLostError as error:
+            _say(error)
+            os._exit(1)
         except InputError as error:
             _fail(error)
         except KeyboardInterrupt:
@@ -60,9 +63,13 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _fail(error: Exception) -> NoReturn:
-    command = os.path.splitext(os.path.basename(sys.argv[0]))[0]
-    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr)
+    _say(error)
     sys.exit(1)
+
+
+def _say(error: Exception) -> None:
+    command = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
 
 
 def default_workdir(prefix: str = "") -> str:

@@ -40,7 +40,9 @@ def build(
     """
     config.check_image_size(image_size)
     with _policy(config.precision):
-        return _build(config, image_size, load_pretrained)
+        network = _build(config, image_size, load_pretrained)
+    synchronise_batch_norm(network)
+    return network
 
 
 def _build(
@@ -54,8 +56,6 @@ def _build(
         backbone.freeze_until(config.freeze_until)
     if config.freeze_batch_norm:
         _freeze_batch_norm(backbone.network)
-    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-        _synchronise_batch_norm(backbone.network)
     dim = config.embedding_dim // config.num_learners
     if config.ensemble == "abe":
         return attention_ensemble(
@@ -100,7 +100,7 @@ def _policy(precision: str) -> Iterator[None]:
 
 def _batch_norms(network: tf.keras.Model) -> list[tf.keras.layers.Layer]:
     kind = tf.keras.layers.BatchNormalization
-    return [layer for layer in network.layers if isinstance(layer, kind)]
+    return [layer for layer in network.submodules if isinstance(layer, kind)]
 
 
 def _freeze_batch_norm(network: tf.keras.Model) -> None:
@@ -110,9 +110,16 @@ def _freeze_batch_norm(network: tf.keras.Model) -> None:
         layer.trainable = False
 
 
-def _synchronise_batch_norm(network: tf.keras.Model) -> None:
-    # Set here and not where the layers are made, which for most is in Keras' own
-    # applications. The fused kernel knows nothing of other replicas.
+def synchronise_batch_norm(network: tf.keras.Model) -> None:
+    """Lets batch normalisation that trains see the batch of all replicas, if several.
+
+    Args:
+      network: Built within the scope of the strategy.
+    """
+    # Set at the end and not where the layers are made: most are made by Keras' own
+    # applications, and its copies of a layer forget it. The fused kernel knows nothing
+    # of other replicas.
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     for layer in _batch_norms(network):
-        if layer.trainable:
+        if several and layer.trainable:
             layer.synchronized, layer.fused = True, False

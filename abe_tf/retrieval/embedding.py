@@ -81,7 +81,11 @@ class Embedder:
     def _embed(self, batch: tf.Tensor) -> np.ndarray:
         if self._strategy.num_replicas_in_sync == 1:
             return self._call(batch).numpy()
-        return self._strategy.gather(self._call_replicas(batch), axis=0).numpy()
+        parts = self._call_replicas(batch)
+        local = self._strategy.experimental_local_results(parts)
+        if len(local) == self._strategy.num_replicas_in_sync:
+            return np.concatenate(local)
+        return self._strategy.gather(parts, axis=0).numpy()
 
 
 def embed_files(

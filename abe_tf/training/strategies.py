@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from abe_tf.config import cluster
-from abe_tf.errors import InputError
+from abe_tf.errors import InputError, WorkerLostError
 
 # What TensorFlow raises in the workers that are left when one is gone.
 _WORKER_LOST = (
@@ -49,8 +50,15 @@ def create(name: str) -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored(tuple(device.name for device in devices))
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    # Each strategy numbers its collective operations from the same start: those of two
+    # in one process would be taken for each other.
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _multi_worker() -> tf.distribute.Strategy:
@@ -96,14 +104,14 @@ def lost_workers_named() -> Iterator[None]:
     """Says that a worker was lost, where TensorFlow only knows of a broken operation.
 
     Raises:
-      InputError: Another worker of several has gone.
+      WorkerLostError: Another worker of several has gone.
     """
     try:
         yield
     except _WORKER_LOST as error:
         if not cluster.from_environment().several:
             raise
-        raise InputError(
+        raise WorkerLostError(
             "All workers must stay until the end. Received: one that was lost "
             f"({str(error).partition(chr(10))[0][:200]}). Start all of them again: "
             "they go on from the last checkpoint."

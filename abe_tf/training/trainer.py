@@ -27,10 +27,10 @@ class EnsembleTrainer(tf.keras.Model):
 
     Args:
       network: uint8 pixels to learner embeddings `[batch, learners, dim]`.
-      parts: Name of the part of the network by the name of its layer's beginning, for
-        the norms of the gradients.
       new_variables: Those of its variables that the second optimizer trains.
       loss: Which loss, margins, distance, reduction, balance.
+      parts: Names of the network's parts by the beginning of their layers' names, for
+        the norms of the gradients.
       stop_requested: Where several processes train together: a variable of this one
         alone, not 0 where it wants all to stop.
 
@@ -41,9 +41,9 @@ class EnsembleTrainer(tf.keras.Model):
     def __init__(
         self,
         network: tf.keras.Model,
-        parts: dict[str, str],
         new_variables: list[tf.Variable],
         loss: LossConfig,
+        parts: dict[str, str] | None = None,
         stop_requested: tf.Variable | None = None,
     ) -> None:
         super().__init__(name="trainer")
@@ -56,7 +56,7 @@ class EnsembleTrainer(tf.keras.Model):
         trainable = network.trainable_variables
         self._new_variables = [v for v in trainable if id(v) in new]
         self._encoder_variables = [v for v in trainable if id(v) not in new]
-        self._part_of = _parts_of_variables(network, parts)
+        self._part_of = _parts_of_variables(network, parts or {})
         self.step = _counter(0, "step")
         self._failed_step = _counter(-1, "failed_step")
         self._failed_terms = tf.Variable(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from abe_tf import checkpoint_folder
 from abe_tf.config.data import DataConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ENCODERS, ModelConfig
@@ -14,7 +15,8 @@ from abe_tf.config.training import TrainingConfig
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.models.build import build, encoder
 from abe_tf.models.ensemble import new_layer_variables
-from abe_tf.runs import TrainedModel, restore_network
+from abe_tf.restoring import restore
+from abe_tf.runs import TrainedModel
 from abe_tf.training import optimizers
 from abe_tf.training.trainer import EnsembleTrainer
 from export.saved_model import publish
@@ -72,9 +74,10 @@ def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     expected = network(pixels).numpy()
     np.testing.assert_allclose(np.linalg.norm(expected, axis=-1), 1, atol=1e-5)
 
-    path = tf.train.Checkpoint(network=network).save(str(tmp_path / "checkpoint"))
+    path = str(tmp_path / "checkpoint")
+    tf.train.Checkpoint(network=network).write(checkpoint_folder.prefix(path))
     loaded = build(model, size)
-    restore_network(loaded, path)
+    restore(tf.train.Checkpoint(network=loaded), path)
     np.testing.assert_allclose(loaded(pixels), expected, atol=1e-5)
 
     data = DataConfig(image_size=size, resize_size=size)

@@ -18,6 +18,11 @@ from abe_tf.training.trainer import EnsembleTrainer
             TrainingConfig(schedule="step", decay_steps=2, decay_factor=0.5, steps=9),
             [0.2, 0.05, 0.0125],
         ),
+        (
+            TrainingConfig(schedule="constant", warmup_steps=8, steps=9),
+            [0.025, 0.125, 0.2],
+        ),
+        (TrainingConfig(schedule="cosine", warmup_steps=5, steps=8), [0.04, 0.1, 0.0]),
     ],
 )
 def test_schedules(config, expected):
@@ -39,10 +44,13 @@ def two_layer_trainer(**flags):
     return trainer, encoder, linear
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "adamw"])
 def test_new_layers_learn_a_multiple_as_fast(optimizer):
     trainer, encoder, linear = two_layer_trainer(
-        optimizer=optimizer, learning_rate=0.01, new_layer_multiplier=10.0
+        optimizer=optimizer,
+        learning_rate=0.01,
+        new_layer_multiplier=10.0,
+        weight_decay=1e-6 if optimizer == "adamw" else 0.0,
     )
     before = [layer.kernel.numpy() for layer in (encoder, linear)]
     with tf.GradientTape() as tape:
@@ -66,3 +74,68 @@ def test_weight_decay_spares_biases():
     trainer._apply(tape, loss)
     np.testing.assert_allclose(encoder.kernel, before * (1 - 0.1 * 0.5), rtol=1e-5)
     np.testing.assert_array_equal(encoder.bias, [1, 1])
+
+
+def test_gradients_are_clipped_together():
+    flags = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1.0}
+    changes = []
+    for clip_norm in (0.0, 0.5):
+        tf.keras.utils.set_random_seed(0)
+        trainer, *_ = two_layer_trainer(clip_norm=clip_norm, **flags)
+        before = [w.numpy() for w in trainer.network.trainable_variables]
+        with tf.GradientTape() as tape:
+            loss = sum(map(tf.reduce_sum, trainer.network.trainable_variables))
+        norms = trainer._apply(tape, loss)
+        after = [w.numpy() for w in trainer.network.trainable_variables]
+        pairs = zip(before, after, strict=True)
+        changes.append(np.concatenate([(b - a).ravel() for b, a in pairs]))
+    # Twelve weights with a gradient of 1.
+    np.testing.assert_allclose(norms["gradient_norm/all"], np.sqrt(12), rtol=1e-5)
+    np.testing.assert_allclose(changes[0], 1, rtol=1e-5)
+    np.testing.assert_allclose(changes[1], 0.5 / np.sqrt(12), rtol=1e-5)
+
+
+def test_averages_follow_the_weights_and_stand_in_for_them():
+    trainer, encoder, _ = two_layer_trainer(
+        optimizer="sgd", momentum=0.0, learning_rate=1.0, ema_momentum=0.75
+    )
+    values = [encoder.bias.numpy()]
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            loss = sum(map(tf.reduce_sum, trainer.network.trainable_variables))
+        trainer._apply(tape, loss)
+        values.append(encoder.bias.numpy())
+    average = values[0]
+    for value in values[1:]:
+        average = 0.75 * average + 0.25 * value
+    with trainer.averaged():
+        np.testing.assert_allclose(encoder.bias, average, rtol=1e-6)
+    np.testing.assert_array_equal(encoder.bias, values[-1])
+
+
+def test_a_loss_scale_meets_gradients_that_overflow():
+    """Both optimizers pass over the step and halve the scale, and only then."""
+    pixels = tf.keras.Input([2])
+    encoder, linear = (tf.keras.layers.Dense(2, name=n) for n in ("encoder", "linear"))
+    network = tf.keras.Model(pixels, linear(encoder(pixels)))
+    trainer = EnsembleTrainer(network, linear.trainable_variables, LossConfig())
+    config = TrainingConfig(
+        optimizer="sgd", momentum=0.0, learning_rate=1.0, schedule="constant"
+    )
+    pair = optimizers.create(config, "float16")
+    trainer.compile(pair)
+    scale = float(pair.loss_scale())
+    for times, fails in ((1.0, False), (np.inf, True), (1.0, False)):
+        before = network.get_weights()
+        with tf.GradientTape() as tape:
+            # Only one of the groups overflows.
+            loss = tf.reduce_sum(encoder.kernel) * times + tf.reduce_sum(linear.kernel)
+            loss += tf.reduce_sum(encoder.bias) + tf.reduce_sum(linear.bias)
+            loss = pair.scaled(loss)
+        trainer._apply(tape, loss)
+        scale = scale / 2 if fails else scale
+        for optimizer in pair.by_group().values():
+            assert float(optimizer.loss_scale) == scale
+        changes = [b - a for b, a in zip(before, network.get_weights(), strict=True)]
+        for change in changes:
+            np.testing.assert_allclose(change, 0 if fails else 1, rtol=1e-5)
