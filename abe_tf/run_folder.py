@@ -14,16 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from abe_tf import checkpoint_folder
+from abe_tf import checkpoint_folder, machine
 from abe_tf.config.data import DataConfig
 from abe_tf.config.groups import Group, read_flagfile, write_flagfile
 from abe_tf.config.loss import LossConfig
@@ -39,10 +36,6 @@ _MAY_CHANGE = {
     *("encoder_weights", "init_from", "strategy"),
     *("log_every", "eval_every", "checkpoint_every", "keep", "jit"),
 }
-_PACKAGES = (
-    *("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy"),
-    "absl-py",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,19 +122,7 @@ class RunFolder:
         write_atomically(self.flags, write_flagfile(list(configs)))
         names = "".join(f"{name}\n" for name in class_names)
         write_atomically(self.classes, names)
-        record = {
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-            "python": platform.python_version(),
-            "machine": {
-                "processor": _processor(),
-                "cpus": os.cpu_count(),
-                "memory_gb": round(_memory() / 2**30, 1),
-                "system": platform.platform(),
-                "devices": list(devices),
-            },
-            "git_revision": _git_revision(),
-            "seed": _values(configs)["seed"],
-        }
+        record = {**machine.describe(devices), "seed": _values(configs)["seed"]}
         text = json.dumps(record, indent=2) + "\n"
         write_atomically(os.path.join(self.path, "run.json"), text)
 
@@ -314,33 +295,3 @@ def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:
         with contextlib.suppress(ValueError):
             if json.loads(line)["step"] <= step:
                 yield line
-
-
-def _processor() -> str:
-    """What the processor calls itself, where the system tells."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory() -> int:
-    """Bytes of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _git_revision() -> str | None:
-    """Of the checkout this package lies in; `None` outside one."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        result = subprocess.run(
-            command,
-            cwd=os.path.dirname(os.path.abspath(__file__)),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return None
-    return result.stdout.strip() or None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
 import signal
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from abe_tf import runs
+from abe_tf import dry_run, runs
 from abe_tf.config import cluster
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import EvaluationConfig
@@ -173,24 +172,8 @@ class Session:
         size = self._flags.evaluation.eval_batch_size
         few = examples.where(np.arange(len(examples)) < size)
         embeddings = Embedder(network)(Loader(few, self._preprocessing), size)
-        say = self._console.line
-        batch = [self._sampler.batch_size, *network.input_shape[1:]]
-        say(
-            f"training batch: {batch} uint8; an evaluation batch gives "
-            f"{list(np.shape(embeddings))} float32"
-        )
-        for layer in network.layers:
-            if layer.count_params():
-                say(
-                    f"{layer.name}: {list(layer.output_shape)}, "
-                    f"{layer.count_params():,} parameters"
-                )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        say(f"peak memory: {peak:,.0f} MB")
-        for gpu in tf.config.list_logical_devices("GPU"):
-            used = tf.config.experimental.get_memory_info(gpu.name.split("device:")[1])
-            say(f"{gpu.name}: {used['peak'] / 2**20:,.0f} MB")
-        say("Nothing was written.")
+        batch = (self._sampler.batch_size, *network.input_shape[1:])
+        dry_run.report(network, batch, embeddings.shape, self._console.line)
 
     def _agree_on_start(self) -> None:
         if not self._cluster.several:

@@ -30,7 +30,7 @@ TRAINING = (
     *("--dataset=digits", "--image_size=32", "--resize_size=32"),
     *("--num_learners=2", "--embedding_dim=16", "--ema_momentum=0.9"),
     *("--classes_per_batch=4", "--images_per_class=2", "--validation_classes=0.1"),
-    *("--log_every=1", "--eval_every=20", "--checkpoint_every=2", "--deterministic"),
+    *("--log_every=1", "--eval_every=20", "--checkpoint_every=5", "--deterministic"),
 )
 _FIRST_STEP, _POLL, _GRACE = 120.0, 0.0005, 3.0
 
@@ -128,7 +128,7 @@ def main(_: list[str]) -> None:
     """Kills, compares, prints; exits with 1 where something differs."""
     moment = random.Random(_SEED.value)
     # Enough that no kill comes after the end.
-    training = [*TRAINING, f"--steps={30 * (1 + _KILLS.value)}"]
+    training = [*TRAINING, f"--steps={25 * (1 + _KILLS.value)}"]
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = (os.path.join(folder, name) for name in ("whole", "killed"))
         finish(whole, training)
