@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from abe_tf import dry_run, runs
+from abe_tf import checkpoint_folder, dry_run, runs
 from abe_tf.config import cluster
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import EvaluationConfig
@@ -101,12 +101,14 @@ class Session:
                 self._writes,
             )
         self._start = self._checkpoints.restore()
-        if self._start == 0 and training.init_from:
-            runs.initialise(self._trainer.network, training.init_from)
 
     def _build_trainer(self) -> EnsembleTrainer:
         model, training = self._flags.model, self._flags.training
         network = build(model, self._flags.data.image_size)
+        begun = checkpoint_folder.steps(self._folder.checkpoints("last"))
+        if training.init_from and not begun:
+            # Before the optimizers: their moving averages start from these weights.
+            runs.initialise(network, training.init_from)
         trainer = EnsembleTrainer(
             network, new_layer_variables(network), self._flags.loss, PARTS, self._stop
         )
