@@ -6,8 +6,9 @@ python -m benchmarks.train_step --growth
 
 ABE-8^512 on GoogLeNet, 224 x 224, batch 16, Adam, in float32 and bfloat16. Each variant
 lives in a process of its own, where it is built, compiled and warmed up; then all take
-turns, one at a time, on all cores. PyTorch runs channels_last, with the learners one
-after the other or folded into the batch as ours, eager or compiled: its best counts.
+turns, one at a time, on all cores. PyTorch runs channels_last: eager with the learners
+one after the other, eager and compiled with them folded into the batch as ours; its
+best counts.
 The share is of the rate of a large matrix multiplication measured in the same turns.
 `--growth` measures ours alone over learners and batches, each in a fresh process.
 """
@@ -164,11 +165,10 @@ def compare(precision: str) -> None:
     """Ours beside every variant of PyTorch's, in turns."""
     count, steps = _BATCH.value, _STEPS.value
     variants = {"ours": Variant(ours, precision, 8, count)}
-    for folded in (False, True):
-        for compiled in (False, True):
-            name = f"PyTorch, {'folded' if folded else 'loop'}, "
-            name += "compiled" if compiled else "eager"
-            variants[name] = Variant(peer, precision, count, folded, compiled)
+    for folded, compiled in ((False, False), (True, False), (True, True)):
+        name = f"PyTorch, {'folded' if folded else 'loop'}, "
+        name += "compiled" if compiled else "eager"
+        variants[name] = Variant(peer, precision, count, folded, compiled)
     seconds: dict[tuple[str, str], list[float]] = {}
     multiply = []
     for _ in range(_ROUNDS.value):
