@@ -3,6 +3,7 @@
 pip install -r benchmarks/requirements.txt
 python -m benchmarks.train_step
 python -m benchmarks.train_step --growth
+python -m benchmarks.train_step --profile
 
 ABE-8^512 on GoogLeNet, 224 x 224, batch 16, Adam, in float32 and bfloat16. Each variant
 lives in a process of its own, where it is built, compiled and warmed up; then all take
@@ -10,14 +11,17 @@ turns, one at a time, on all cores. PyTorch runs channels_last: eager with the l
 one after the other, eager and compiled with them folded into the batch as ours; its
 best counts.
 The share is of the rate of a large matrix multiplication measured in the same turns.
-`--growth` measures ours alone over learners and batches, each in a fresh process.
+`--growth` measures ours alone over learners and batches, each in a fresh process;
+`--profile` tells which operations our inference spends its time in.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import pathlib
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +33,7 @@ _ROUNDS = flags.DEFINE_integer("rounds", 5, "turns of each variant")
 _STEPS = flags.DEFINE_integer("steps", 2, "steps a turn")
 _BATCH = flags.DEFINE_integer("batch", 16, "images a step")
 _GROWTH = flags.DEFINE_bool("growth", False, "measure time and memory over M and batch")
+_PROFILE = flags.DEFINE_bool("profile", False, "tell where inference's time goes")
 _SIZE, _DIM = 224, 512
 # Multiply-adds of an image through ABE-8 (the paper's table and ours); a training step
 # takes three times the forward pass.
@@ -218,8 +223,35 @@ def growth() -> None:
         variant.end()
 
 
+def profile() -> None:
+    """Where the time of our inference goes, by kind of operation."""
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    infer = ours("float32", 8, _BATCH.value)["infer"]
+    infer()
+    with tempfile.TemporaryDirectory() as folder:
+        with tf.profiler.experimental.Profile(folder):
+            infer()
+        (path,) = pathlib.Path(folder).glob("**/*.xplane.pb")
+        space = xplane_pb2.XSpace.FromString(path.read_bytes())
+    (host,) = (plane for plane in space.planes if plane.name == "/host:CPU")
+    totals: dict[str, int] = {}
+    for event in (event for line in host.lines for event in line.events):
+        # "name of the node:kind of the operation"
+        node, colon, kind = host.event_metadata[event.metadata_id].name.rpartition(":")
+        if colon and kind.isidentifier() and not node.endswith(":"):
+            totals[kind] = totals.get(kind, 0) + event.duration_ps
+    whole = sum(totals.values())
+    for kind, spent in sorted(totals.items(), key=lambda item: -item[1])[:8]:
+        print(f"{kind[:40]:40} {100 * spent / whole:5.1f} %")
+
+
 def main(_: list[str]) -> None:
     """Prints medians, ratios turn by turn, and memory."""
+    if _PROFILE.value:
+        profile()
+        return
     if _GROWTH.value:
         growth()
         return
