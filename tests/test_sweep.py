@@ -38,7 +38,7 @@ def test_a_sweep_runs_each_setting_once_and_goes_on(photos, run_command, tmp_pat
         assert f"{statistics.mean(recalls):.1f} ±" in output
     assert (folder / "lambda_div.png").read_bytes().startswith(b"\x89PNG")
 
-    kept = folder / "seed=0" / "checkpoints" / "checkpoint"
+    kept = folder / "seed=0" / "checkpoints" / "step-1" / "weights.index"
     written = kept.stat().st_mtime_ns
     (folder / "seed=1" / "results.json").unlink()
     again = run_command("abe_tf.sweep", *flags).stdout
