@@ -6,9 +6,11 @@ python -m abe_tf.evaluate --workdir=runs/digits_abe4
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from abe_tf import runs
 from abe_tf.config import cluster, command
+from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import (
     CheckpointConfig,
     EvaluationConfig,
@@ -17,6 +19,11 @@ from abe_tf.config.evaluation import (
 )
 from abe_tf.config.training import DistributionConfig
 from abe_tf.run_folder import RunFolder, write_atomically
+
+if TYPE_CHECKING:
+    from abe_tf.data.examples import Examples
+    from abe_tf.retrieval.recall import Recall
+    from abe_tf.runs import TrainedModel
 
 
 def main(
@@ -33,12 +40,8 @@ def main(
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.
     from abe_tf.data import datasets
-    from abe_tf.data.examples import Examples
-    from abe_tf.data.pipeline import Loader
     from abe_tf.errors import InputError
     from abe_tf.retrieval import table
-    from abe_tf.retrieval.embedding import Embedder
-    from abe_tf.retrieval.recall import Embedded, measure_recall
     from abe_tf.training import strategies
 
     with strategies.create(distribution.strategy).scope():
@@ -50,20 +53,8 @@ def main(
         raise InputError(
             f"--split={split.split} needs images. Received: a run that held none out."
         )
-    embedder = Embedder(model.network)
-
-    def embed(images: Examples) -> Embedded:
-        loader = Loader(images, model.preprocessing)
-        embeddings = embedder(loader, evaluation.eval_batch_size)
-        return Embedded(embeddings, images.labels)
-
     gallery = splits.gallery if split.split == "test" else None
-    recall = measure_recall(
-        embed(examples),
-        evaluation.ks(data),
-        evaluation.block,
-        None if gallery is None else embed(gallery),
-    )
+    recall = _measure(model, examples, gallery, data, evaluation)
     among = "among each other"
     if gallery is not None:
         among = f"in a gallery of {recall.num_gallery}"
@@ -80,6 +71,33 @@ def main(
         "checkpoint": model.checkpoint,
     }
     write_atomically(folder.results, json.dumps(result, indent=2) + "\n")
+
+
+def _measure(
+    model: TrainedModel,
+    examples: Examples,
+    gallery: Examples | None,
+    data: DataConfig,
+    evaluation: EvaluationConfig,
+) -> Recall:
+    """Recall of some images among each other, or in a gallery."""
+    from abe_tf.data.pipeline import Loader
+    from abe_tf.retrieval.embedding import Embedder
+    from abe_tf.retrieval.recall import Embedded, measure_recall
+
+    embedder = Embedder(model.network)
+
+    def embed(images: Examples) -> Embedded:
+        loader = Loader(images, model.preprocessing)
+        embeddings = embedder(loader, evaluation.eval_batch_size)
+        return Embedded(embeddings, images.labels)
+
+    return measure_recall(
+        embed(examples),
+        evaluation.ks(data),
+        evaluation.block,
+        None if gallery is None else embed(gallery),
+    )
 
 
 if __name__ == "__main__":

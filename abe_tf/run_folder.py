@@ -290,7 +290,7 @@ def _missing_folders(path: str) -> Iterator[str]:
 
 
 def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:
-    """Lines of JSON whose step is no later; a torn one ends them."""
+    """Lines of JSON whose step is no later; a torn one is passed over."""
     for line in lines:
         with contextlib.suppress(ValueError):
             if json.loads(line)["step"] <= step:

@@ -20,6 +20,7 @@ from abe_tf.data import datasets
 from abe_tf.data.pipeline import (
     Loader,
     Share,
+    cached_loader,
     training_batches,
     unreadable_images_named,
 )
@@ -145,7 +146,9 @@ class Session:
         if self._writes:
             self._folder.cut_metrics(self._start)
         *others, saving = self._callbacks(signals)
-        loader = self._training_loader()
+        loader = cached_loader(
+            self._splits.train, self._preprocessing, self._flags.data.cache
+        )
         with unreadable_images_named(loader):
             self._trainer.fit(
                 self._batches(loader, self._start, steps),
@@ -209,13 +212,6 @@ class Session:
                 loader, self._sampler, seed, first, end, share=Share.of(context)
             )
         )
-
-    def _training_loader(self) -> Loader:
-        loader = Loader(self._splits.train, self._preprocessing)
-        with unreadable_images_named(loader):
-            return Loader(
-                self._splits.train, self._preprocessing, self._flags.data.cache
-            )
 
     def _announce(self) -> None:
         say = self._console.line

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from abe_tf.config.evaluation import EvaluationConfig
 from abe_tf.data.examples import Examples
-from abe_tf.data.pipeline import Loader, unreadable_images_named
+from abe_tf.data.pipeline import cached_loader
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.figures import projector
 from abe_tf.retrieval.embedding import Embedder, Interrupted
@@ -51,9 +51,7 @@ class Validation:
     ) -> None:
         self._held_out = len(validation) > 0
         examples = validation if self._held_out else _some(train, _SHOWN_OF_TRAINING)
-        loader = Loader(examples, preprocessing)
-        with unreadable_images_named(loader):
-            self._loader = Loader(examples, preprocessing, cache)
+        self._loader = cached_loader(examples, preprocessing, cache)
         self._embedder = Embedder(network)
         self._evaluation, self._projector_dir = evaluation, projector_dir
         # The best checkpoint is chosen by Recall@1.

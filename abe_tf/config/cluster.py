@@ -46,11 +46,8 @@ def from_environment() -> Cluster:
         raise _malformed(text) from None
     if not 0 <= index < of_kind:
         raise _malformed(text)
-    return Cluster(chiefs + workers, index == 0 and kind in ("chief", _first(chiefs)))
-
-
-def _first(chiefs: int) -> str:
-    return "chief" if chiefs else "worker"
+    first = "chief" if chiefs else "worker"
+    return Cluster(chiefs + workers, kind == first and index == 0)
 
 
 def _malformed(text: str) -> InputError:

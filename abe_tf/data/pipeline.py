@@ -185,6 +185,23 @@ def evaluation_batches(
     return full.concatenate(rest).prefetch(2 * share.count)
 
 
+def cached_loader(
+    examples: Examples, preprocessing: Preprocessing, cache: str
+) -> Loader:
+    """A loader that has read what it keeps in memory.
+
+    Args:
+      examples: The images.
+      preprocessing: From their bytes to pixels.
+      cache: As of `Loader`.
+
+    Raises:
+      InputError: An image cannot be read.
+    """
+    with unreadable_images_named(Loader(examples, preprocessing)):
+        return Loader(examples, preprocessing, cache)
+
+
 @contextlib.contextmanager
 def unreadable_images_named(loader: Loader) -> Iterator[None]:
     """Names the image that breaks a pipeline inside, which itself cannot.

@@ -98,9 +98,9 @@ class Checkpoints:
         Among equals the later one is kept: few classes are soon all found, while the
         embedding still improves.
         """
-        if recall < float(tf.convert_to_tensor(self._best)):
-            return False
         before = float(tf.convert_to_tensor(self._best))
+        if recall < before:
+            return False
         self._best.assign(recall)
         if self._write(self._best_dir) is None:
             self._best.assign(before)
