@@ -12,8 +12,9 @@ from abe_tf.data.examples import Examples
 from abe_tf.data.pipeline import cached_loader
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.figures import projector
+from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.embedding import Embedder, Interrupted
-from abe_tf.retrieval.recall import Embedded, Recall, measure_recall
+from abe_tf.retrieval.recall import Recall, measure_recall
 from abe_tf.retrieval.similarity import similarities
 from abe_tf.training.callbacks import Measured
 

@@ -18,7 +18,8 @@ def main(data: DataConfig) -> None:
     from abe_tf.data.pipeline import Loader, evaluation_batches
     from abe_tf.data.preprocessing import Preprocessing
     from abe_tf.retrieval import table
-    from abe_tf.retrieval.recall import Embedded, measure_recall
+    from abe_tf.retrieval.embedded import Embedded
+    from abe_tf.retrieval.recall import measure_recall
 
     examples = datasets.load(data).test
     batches = evaluation_batches(Loader(examples, Preprocessing.of(data)), 64)

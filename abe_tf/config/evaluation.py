@@ -67,7 +67,7 @@ class EvaluationConfig(Group):
     )
     eval_batch_size: int = option(64, "images that are embedded at once", lower=1)
     block: int = option(
-        512, "queries that are compared with the gallery at once", lower=1
+        512, "edge of the tiles of the distance matrix; memory grows with it", lower=1
     )
 
     def ks(self, data: DataConfig) -> tuple[int, ...]:

@@ -4,39 +4,105 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 
-# float32 cannot tell squared distances below this from 0. Without a floor, the noise
-# between images at one point would order them, and give a collapsed model some recall.
-_RESOLUTION = 1e-6
+# Ways to measure; "learners" stands for as many as there are.
+KINDS = ("learners", "ensemble", "concatenated")
 
 
-def by_kind(queries: tf.Tensor, gallery: tf.Tensor) -> Iterator[tf.Tensor]:
+def augmented(learner_embeddings: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Vectors whose inner products are squared distances: one multiplication, no sums.
+
+    Args:
+      learner_embeddings: `[images, learners, dim]` floating point.
+      order: Positions of the images that are wanted.
+
+    Returns:
+      The right factors, `[learners, images, dim + 2]` float32.
+    """
+    _, learners, dim = learner_embeddings.shape
+    right = np.ones([learners, len(order), dim + 2], np.float32)
+    for learner, factor in enumerate(right):
+        factor[:, :dim] = learner_embeddings[order, learner]
+        factor[:, dim + 1] = np.einsum("id,id->i", factor[:, :dim], factor[:, :dim])
+    return right
+
+
+def other_factor(right: np.ndarray) -> np.ndarray:
+    """The left factors of the same images: of -2 x, the square of x, and 1."""
+    left = -2 * right
+    left[..., -2], left[..., -1] = right[..., -1], right[..., -2]
+    return left
+
+
+def floor(*sides: np.ndarray) -> np.float32:
+    """The squared distance of one learner that float32 cannot tell from 0.
+
+    Without it, the noise between images at one point would order them, and give a
+    collapsed model some recall.
+
+    Args:
+      sides: Learner embeddings, `[images, learners, dim]`.
+    """
+    longest = max(
+        float(np.square(side[:, learner].astype(np.float32)).sum(-1).max())
+        for side in sides
+        for learner in range(side.shape[1])
+    )
+    # 1e-6 for vectors of unit length.
+    return np.float32(8 * np.finfo(np.float32).eps * longest)
+
+
+def by_kind(
+    left: tf.Tensor,
+    right: tf.Tensor,
+    zero: tf.Tensor,
+    learners: int,
+    kinds: tuple[str, ...],
+) -> Iterator[tf.Tensor]:
     """Distances of queries to a gallery, one kind after the other.
 
     Args:
-      queries: `[queries, learners, dim]` float32.
-      gallery: `[gallery, learners, dim]` float32.
+      left: Of the queries, as of `other_factor`.
+      right: Of the gallery, as of `augmented`.
+      zero: What counts as 0, as of `floor`.
+      learners: How many; static, which no shape in a graph is for sure.
+      kinds: Of `KINDS`, in their order.
 
     Yields:
-      `[queries, gallery]` float32, at least 0: first of each learner, squared; then the
-      paper's ensemble distance, the mean of the learners' plain distances; last the
-      distance of the concatenated embeddings, squared. Squaring changes no ranking.
+      `[queries, gallery]` float32: of each learner, squared; the paper's ensemble
+      distance times the learners, the sum of their plain distances; the distance of the
+      concatenated embeddings, squared. Neither squares nor factors change a ranking.
+      Squares may lie below 0 by up to the floor for each learner.
     """
-    learners = gallery.shape[1]
-    plain_sum = squared_sum = 0.0
+    plain = squared = None
     for learner in range(learners):
-        squared = _squared(queries[:, learner], gallery[:, learner])
+        one = tf.matmul(left[learner], right[learner], transpose_b=True)
+        if "learners" in kinds:
+            yield one
+        if "ensemble" in kinds:
+            distance = tf.sqrt(tf.where(one < zero, 0.0, one))
+            plain = distance if plain is None else plain + distance
+        if "concatenated" in kinds:
+            squared = one if squared is None else squared + one
+    if plain is not None:
+        yield plain
+    if squared is not None:
         yield squared
-        plain_sum += tf.sqrt(squared)
-        squared_sum += squared
-    yield plain_sum / learners
-    yield squared_sum
 
 
-def _squared(queries: tf.Tensor, gallery: tf.Tensor) -> tf.Tensor:
-    squares = tf.reduce_sum(tf.square(queries), -1)[:, tf.newaxis] + tf.reduce_sum(
-        tf.square(gallery), -1
-    )
-    distances = squares - 2 * tf.matmul(queries, gallery, transpose_b=True)
-    return tf.where(distances < _RESOLUTION, 0.0, distances)
+def tolerances(zero: np.float32, learners: int, kinds: tuple[str, ...]) -> np.ndarray:
+    """How far apart two distances may be that count as equal: float32's noise.
+
+    Returns:
+      `[kinds, 1]` float32, in the units of `by_kind`.
+    """
+    each = {
+        "learners": [1] * learners,
+        # Where distances are, and not their squares, noise is half as large or less.
+        "ensemble": [learners],
+        "concatenated": [learners],
+    }
+    factors = [[factor] for kind in kinds for factor in each[kind]]
+    return zero * np.array(factors, np.float32)

@@ -5,7 +5,8 @@ import pytest
 
 from abe_tf.errors import InputError
 from abe_tf.retrieval import table
-from abe_tf.retrieval.recall import Embedded, measure_recall
+from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.recall import measure_recall
 
 KS = (1, 2, 4, 8)
 
@@ -91,7 +92,7 @@ def test_k_beyond_the_gallery_finds_everything_but_what_is_alone():
 def test_an_embedding_that_is_not_finite_is_refused(value):
     embeddings, labels = random_case(0)
     embeddings[17, 1, 0] = value
-    with pytest.raises(InputError, match="the first of image 17"):
+    with pytest.raises(InputError, match="of image 17"):
         measure_recall(Embedded(embeddings, labels), KS)
 
 

@@ -1,0 +1,124 @@
+"""Everything that is measured of embeddings, as results.json holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from abe_tf.retrieval import clustering, diversity, measures, ranks, table
+from abe_tf.retrieval.archive import Archive
+from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.recall import Recall, recall_of
+
+_DRAWS = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+      recall: The paper's table.
+      ranks: `[learners + 2, queries]`, as `ranks.nearest_positive_ranks` gives them.
+      interval: 95 % interval of the ensemble's Recall@1 in percent, by a percentile
+        bootstrap over the queries.
+      ranking: As `measures.measure_ranking` gives it.
+      clustering: As `clustering.measure_clustering` gives it; `None` if not wanted.
+      by_class: Recall@1 of the ensemble in percent, by the class of the query.
+      error_correlation: As of `diversity`.
+      sub_ensembles: By the number of learners: mean and deviation of Recall@1 over
+        subsets, and how many those are.
+      without_learner: Recall@1 of the ensemble without each learner.
+    """
+
+    recall: Recall
+    ranks: np.ndarray
+    interval: tuple[float, float]
+    ranking: dict[str, dict[str, float]]
+    clustering: dict[str, Any] | None
+    by_class: dict[str, float]
+    error_correlation: list[list[float | None]]
+    sub_ensembles: dict[int, dict[str, float]]
+    without_learner: list[float]
+
+    def as_json(self, dataset: str) -> dict[str, Any]:
+        """What results.json holds."""
+        return {
+            **table.as_json(self.recall, dataset),
+            "recall@1_interval": list(self.interval),
+            "ranking": self.ranking,
+            "clustering": self.clustering,
+            "error_correlation": self.error_correlation,
+            "sub_ensembles": self.sub_ensembles,
+            "without_learner": self.without_learner,
+            "by_class": self.by_class,
+        }
+
+
+def evaluate(
+    archive: Archive, recall_at: tuple[int, ...], block: int, cluster: bool
+) -> Evaluation:
+    """Measures embeddings.
+
+    Args:
+      archive: The embeddings.
+      recall_at: The K of Recall@K.
+      block: Edge of the tiles of the distance matrix.
+      cluster: Whether to run k-means.
+
+    Raises:
+      InputError: Queries and gallery have different learners.
+    """
+    queries, gallery = archive.queries, archive.gallery
+    found = ranks.nearest_positive_ranks(queries, block, gallery)
+    learners = queries.learners
+    subsets = diversity.subsets_of(learners)
+    sub_recall = diversity.sub_ensemble_recall(queries, subsets, block, gallery)
+    sizes = np.array([len(subset) for subset in subsets])
+    return Evaluation(
+        recall=recall_of(found, queries, recall_at, len(gallery or queries)),
+        ranks=found,
+        interval=_interval(found[-2]),
+        ranking=measures.measure_ranking(queries, found[-2:], block, gallery),
+        clustering=clustering.measure_clustering(queries) if cluster else None,
+        by_class=_by_class(found[-2], queries, archive.class_names),
+        error_correlation=diversity.error_correlation(found[:-2]),
+        sub_ensembles={
+            int(size): {
+                "mean": float(sub_recall[sizes == size].mean()),
+                "std": float(sub_recall[sizes == size].std()),
+                "subsets": int((sizes == size).sum()),
+            }
+            for size in np.unique(sizes)
+        },
+        without_learner=[
+            float(sub_recall[subsets.index(_others(learners, learner))])
+            for learner in range(learners if learners > 1 else 0)
+        ],
+    )
+
+
+def _others(learners: int, learner: int) -> tuple[int, ...]:
+    return tuple(other for other in range(learners) if other != learner)
+
+
+def _interval(ensemble_ranks: np.ndarray) -> tuple[float, float]:
+    """Resampling hits with replacement is drawing their number from a binomial."""
+    count = len(ensemble_ranks)
+    hit = np.count_nonzero(ensemble_ranks < 1) / count
+    draws = np.random.default_rng(0).binomial(count, hit, _DRAWS)
+    low, high = np.percentile(100 * draws / count, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _by_class(
+    ensemble_ranks: np.ndarray, queries: Embedded, class_names: tuple[str, ...]
+) -> dict[str, float]:
+    labels = np.asarray(queries.labels)
+    hits = ensemble_ranks < 1
+    return {
+        class_names[label]: 100 * float(hits[labels == label].mean())
+        for label in np.unique(labels)
+    }

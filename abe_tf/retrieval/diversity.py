@@ -1,0 +1,117 @@
+"""How different the learners are, and what each gives to the ensemble."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from abe_tf.retrieval import distances, ranks
+from abe_tf.retrieval.embedded import Embedded
+
+# Every subset of 8 learners is looked at; of more, so many of each size.
+MOST_SUBSETS = 70
+# Evenly spaced among the queries.
+MOST_QUERIES = 2_000
+# Floats that the distances of all subsets of a tile may take.
+_ROOM = 32 * 2**20
+
+
+def error_correlation(learner_ranks: np.ndarray) -> list[list[float | None]]:
+    """Correlation of the learners' errors at Recall@1.
+
+    Args:
+      learner_ranks: `[learners, queries]`, negatives before the nearest positive.
+
+    Returns:
+      `[learners, learners]` Pearson's coefficient of "missed", -1 to 1; `None` with a
+      learner that misses all queries or none.
+    """
+    missed = (learner_ranks > 0).astype(np.float64)
+    deviations = missed - missed.mean(1, keepdims=True)
+    covariances = deviations @ deviations.T
+    scale = np.sqrt(np.diag(covariances))
+    return [
+        [
+            float(c / (scale[p] * scale[q])) if scale[p] * scale[q] else None
+            for q, c in enumerate(row)
+        ]
+        for p, row in enumerate(covariances)
+    ]
+
+
+def subsets_of(learners: int, seed: int = 0) -> list[tuple[int, ...]]:
+    """All subsets of the learners, smallest first; a sample of each size where many."""
+    rng = np.random.default_rng(seed)
+    found: list[tuple[int, ...]] = []
+    for size in range(1, learners + 1):
+        number = math.comb(learners, size)
+        if number <= max(MOST_SUBSETS, learners):
+            found += itertools.combinations(range(learners), size)
+            continue
+        drawn: set[tuple[int, ...]] = set()
+        while len(drawn) < MOST_SUBSETS:
+            some = rng.choice(learners, size, replace=False)
+            drawn.add(tuple(sorted(int(learner) for learner in some)))
+        found += sorted(drawn)
+    return found
+
+
+def sub_ensemble_recall(
+    queries: Embedded,
+    subsets: list[tuple[int, ...]],
+    block: int = 512,
+    gallery: Embedded | None = None,
+) -> np.ndarray:
+    """Recall@1 by the ensemble distance of some of the learners.
+
+    Args:
+      queries: What is looked for; at most `MOST_QUERIES` of them are, evenly spaced.
+      subsets: Numbers of learners.
+      block: Queries at once, at most.
+      gallery: Where it is looked for; among the other queries where `None`.
+
+    Returns:
+      `[subsets]` percent.
+    """
+    rows, columns, floor = ranks.sides(queries, gallery)
+    members = np.zeros([len(subsets), queries.learners], np.float32)
+    for number, subset in enumerate(subsets):
+        members[number, list(subset)] = 1
+    step = -(-len(queries) // MOST_QUERIES)
+    chosen = np.arange(0, len(queries), step)
+    width = len(columns.labels)
+    height = max(1, min(block, _ROOM // (len(subsets) * width)))
+    hits = np.zeros(len(subsets))
+    right = tf.constant(columns.right)
+    for first in range(0, len(chosen), height):
+        some = chosen[first : first + height]
+        own = rows.labels[some, np.newaxis] == columns.labels
+        positive = own
+        if rows is columns:
+            positive = own & (some[:, np.newaxis] != np.arange(width))
+        left = distances.other_factor(rows.right[:, some])
+        hits += _hits(left, right, own, positive, members, floor)
+    return 100 * hits / len(chosen)
+
+
+@tf.function(reduce_retracing=True)
+def _hits(
+    left: tf.Tensor,
+    right: tf.Tensor,
+    own: tf.Tensor,
+    positive: tf.Tensor,
+    members: tf.Tensor,
+    floor: tf.Tensor,
+) -> tf.Tensor:
+    """How many of some rows have a positive nearer than all negatives, by subset."""
+    squared = tf.matmul(left, right, transpose_b=True)
+    plain = tf.sqrt(tf.where(squared < floor, 0.0, squared))
+    ensemble = tf.tensordot(members, plain, 1)
+    infinity = tf.constant(np.inf, tf.float32)
+    nearest = tf.reduce_min(tf.where(positive, ensemble, infinity), 2)
+    negative = tf.reduce_min(tf.where(own, infinity, ensemble), 2)
+    noise = floor * tf.reduce_sum(members, 1, keepdims=True)
+    return tf.reduce_sum(tf.cast(nearest + noise < negative, tf.float32), 1)

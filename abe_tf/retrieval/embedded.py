@@ -1,0 +1,77 @@
+"""Images as a network sees them: what every measure takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from abe_tf.errors import InputError
+
+_NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """Embeddings with labels.
+
+    Attributes:
+      learner_embeddings: `[images, learners, dim]` floating point; of unit length where
+        they come from our networks, of any length where from elsewhere.
+      labels: `[images]` integer classes.
+      names: `[images]`, what to call an image; its number where `None`.
+
+    Raises:
+      InputError: There is no image, the shapes disagree, or an embedding is not
+        finite, which no distance could rank.
+    """
+
+    learner_embeddings: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.learner_embeddings.shape
+        if len(shape) != 3 or 0 in shape:
+            raise InputError(
+                "Embeddings must be [images, learners, dim], with at least one image. "
+                f"Received: shape {list(shape)}."
+            )
+        for name, values in (("labels", self.labels), ("names", self.names)):
+            if values is not None and len(values) != len(self):
+                raise InputError(
+                    f"Each embedding needs one of the {name}. "
+                    f"Received: {len(self)} embeddings and {len(values)} {name}."
+                )
+        broken = np.flatnonzero(~np.isfinite(self.learner_embeddings).all(axis=(1, 2)))
+        if len(broken):
+            named = ", ".join(self.name(image) for image in broken[:_NAMED])
+            more = " and others" if len(broken) > _NAMED else ""
+            raise InputError(
+                f"Embeddings must be finite. Received: {len(broken)} that are not, of "
+                f"{named}{more}. The model diverged: lower its learning rate."
+            )
+
+    def __len__(self) -> int:
+        return len(self.learner_embeddings)
+
+    @property
+    def learners(self) -> int:
+        """How many learners."""
+        return self.learner_embeddings.shape[1]
+
+    def name(self, image: int) -> str:
+        """What to call an image."""
+        return f"image {image}" if self.names is None else str(self.names[image])
+
+    def concatenated(self) -> np.ndarray:
+        """`[images, learners * dim]`."""
+        return self.learner_embeddings.reshape(len(self), -1)
+
+    def where(self, chosen: np.ndarray) -> Embedded:
+        """The images at some positions, or for which a mask is true."""
+        positions = np.arange(len(self))[chosen]
+        names = None if self.names is None else [self.names[i] for i in positions]
+        embeddings = self.learner_embeddings[positions]
+        return Embedded(embeddings, np.asarray(self.labels)[positions], names)
