@@ -1,18 +1,20 @@
 """Prints the paper's table for a run and writes it to WORKDIR/results.json.
 
 python -m abe_tf.evaluate --workdir=runs/digits_abe4
+python -m abe_tf.evaluate --embeddings=FILE.npz
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from abe_tf import runs
 from abe_tf.config import cluster, command
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import (
     CheckpointConfig,
+    EmbeddingsConfig,
     EvaluationConfig,
     RunConfig,
     SplitConfig,
@@ -21,9 +23,7 @@ from abe_tf.config.training import DistributionConfig
 from abe_tf.run_folder import RunFolder, write_atomically
 
 if TYPE_CHECKING:
-    from abe_tf.data.examples import Examples
-    from abe_tf.retrieval.recall import Recall
-    from abe_tf.runs import TrainedModel
+    from abe_tf.retrieval.archive import Archive
 
 
 def main(
@@ -31,78 +31,102 @@ def main(
     checkpoint: CheckpointConfig,
     split: SplitConfig,
     evaluation: EvaluationConfig,
+    embeddings: EmbeddingsConfig,
     distribution: DistributionConfig,
 ) -> None:
-    """Embeds the images of a split and measures recall."""
+    """Measures the embeddings of a run's split, or of a file."""
+    embeddings.check_paths()
+    if embeddings.embeddings and not run.workdir:
+        _evaluate_file(embeddings.embeddings, evaluation, embeddings.clustering)
+        return
     folder = RunFolder(run.require())
     folder.check_writable()
     data = split.moved(folder.read_flags()[1])
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.
-    from abe_tf.data import datasets
-    from abe_tf.errors import InputError
-    from abe_tf.retrieval import table
+    from abe_tf import run_embeddings
+    from abe_tf.retrieval import archive
     from abe_tf.training import strategies
 
-    with strategies.create(distribution.strategy).scope():
-        model = runs.load(folder.path, checkpoint.checkpoint)
-    splits = datasets.load(data)
-    folder.check_classes(splits.train.class_names)
-    examples = getattr(splits, split.split)
-    if not len(examples):
-        raise InputError(
-            f"--split={split.split} needs images. Received: a run that held none out."
-        )
-    gallery = splits.gallery if split.split == "test" else None
-    recall = _measure(model, examples, gallery, data, evaluation)
-    among = "among each other"
-    if gallery is not None:
-        among = f"in a gallery of {recall.num_gallery}"
+    strategy = strategies.create(distribution.strategy)
+
+    def embed(which: str) -> Archive:
+        with strategy.scope():
+            model = runs.load(folder.path, which)
+        size = evaluation.eval_batch_size
+        return run_embeddings.embed(model, splits, split.split, size)
+
+    splits = run_embeddings.images(folder, data, split.split)
+    embedded = embed(checkpoint.checkpoint)
+    other = run_embeddings.other_checkpoint(folder, checkpoint.checkpoint)
+    also = embed(other) if other else None
     if not cluster.from_environment().is_chief:
         return
-    print(
-        f"{folder.path}, {model.checkpoint}: {data.dataset}, {split.split} classes, "
-        f"{recall.num_queries} queries {among}"
+    if embeddings.save_embeddings:
+        archive.save(embeddings.save_embeddings, embedded)
+    ks = evaluation.ks(data)
+    result = _measure(
+        folder.path, embedded, ks, evaluation.block, embeddings.clustering
     )
-    print(table.as_text(recall))
-    result = {
-        **table.as_json(recall, data.dataset),
-        "split": split.split,
-        "checkpoint": model.checkpoint,
-    }
+    by_checkpoint = {checkpoint.checkpoint: _in_short(result)}
+    if other and also:
+        by_checkpoint[other] = _in_short(_recall(also, ks, evaluation.block))
+        short = by_checkpoint[other]
+        print(f"{other}, {short['checkpoint']}: Recall@K {short['ensemble']}")
+    result["by_checkpoint"] = by_checkpoint
     write_atomically(folder.results, json.dumps(result, indent=2) + "\n")
 
 
+def _evaluate_file(path: str, evaluation: EvaluationConfig, clustering: bool) -> None:
+    from abe_tf.retrieval import archive
+
+    embedded = archive.load(path)
+    known = DataConfig(dataset=embedded.about.get("dataset", "image_folder"))
+    ks = evaluation.ks(known)
+    result = _measure(path, embedded, ks, evaluation.block, clustering)
+    write_atomically(f"{path}.json", json.dumps(result, indent=2) + "\n")
+    print(f"results: {path}.json")
+
+
 def _measure(
-    model: TrainedModel,
-    examples: Examples,
-    gallery: Examples | None,
-    data: DataConfig,
-    evaluation: EvaluationConfig,
-) -> Recall:
-    """Recall of some images among each other, or in a gallery."""
-    from abe_tf.data.pipeline import Loader
-    from abe_tf.retrieval.embedding import Embedder
-    from abe_tf.retrieval.recall import Embedded, measure_recall
+    source: str, embedded: Archive, ks: tuple[int, ...], block: int, clustering: bool
+) -> dict[str, Any]:
+    """Measures, prints, and gives what results.json holds."""
+    from abe_tf.evaluation import evaluate
+    from abe_tf.retrieval import table
 
-    embedder = Embedder(model.network)
-
-    def embed(images: Examples) -> Embedded:
-        loader = Loader(images, model.preprocessing)
-        embeddings = embedder(loader, evaluation.eval_batch_size)
-        return Embedded(embeddings, images.labels)
-
-    return measure_recall(
-        embed(examples),
-        evaluation.ks(data),
-        evaluation.block,
-        None if gallery is None else embed(gallery),
+    found = evaluate(embedded, ks, block, clustering)
+    among = "among each other"
+    if embedded.gallery is not None:
+        among = f"in a gallery of {found.recall.num_gallery}"
+    about = embedded.about
+    known = ", ".join(about[name] for name in ("dataset", "split") if name in about)
+    where = f"{source}, {about['checkpoint']}" if "checkpoint" in about else source
+    print(
+        f"{where}: {known + ' classes, ' if known else ''}"
+        f"{found.recall.num_queries} queries {among}"
     )
+    print(table.as_text(found.recall))
+    print(table.measures_as_text(found))
+    return {**found.as_json(about.get("dataset", "unknown")), **about}
+
+
+def _recall(embedded: Archive, ks: tuple[int, ...], block: int) -> dict[str, Any]:
+    from abe_tf.retrieval import table
+    from abe_tf.retrieval.recall import measure_recall
+
+    found = measure_recall(embedded.queries, ks, block, embedded.gallery)
+    return {**table.as_json(found, ""), **embedded.about}
+
+
+def _in_short(result: dict[str, Any]) -> dict[str, Any]:
+    names = ("checkpoint", "ensemble", "individual_mean", "individual_std")
+    return {name: result[name] for name in names}
 
 
 if __name__ == "__main__":
     command.run(
         main,
-        *(RunConfig, CheckpointConfig, SplitConfig),
-        *(EvaluationConfig, DistributionConfig),
+        *(RunConfig, CheckpointConfig, SplitConfig, EvaluationConfig),
+        *(EmbeddingsConfig, DistributionConfig),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,13 @@ class TrainedModel:
     preprocessing: Preprocessing
     data: DataConfig
     checkpoint: str
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell these weights from others."""
+        digest = hashlib.sha256()
+        for weight in self.network.get_weights():
+            digest.update(weight.tobytes())
+        return digest.hexdigest()[:16]
 
     def embed(
         self, paths: Sequence[str | os.PathLike[str]], batch_size: int = 64

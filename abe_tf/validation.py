@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from abe_tf import probes
 from abe_tf.config.evaluation import EvaluationConfig
 from abe_tf.data.examples import Examples
 from abe_tf.data.pipeline import cached_loader
@@ -14,6 +15,7 @@ from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.figures import projector
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.embedding import Embedder, Interrupted
+from abe_tf.retrieval.nearest import nearest_images
 from abe_tf.retrieval.recall import Recall, measure_recall
 from abe_tf.retrieval.similarity import similarities
 from abe_tf.training.callbacks import Measured
@@ -58,6 +60,8 @@ class Validation:
         # The best checkpoint is chosen by Recall@1.
         self._ks = tuple(sorted({1, *ks}))
         self._embedded: Embedded | None = None
+        # Whoever writes nothing draws nothing.
+        self._masks = probes.Masks(network, self._loader) if projector_dir else None
 
     def __call__(self, interrupted: Callable[[], bool]) -> Measured | None:
         """Measures; `None` where `interrupted` became true meanwhile."""
@@ -76,7 +80,29 @@ class Validation:
         kinds = similarities(embeddings[shown], embedded.labels[shown])
         split = "validation" if self._held_out else "train"
         histograms = {f"{split}/similarity/{kind}": v for kind, v in kinds.items()}
-        return Measured(scalars, histograms)
+        images = {f"{split}/{name}": png for name, png in self._draw(embedded).items()}
+        return Measured(scalars, histograms, images)
+
+    def _draw(self, embedded: Embedded) -> dict[str, bytes]:
+        """Pictures of images that stay the same, by name."""
+        if self._masks is None:
+            return {}
+        images = {f"masks/{name}": png for name, png in self._masks.draw().items()}
+        if len(embedded) > 1:
+            chosen = probes.positions(self._loader.examples)
+            nearest = nearest_images(
+                embedded.where(chosen), probes.NEIGHBOURS + 1, gallery=embedded
+            )
+            # The query itself is in the gallery too.
+            others = [
+                found[found != q] for found, q in zip(nearest, chosen, strict=True)
+            ]
+            fewest = min(map(len, others))
+            shown = np.stack([found[:fewest] for found in others])
+            images["nearest"] = probes.draw_neighbours(
+                self._loader, chosen, self._loader, shown[:, : probes.NEIGHBOURS]
+            )
+        return images
 
     def at_end(self) -> None:
         """Writes the projector's files for what was measured last."""
@@ -84,10 +110,7 @@ class Validation:
             return
         examples = self._loader.examples
         shown = _evenly(len(examples), _SHOWN)
-        positions = tf.data.Dataset.from_tensor_slices(shown)
-        pixels = np.stack(
-            list(positions.map(self._loader.for_evaluation).as_numpy_iterator())
-        )
+        pixels = self._loader.pixels(shown)
         embeddings = self._embedded.learner_embeddings[shown]
         classes = [examples.class_names[examples.labels[i]] for i in shown]
         names = [str(examples.names[i]) for i in shown]

@@ -102,6 +102,16 @@ def test_tensorboard_holds_histograms_and_hyperparameters(trained):
     assert b"lambda_div" in session[0]
 
 
+def test_tensorboard_shows_masks_and_neighbours_of_probe_images(trained):
+    events = read_events(trained[0])
+    for name in ("masks/channel", "masks/mean", "nearest"):
+        for step in (3, 6):
+            width, height, png = events[f"validation/{name}"][step]
+            pixels = tf.io.decode_png(png).numpy()
+            assert pixels.shape[:2] == (int(height), int(width))
+            assert pixels.std() > 10
+
+
 def test_the_projector_has_a_row_and_a_picture_for_each_image(trained):
     folder = trained[0] / "tensorboard"
     vectors = np.loadtxt(folder / "embeddings.tsv")

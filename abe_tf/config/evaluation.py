@@ -76,6 +76,104 @@ class EvaluationConfig(Group):
 
 
 @dataclasses.dataclass(frozen=True)
+class EmbeddingsConfig(Group):
+    """Embeddings on disk, and what else is measured of them."""
+
+    save_embeddings: str | None = option(
+        None, "an .npz file that the embeddings are written to, with ids and labels"
+    )
+    embeddings: str | None = option(
+        None,
+        "evaluates such a file instead of a model; of another tool the arrays "
+        "embeddings and labels are enough",
+    )
+    clustering: bool = option(True, "measure NMI and F1 of k-means too")
+
+    def check(self) -> None:
+        """Refuses to write what was read."""
+        if self.save_embeddings and self.embeddings:
+            raise InputError(
+                "--save_embeddings needs a model. Received: --embeddings too. Leave "
+                "one out."
+            )
+
+    def check_paths(self) -> None:
+        """Checks that what is read exists, and that what is written can be.
+
+        Raises:
+          InputError: It is not so.
+        """
+        if self.embeddings and not os.path.isfile(self.embeddings):
+            raise InputError(
+                f"--embeddings must be an .npz file. Received: {self.embeddings!r}, "
+                "which does not exist."
+            )
+        path = self.save_embeddings
+        if not path:
+            return
+        if not path.endswith(".npz"):
+            raise InputError(f"--save_embeddings must end in .npz. Received: {path!r}.")
+        if not os.path.isdir(os.path.dirname(path) or "."):
+            raise InputError(
+                f"--save_embeddings must lie in a folder. Received: {path!r}, whose "
+                "folder does not exist."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig(Group):
+    """Which run folders a report is of, and where it goes."""
+
+    workdir: tuple[str, ...] = option(
+        (),
+        "a run folder, or that of a sweep; several times for several side by side",
+        repeated=True,
+    )
+    report_dir: str | None = option(
+        None, "where report.html and pictures/ go; the run folder where it is one"
+    )
+
+    def folder(self) -> str:
+        """Where the report goes.
+
+        Raises:
+          InputError: No run folder was given, one does not exist, or several are
+            without a place for what they have in common.
+        """
+        if not self.workdir:
+            raise InputError(
+                "--workdir must name a run folder that training wrote. Received: none."
+            )
+        for path in self.workdir:
+            if not os.path.isdir(path):
+                raise InputError(
+                    "--workdir must be a run folder that training wrote. "
+                    f"Received: {path!r}, which does not exist."
+                )
+        names = [os.path.basename(os.path.abspath(path)) for path in self.workdir]
+        if len(set(names)) < len(names):
+            raise InputError(
+                "Run folders of one report must differ in their last name. "
+                f"Received: {', '.join(self.workdir)}."
+            )
+        if self.report_dir:
+            return self.report_dir
+        if len(self.workdir) > 1:
+            raise InputError(
+                "--report_dir must say where the report of several runs goes. "
+                "Received: none."
+            )
+        return self.workdir[0]
+
+    def sweeps(self) -> list[str]:
+        """Folders that may be a sweep's: those given, and those that they lie in."""
+        found = []
+        for path in self.workdir:
+            found += [path, os.path.dirname(os.path.abspath(path))]
+        return list(dict.fromkeys(os.path.abspath(path) for path in found))
+
+
+@dataclasses.dataclass(frozen=True)
 class SplitConfig(Group):
     """Which classes a command evaluates, and where the photos are now."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
@@ -10,21 +12,66 @@ from abe_tf.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig(Group):
-    """Where the model goes."""
+    """Where the model goes, and what it answers."""
 
     export_dir: str | None = option(
         None, "the model folder; the export becomes its next version, from 1"
     )
+    version: int | None = option(
+        None, "another version than the next one; none that exists", lower=1
+    )
+    export_precision: str = option(
+        "float32",
+        "what convolutions compute in; what comes out is float32",
+        choices=("float32", "bfloat16"),
+    )
+    gallery: str | None = option(
+        None,
+        "images of the signature `search`: a folder (of photos, or of one folder a "
+        "class), or an .npz file of abe_tf.evaluate --save_embeddings",
+    )
+    top_k: int = option(10, "how many images `search` answers with", lower=1)
+    max_pixels: int = option(
+        50_000_000, "larger images are refused before they are decoded", lower=1
+    )
+    model_name: str = option("abe", "what the server calls the model")
+
+    def check(self) -> None:
+        """Checks the name, which stands in addresses and in models.config."""
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.model_name):
+            raise InputError(
+                "--model_name must be of letters, digits, dots, dashes and "
+                f"underscores. Received: {self.model_name!r}."
+            )
 
     def require(self) -> str:
         """The model folder.
 
         Raises:
-          InputError: None was given.
+          InputError: None was given, or the version exists.
         """
         if not self.export_dir:
             raise InputError(
                 "--export_dir must name the model folder, such as models/abe. "
                 "Received: none."
             )
+        if self.version is not None and os.path.exists(
+            os.path.join(self.export_dir, str(self.version))
+        ):
+            raise InputError(
+                "--version must be one that does not exist yet. "
+                f"Received: {self.version}. Leave it out for the next one."
+            )
         return self.export_dir
+
+    def check_paths(self) -> None:
+        """Checks that the gallery exists.
+
+        Raises:
+          InputError: It does not.
+        """
+        if self.gallery and not os.path.exists(self.gallery):
+            raise InputError(
+                "--gallery must be a folder of photos or an .npz file. "
+                f"Received: {self.gallery!r}, which does not exist."
+            )

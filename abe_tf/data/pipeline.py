@@ -31,6 +31,10 @@ class Loader:
     ) -> None:
         self.examples, self.preprocessing = examples, preprocessing
         self._scaled: tf.Tensor | None = None
+        # Traced once, however many pipelines and pictures need it: that takes seconds.
+        self._evaluated = tf.function(
+            self.for_evaluation, input_signature=[tf.TensorSpec([], tf.int64)]
+        )
         if cache == "encoded":
             encoded = [b.numpy() for b in self._over_all(self._read)]
             keys = np.arange(len(examples))
@@ -62,6 +66,14 @@ class Loader:
             return self.preprocessing.crop_for_evaluation(scaled)
         encoded = self._read(position)
         return self.preprocessing.for_evaluation(encoded, self._box(position))
+
+    def pixels(self, positions: np.ndarray) -> np.ndarray:
+        """uint8 RGB `[images, height, width, 3]` as evaluation sees them."""
+        return np.stack([self._evaluated(int(place)).numpy() for place in positions])
+
+    def evaluated(self, position: tf.Tensor) -> tf.Tensor:
+        """As `for_evaluation`, for pipelines."""
+        return self._evaluated(position)
 
     def _read(self, position: tf.Tensor) -> tf.Tensor:
         return self.examples.read(tf.gather(self.examples.keys, position))
@@ -178,7 +190,7 @@ def evaluation_batches(
     sizes = batch_size, max(1, len(last) // share.total)
     full, rest = (
         tf.data.Dataset.from_tensor_slices(positions.astype(np.int64))
-        .map(loader.for_evaluation, num_parallel_calls=tf.data.AUTOTUNE)
+        .map(loader.evaluated, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(size)
         for positions, size in zip(mine, sizes, strict=True)
     )

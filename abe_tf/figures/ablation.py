@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+from abe_tf.figures import style
 
 if TYPE_CHECKING:
     from abe_tf.sweeping import Row
-
-# Of Okabe and Ito's colours, which colour-blind people tell apart.
-_ENSEMBLE, _LEARNERS = "#0072B2", "#D55E00"
 
 
 def draw(factor: str, rows: Sequence[Row]) -> bytes:
@@ -27,28 +23,26 @@ def draw(factor: str, rows: Sequence[Row]) -> bytes:
     Returns:
       A PNG file.
     """
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    axes = figure.subplots()
-    places = range(len(rows))
-    for name, colour, marker, values in (
-        ("ensemble", _ENSEMBLE, "o", [row.ensemble for row in rows]),
-        ("mean of its learners", _LEARNERS, "s", [row.individual for row in rows]),
-    ):
-        axes.errorbar(
-            places,
-            [statistics.mean(runs) for runs in values],
-            [statistics.pstdev(runs) for runs in values],
-            color=colour,
-            marker=marker,
-            capsize=4,
-            label=name,
-        )
-    # Names of layers are long: they are broken where they can be.
-    axes.set_xticks(places, [row.value.replace("_", "_\n", 2) for row in rows])
-    axes.set_xlabel(f"--{factor}")
-    axes.set_ylabel("Recall@1 on validation classes, %")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend()
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    with style.figure(8, 5) as figure:
+        axes = figure.subplots()
+        places = range(len(rows))
+        for name, colour, marker, values in (
+            ("ensemble", style.BLUE, "o", [row.ensemble for row in rows]),
+            ("its learners", style.VERMILLION, "s", [row.individual for row in rows]),
+        ):
+            axes.errorbar(
+                places,
+                [statistics.mean(runs) for runs in values],
+                [statistics.pstdev(runs) for runs in values],
+                color=colour,
+                marker=marker,
+                capsize=5,
+                label=name,
+            )
+        # Names of layers are long: they are broken where they can be.
+        axes.set_xticks(places, [row.value.replace("_", "_\n", 2) for row in rows])
+        axes.set_xlabel(f"--{factor}")
+        axes.set_ylabel("Recall@1 on validation classes, %")
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend()
+        return style.png(figure)

@@ -14,7 +14,7 @@ from abe_tf.retrieval.embedded import Embedded
 # Every subset of 8 learners is looked at; of more, so many of each size.
 MOST_SUBSETS = 70
 # Evenly spaced among the queries.
-MOST_QUERIES = 2_000
+MOST_QUERIES = 4_000
 # Floats that the distances of all subsets of a tile may take.
 _ROOM = 32 * 2**20
 
@@ -80,8 +80,8 @@ def sub_ensemble_recall(
     members = np.zeros([len(subsets), queries.learners], np.float32)
     for number, subset in enumerate(subsets):
         members[number, list(subset)] = 1
-    step = -(-len(queries) // MOST_QUERIES)
-    chosen = np.arange(0, len(queries), step)
+    count = min(len(queries), MOST_QUERIES)
+    chosen = np.linspace(0, len(queries) - 1, count).astype(int)
     width = len(columns.labels)
     height = max(1, min(block, _ROOM // (len(subsets) * width)))
     hits = np.zeros(len(subsets))
@@ -93,7 +93,7 @@ def sub_ensemble_recall(
         if rows is columns:
             positive = own & (some[:, np.newaxis] != np.arange(width))
         left = distances.other_factor(rows.right[:, some])
-        hits += _hits(left, right, own, positive, members, floor)
+        hits += _hits(left, right, own, positive, members, floor).numpy()
     return 100 * hits / len(chosen)
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from abe_tf.retrieval import clustering, measures
 from abe_tf.retrieval.recall import Recall
+
+if TYPE_CHECKING:
+    from abe_tf.evaluation import Evaluation
 
 
 def as_json(recall: Recall, dataset: str) -> dict[str, Any]:
@@ -41,3 +47,52 @@ def as_text(recall: Recall) -> str:
     if recall.self_pair_cosine is not None:
         lines.append(f"{'self-pair cosine':24}{recall.self_pair_cosine:14.3f}")
     return "\n".join(lines)
+
+
+def measures_as_text(evaluation: Evaluation) -> str:
+    """What else was measured, each with its definition."""
+    low, high = evaluation.interval
+    lines = [
+        f"Recall@1 of the ensemble: {low:.1f} to {high:.1f} in 95 % of bootstrap draws "
+        "of the queries",
+        f"{'percent':14}{'ensemble':>10}{'concatenated':>14}",
+    ]
+    for name, definition in measures.DEFINITIONS.items():
+        cells = [evaluation.ranking[kind][name] for kind in measures.KINDS]
+        lines.append(f"{name:14}{cells[0]:10.1f}{cells[1]:14.1f}  {definition}")
+    found = evaluation.clustering
+    if found:
+        clustered = f"{found['images']} images into {found['classes']} clusters"
+        if found["images"] < evaluation.recall.num_queries:
+            clustered += ", a sample of whole classes"
+        for name, definition in clustering.DEFINITIONS.items():
+            cell = f"{'-':>10}{found[name]:14.1f}"
+            lines.append(f"{name:14}{cell}  {definition}; k-means of {clustered}")
+    worst = sorted(evaluation.by_class.items(), key=lambda item: item[1])[:5]
+    lines.append(
+        "lowest classes: " + ", ".join(f"{name} {value:.1f}" for name, value in worst)
+    )
+    if evaluation.without_learner:
+        lines += _diversity_as_text(evaluation)
+    return "\n".join(lines)
+
+
+def _diversity_as_text(evaluation: Evaluation) -> list[str]:
+    sizes = " ".join(
+        f"{size}: {found['mean']:.1f}"
+        for size, found in evaluation.sub_ensembles.items()
+    )
+    without = " ".join(f"{value:.1f}" for value in evaluation.without_learner)
+    pairs = [
+        value
+        for row, values in enumerate(evaluation.error_correlation)
+        for value in values[:row]
+        if value is not None
+    ]
+    correlation = f"{np.mean(pairs):.2f}" if pairs else "-"
+    return [
+        f"Recall@1 by number of learners, mean over subsets: {sizes}",
+        f"Recall@1 without each learner in turn: {without}",
+        "correlation of the learners' errors at Recall@1, mean over pairs: "
+        f"{correlation}",
+    ]

@@ -114,10 +114,12 @@ class Measured:
     Attributes:
       scalars: Numbers; recall in percent. Empty without validation classes.
       histograms: Values of any number.
+      images: PNG files.
     """
 
     scalars: dict[str, float]
     histograms: dict[str, np.ndarray]
+    images: dict[str, bytes]
 
 
 class Measurement(Protocol):
@@ -173,6 +175,7 @@ class Evaluation(StepCallback):
                 return
             self._checkpoints.evaluated = step
             self._run.record.histograms(step, measured.histograms)
+            self._run.record.images(step, measured.images)
             if measured.scalars:
                 self._keep_best(step, measured.scalars)
 

@@ -46,3 +46,11 @@ class Record:
             for tag, value in values.items():
                 tf.summary.histogram(tag, value, step=step)
         self.writer.flush()
+
+    def images(self, step: int, values: dict[str, bytes]) -> None:
+        """Writes PNG files by tag."""
+        with self.writer.as_default():
+            for tag, png in values.items():
+                pixels = tf.io.decode_png(png, channels=3)
+                tf.summary.image(tag, pixels[tf.newaxis], step=step)
+        self.writer.flush()

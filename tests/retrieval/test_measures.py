@@ -6,7 +6,11 @@ import pytest
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.measures import KINDS, measure_ranking
 from abe_tf.retrieval.nearest import nearest_images
-from abe_tf.retrieval.ranks import nearest_positive_ranks
+from abe_tf.retrieval.ranks import (
+    Multiplication,
+    nearest_positive_ranks,
+    on_tensorflow,
+)
 from abe_tf.retrieval.recall import measure_recall
 from tests.retrieval import oracle
 
@@ -135,3 +139,11 @@ def test_the_nearest_images_are_those_of_a_full_ranking(block):
     expected = np.argsort(oracle.distance_matrices(x, y)[2], axis=1)
     found = nearest_images(embedded, 1000, block, gallery)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_gpu_would_multiply_the_same():
+    rng = np.random.default_rng(4)
+    left, right = rng.normal(size=[2, 3, 5, 7]).astype("f")
+    np.testing.assert_allclose(
+        on_tensorflow(left, right), Multiplication(75)(left, right), rtol=1e-5
+    )

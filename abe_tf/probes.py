@@ -1,0 +1,75 @@
+"""Images that are shown again and again, and what a network makes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from abe_tf.data.examples import Examples
+from abe_tf.data.pipeline import Loader
+from abe_tf.figures import masks, neighbours
+
+# Images whose masks are shown, queries, and neighbours of each.
+_MASKS, QUERIES, NEIGHBOURS = 4, 6, 8
+
+
+def positions(examples: Examples, count: int = QUERIES) -> np.ndarray:
+    """Positions of images, evenly spaced, the same at every time."""
+    count = min(count, len(examples))
+    return np.unique(np.linspace(0, len(examples) - 1, count).astype(int))
+
+
+class Masks:
+    """Draws the attention masks of some images.
+
+    Args:
+      network: As it trains.
+      loader: Gives the images.
+    """
+
+    def __init__(self, network: tf.keras.Model, loader: Loader) -> None:
+        self._pixels = loader.pixels(positions(loader.examples, _MASKS))
+        self._model = None
+        if "attention_masks" in {layer.name for layer in network.layers}:
+            output = network.get_layer("attention_masks").output
+            with network.distribute_strategy.scope():
+                self._model = tf.keras.Model(network.input, output)
+
+    def draw(self) -> dict[str, bytes]:
+        """PNG files: one "channel" of each mask, and their "mean"; none without."""
+        if self._model is None:
+            return {}
+        found = np.asarray(self._model(self._pixels, training=False), np.float32)
+        return {
+            "channel": masks.draw_channels(self._pixels[0], found[0]),
+            "mean": masks.draw_means(self._pixels, found),
+        }
+
+
+def draw_neighbours(
+    queries: Loader,
+    chosen: np.ndarray,
+    gallery: Loader,
+    nearest: np.ndarray,
+) -> bytes:
+    """Some queries and their nearest images.
+
+    Args:
+      queries: Gives the queries.
+      chosen: Positions of those that are shown.
+      gallery: Gives the nearest images.
+      nearest: `[chosen, neighbours]` their positions.
+
+    Returns:
+      A PNG file.
+    """
+    rows = []
+    for query, image, found in zip(
+        chosen, queries.pixels(chosen), nearest, strict=True
+    ):
+        label = queries.examples.labels[query]
+        right = gallery.examples.labels[found] == label
+        title = queries.examples.class_names[label]
+        images = list(gallery.pixels(found))
+        rows.append(neighbours.Row(title, image, images, [bool(r) for r in right]))
+    return neighbours.draw(rows)

@@ -1,0 +1,64 @@
+"""Writes report.html with every picture of one run, or of several side by side.
+
+python -m abe_tf.report --workdir=runs/digits_abe4
+python -m abe_tf.report --workdir=runs/a --workdir=runs/b --report_dir=runs/a_and_b
+"""
+
+from __future__ import annotations
+
+import os
+
+from abe_tf.config import command
+from abe_tf.config.evaluation import (
+    CheckpointConfig,
+    EvaluationConfig,
+    ReportConfig,
+    SplitConfig,
+)
+from abe_tf.run_folder import RunFolder, check_writable, write_atomically
+
+
+def main(
+    report: ReportConfig,
+    checkpoint: CheckpointConfig,
+    split: SplitConfig,
+    evaluation: EvaluationConfig,
+) -> None:
+    """Measures each run, draws, and writes the page."""
+    folder = report.folder()
+    check_writable("report_dir", folder)
+    folders = [RunFolder(path) for path in report.workdir]
+    trained = [run for run in folders if os.path.isfile(run.flags)]
+    for run in trained:
+        split.moved(run.read_flags()[1]).check_paths()
+    # From here on TensorFlow is needed, which takes seconds to import.
+    from abe_tf import page, pictures, reporting
+    from abe_tf.errors import InputError
+
+    drawn: list[pictures.Picture] = []
+    reports = []
+    for number, run in enumerate(trained, 1):
+        print(f"[{number}/{len(trained)}] {run.path}", flush=True)
+        found = reporting.gather(run, checkpoint.checkpoint, split, evaluation)
+        reports.append(found)
+        drawn += pictures.of_run(found)
+    if reports:
+        drawn = [*pictures.of_all(reports), *drawn]
+    for path in report.sweeps():
+        drawn += pictures.of_sweep(path)
+    if not drawn:
+        raise InputError(
+            "--workdir must be a run folder or the folder of a sweep. "
+            f"Received: {', '.join(report.workdir)}."
+        )
+    for picture in drawn:
+        path = os.path.join(folder, "pictures", f"{picture.name}.png")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_atomically(path, picture.png)
+    path = os.path.join(folder, "report.html")
+    write_atomically(path, page.render(reports, drawn))
+    print(f"report: {path}")
+
+
+if __name__ == "__main__":
+    command.run(main, ReportConfig, CheckpointConfig, SplitConfig, EvaluationConfig)
