@@ -1,5 +1,6 @@
 # make demo   train on the digits that ship with the project, evaluate, export
 # make test   the tests; make test-all runs them on every encoder
+# make smoke-serving MODEL=models/NAME   the contract's cases against TensorFlow Serving in Docker
 # make lint   ruff, ruff format, mypy
 # Each makes the environment first, where it is missing or the pins have changed.
 
@@ -9,7 +10,7 @@ LAMBDA_DIV ?= 1
 DEMO := digits_abe4$(if $(filter-out 1,$(LAMBDA_DIV)),_lambda_$(LAMBDA_DIV))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint clean
+.PHONY: help demo test test-all smoke-serving lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,18 +27,31 @@ $(VENV)/development: requirements-dev.txt $(VENV)/runtime
 
 demo: $(VENV)/runtime
 	$(VENV)/bin/python -m abe_tf.train --flagfile=flags/digits_abe4.cfg --lambda_div=$(LAMBDA_DIV) --workdir=runs/$(DEMO)
-	$(VENV)/bin/python -m export.saved_model --workdir=runs/$(DEMO) --export_dir=models/$(DEMO)
 	$(VENV)/bin/python -m abe_tf.evaluate --workdir=runs/$(DEMO)
+	$(VENV)/bin/python -m export.saved_model --workdir=runs/$(DEMO) --export_dir=models/$(DEMO)
 	@echo
 	@echo "Run folder      runs/$(DEMO)"
 	@echo "TensorBoard     $(VENV)/bin/tensorboard --logdir runs"
+	@echo "Report          $(VENV)/bin/python -m abe_tf.report --workdir=runs/$(DEMO)"
 	@echo "Exported model  models/$(DEMO)"
+	@echo "Serve it        $(VENV)/bin/python -m export.local_server --model_dir=models/$(DEMO)"
 
 test: $(VENV)/development
 	$(VENV)/bin/python -m pytest -m "not slow"
 
 test-all: $(VENV)/development
 	$(VENV)/bin/python -m pytest
+
+# Not run where this was written: no Docker.
+smoke-serving: $(VENV)/development
+	@test -n "$(MODEL)" || { echo "smoke-serving: MODEL must be a model folder, such as MODEL=models/digits_abe4. Received: none."; exit 1; }
+	rm -rf models/contract && $(VENV)/bin/python -m tests.serving.contract_model models/contract
+	docker run --rm -d --name abe-contract -p 8591:8501 -v "$(CURDIR)/models/contract:/models/contract" -e MODEL_NAME=contract tensorflow/serving:2.15.1
+	docker run --rm -d --name abe-model -p 8592:8501 -v "$(abspath $(MODEL)):/models/abe" tensorflow/serving:2.15.1 --model_config_file=/models/abe/models.config
+	sleep 20; status=0; \
+	$(VENV)/bin/python -m pytest tests/serving/test_contract.py --server_url=http://localhost:8591 || status=1; \
+	curl --fail --silent http://localhost:8592/v1/models/abe/labels/stable || status=1; \
+	docker stop abe-contract abe-model; exit $$status
 
 lint: $(VENV)/development
 	$(VENV)/bin/ruff check .

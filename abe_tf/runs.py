@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import CHECKPOINTS
 from abe_tf.errors import InputError
 from abe_tf.run_folder import RunFolder
 
@@ -68,24 +69,30 @@ class TrainedModel:
         return embed_files(self.network, self.preprocessing, files, batch_size)
 
 
-def load(workdir: str, checkpoint: str = "best") -> TrainedModel:
+def load(
+    workdir: str, checkpoint: str = "best", precision: str | None = None
+) -> TrainedModel:
     """Builds the network of a run and fills it with a checkpoint's weights.
 
     Args:
       workdir: The run folder.
-      checkpoint: "best" or "last".
+      checkpoint: "best" or "last", or the folder of one of its checkpoints.
+      precision: What convolutions compute in; the run's where `None`.
 
     Raises:
       InputError: The folder holds no such run or checkpoint.
     """
     folder = RunFolder(workdir)
     model, data, _, training = folder.read_flags()
-    checkpoints = folder.with_checkpoints(checkpoint)
+    if precision is not None:
+        model = dataclasses.replace(model, precision=precision)
+    alone = checkpoint not in CHECKPOINTS
+    checkpoints = checkpoint if alone else folder.with_checkpoints(checkpoint)
     from abe_tf.data.preprocessing import Preprocessing
     from abe_tf.models.build import build
 
     network = build(model, data.image_size, load_pretrained=False)
-    path = _restore(network, checkpoints, training.ema_momentum > 0)
+    path = _restore(network, checkpoints, training.ema_momentum > 0, alone)
     return TrainedModel(network, Preprocessing.of(data), data, os.path.basename(path))
 
 
@@ -100,13 +107,16 @@ def initialise(network: tf.keras.Model, workdir: str) -> None:
     _restore(network, folder.with_checkpoints("best"), averaged)
 
 
-def _restore(network: tf.keras.Model, checkpoints: str, averaged: bool) -> str:
+def _restore(
+    network: tf.keras.Model, checkpoints: str, averaged: bool, alone: bool = False
+) -> str:
     """Fills a network from the newest readable checkpoint of a folder.
 
     Args:
       network: What to fill.
       checkpoints: The folder.
       averaged: Whether with the moving averages of the weights.
+      alone: Whether the folder is itself a checkpoint.
 
     Returns:
       Path of the checkpoint.
@@ -116,17 +126,23 @@ def _restore(network: tf.keras.Model, checkpoints: str, averaged: bool) -> str:
     """
     import tensorflow as tf
 
-    from abe_tf.restoring import restore_newest
+    from abe_tf.restoring import restore, restore_newest
 
     def say(text: str) -> None:
         print(text, file=sys.stderr)
 
+    def fill(objects: tf.train.Checkpoint) -> str:
+        if not alone:
+            return restore_newest(objects, checkpoints, say)
+        restore(objects, checkpoints)
+        return os.path.normpath(checkpoints)
+
     if not averaged:
-        return restore_newest(tf.train.Checkpoint(network=network), checkpoints, say)
+        return fill(tf.train.Checkpoint(network=network))
     weights = network.trainable_variables
     averages = [tf.Variable(tf.zeros_like(weight)) for weight in weights]
     both = tf.train.Checkpoint(network=network, averages=averages)
-    path = restore_newest(both, checkpoints, say)
+    path = fill(both)
     for weight, average in zip(weights, averages, strict=True):
         weight.assign(average)
     return path

@@ -1,7 +1,7 @@
 """Runs a SavedModel through TensorFlow's C API, as TensorFlow Serving does.
 
-Python TensorFlow must not be in the process: the libraries that it loads and these would
-register their operations twice.
+Python TensorFlow must not be in the process: the libraries that it loads and these
+would register their operations twice.
 """
 
 from __future__ import annotations
@@ -268,7 +268,9 @@ class Model:
                 )
             return texts.reshape(shape)
         if kind not in NUMBERS:
-            raise GraphError(3, f"Tensors of type {NAMES.get(kind, kind)} have no JSON.")
+            raise GraphError(
+                3, f"Tensors of type {NAMES.get(kind, kind)} have no JSON."
+            )
         content = ctypes.string_at(start, self._tf.TF_TensorByteSize(tensor))
         return np.frombuffer(content, NUMBERS[kind]).reshape(shape)
 

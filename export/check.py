@@ -28,6 +28,7 @@ _PHOTOS = flags.DEFINE_string("photos", None, "A folder of image files.", requir
 _PIXELS = flags.DEFINE_string("pixels", None, "Such images, preprocessed (.npy).")
 _ANSWERS = flags.DEFINE_string("answers", None, "Where answers are written (.npz).")
 _BATCHES = flags.DEFINE_list("batches", [], "Batch sizes that must be answered.")
+_SIGNATURES = flags.DEFINE_list("signatures", [], "Which; all where none is named.")
 _MEASURE = flags.DEFINE_list("measure", [], "Batch sizes whose speed is measured.")
 
 
@@ -94,7 +95,8 @@ def main(_: list[str]) -> None:
         photos = _photos()
         pixels = np.load(_PIXELS.value) if _PIXELS.value else None
         answers = {}
-        for name, signature in model.signatures.items():
+        for name in _SIGNATURES.value or model.signatures:
+            signature = model.signatures[name]
             for size in map(int, _BATCHES.value):
                 places = np.arange(size) % len(photos)
                 if "pixels" in signature.inputs:

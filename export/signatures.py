@@ -146,7 +146,10 @@ class ServingModule(tf.Module):
             pixels = tf.reduce_prod(tf.cast(upright_size(encoded), tf.int64))
             small = tf.debugging.Assert(
                 pixels <= self._max_pixels,
-                [f"an image must have at most {self._max_pixels} pixels; this:", pixels],
+                [
+                    f"an image must have at most {self._max_pixels} pixels; this:",
+                    pixels,
+                ],
             )
             with tf.control_dependencies([small]):
                 return preprocessing.for_evaluation(tf.identity(encoded))

@@ -30,6 +30,14 @@ SMALL = (
 )
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--server_url",
+        help="a TensorFlow Serving that serves tests/serving/contract_model.py as "
+        "`contract`, such as http://localhost:8501; the local server by default",
+    )
+
+
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """Eight classes of five photos each, told apart by colour; JPEG and PNG."""

@@ -14,8 +14,14 @@ from abe_tf.config import groups
 from abe_tf.errors import InputError, WorkerLostError
 
 
-def run(main: Callable[..., None], *config: type[groups.Group]) -> None:
+def run(
+    main: Callable[..., None],
+    *config: type[groups.Group],
+    with_arguments: bool = False,
+) -> None:
     """Parses the flags of the groups and calls `main` with one config each.
+
+    Where it takes arguments that are no flags, it is called with their list too.
 
     Exits with status 1 and one line where a flag or an input is wrong, with 130 after
     Ctrl-C. Every other exception is a bug and keeps its stack trace.
@@ -30,9 +36,10 @@ def run(main: Callable[..., None], *config: type[groups.Group]) -> None:
                 sys.argv[0], flags.FLAGS[field.name]
             )
 
-    def call_main(_: list[str]) -> None:
+    def call_main(arguments: list[str]) -> None:
+        rest = [arguments[1:]] if with_arguments else []
         try:
-            main(*[groups.read(group, flags.FLAGS) for group in config])
+            main(*[groups.read(group, flags.FLAGS) for group in config], *rest)
         except WorkerLostError as error:
             _say(error)
             os._exit(1)
@@ -42,10 +49,10 @@ def run(main: Callable[..., None], *config: type[groups.Group]) -> None:
             print("\nInterrupted.", file=sys.stderr)
             sys.exit(130)
 
-    app.run(call_main, flags_parser=_parse)
+    app.run(call_main, flags_parser=lambda argv: _parse(argv, with_arguments))
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], with_arguments: bool) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -57,7 +64,7 @@ def _parse(argv: list[str]) -> list[str]:
         # that a data set which is about to be made is not there.
         flags.FLAGS["verbosity"].value = logging.ERROR
         flags.FLAGS["verbosity"].using_default_value = False
-    if rest[1:]:
+    if rest[1:] and not with_arguments:
         _fail(InputError(f"Every argument must be a --flag. Received: {rest[1]!r}."))
     return rest
 

@@ -23,6 +23,9 @@ _STRETCHED = ("cars196",)
 # The paper scales to 256 and crops 224.
 _RESIZE_TO_CROP = 256 / 224
 
+# What counts as an image in a folder.
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Group):

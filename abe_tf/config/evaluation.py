@@ -50,9 +50,18 @@ class CheckpointConfig(Group):
     checkpoint: str = option(
         "best",
         "best by Recall@1 on the validation classes (the last one where none were "
-        "held out), or last",
-        choices=CHECKPOINTS,
+        "held out), last, or the folder of a checkpoint of this run",
     )
+
+    def check(self) -> None:
+        """Refuses what is neither of the two nor a checkpoint."""
+        if self.checkpoint in CHECKPOINTS:
+            return
+        if not os.path.isdir(self.checkpoint):
+            raise InputError(
+                "--checkpoint must be best, last, or the folder of a checkpoint. "
+                f"Received: {self.checkpoint!r}, which does not exist."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

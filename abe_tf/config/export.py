@@ -32,7 +32,10 @@ class ExportConfig(Group):
     )
     top_k: int = option(10, "how many images `search` answers with", lower=1)
     max_pixels: int = option(
-        50_000_000, "larger images are refused before they are decoded", lower=1
+        50_000_000,
+        "larger images are refused before they are decoded",
+        lower=1,
+        upper=100_000_000,
     )
     model_name: str = option("abe", "what the server calls the model")
 

@@ -7,10 +7,10 @@ import os
 
 import numpy as np
 
+from abe_tf.config.data import IMAGE_ENDINGS
 from abe_tf.data.examples import Examples, from_paths
 from abe_tf.errors import InputError
 
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 _BOX = ("x1", "y1", "x2", "y2")
 SPLITS = ("train", "test", "query", "gallery")
 
@@ -38,7 +38,7 @@ def image_folder(data_dir: str) -> Examples:
         files = _image_files(folder)
         if not files:
             raise InputError(
-                f"Each class folder must hold images ({', '.join(_EXTENSIONS)}). "
+                f"Each class folder must hold images ({', '.join(IMAGE_ENDINGS)}). "
                 f"Received: {folder!r} with none. Remove it, or add some."
             )
         paths += [os.path.join(folder, file) for file in files]
@@ -54,7 +54,7 @@ def _image_files(folder: str) -> list[str]:
             "Each class folder must be readable. "
             f"Received: {folder!r}: {error.strerror}."
         ) from error
-    return sorted(name for name in names if name.lower().endswith(_EXTENSIONS))
+    return sorted(name for name in names if name.lower().endswith(IMAGE_ENDINGS))
 
 
 def image_list(

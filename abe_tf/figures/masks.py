@@ -72,4 +72,4 @@ def _grid(rows: list[tuple[str, list[np.ndarray]]], titles: list[str]) -> bytes:
                 axes.set_yticks([])
         for axes, title in zip(panels[0], titles, strict=True):
             axes.set_title(title)
-        return style.png(figure, dpi=80)
+        return style.png_of_photos(figure)

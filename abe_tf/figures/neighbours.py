@@ -54,7 +54,7 @@ def draw(rows: Sequence[Row]) -> bytes:
                 axes.imshow(image)
                 _frame(axes, *(_RIGHT if right else _WRONG))
                 axes.set_title("✓" if right else "✗", fontsize=11)
-        return style.png(figure, dpi=80)
+        return style.png_of_photos(figure)
 
 
 def _frame(axes: Axes, colour: str, line: str) -> None:

@@ -1,16 +1,31 @@
+import dataclasses
+import json
 import os
+import pathlib
+import struct
+import subprocess
+import sys
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from abe_tf.config.data import DataConfig
+from abe_tf.config.export import ExportConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 from abe_tf.models.build import build
+from abe_tf.retrieval import archive
+from abe_tf.retrieval.embedded import Embedded
 from abe_tf.runs import TrainedModel
+from export import galleries, serving_files, verification
+from export.photos import Photos
 from export.saved_model import publish
+from export.signatures import ServingModule
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -21,60 +36,230 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def version(model, tmp_path_factory):
-    return publish(model, str(tmp_path_factory.mktemp("models") / "abe"))
-
-
-@pytest.mark.parametrize("batch", [1, 3, 40])
-def test_the_export_and_evaluation_give_the_same_numbers(model, version, photos, batch):
-    paths = sorted(map(str, photos.glob("*/*.*")))[:batch]
-    loaded = tf.saved_model.load(version)
-    image_bytes = tf.constant([tf.io.read_file(path).numpy() for path in paths])
-    answer = loaded.signatures["serving_default"](image_bytes=image_bytes)
-    assert list(answer) == ["embedding"]
-    expected = model.embed(paths, batch_size=7)
-    np.testing.assert_allclose(
-        answer["embedding"], expected.reshape(len(paths), -1), atol=1e-4
+def shown(model, photos):
+    paths = sorted(map(str, photos.glob("*/*.*")))[:8]
+    pixels = np.stack(
+        [model.preprocessing.for_evaluation(tf.io.read_file(p)) for p in paths]
     )
-    lengths = np.linalg.norm(answer["embedding"], axis=-1)
-    np.testing.assert_allclose(lengths, np.sqrt(2), atol=1e-4)
+    encoded = [pathlib.Path(path).read_bytes() for path in paths]
+    return Photos(encoded, pixels, model.embed(paths))
 
 
-def test_the_signature_is_the_contract_of_serving(version):
-    loaded = tf.saved_model.load(version).signatures["serving_default"]
-    (name, image_bytes), *others = loaded.structured_input_signature[1].items()
-    assert (name, image_bytes.dtype, image_bytes.shape.rank, others) == (
-        *("image_bytes", tf.string, 1, []),
-    )
-    embedding = loaded.structured_outputs["embedding"]
-    assert (embedding.dtype, embedding.shape.as_list()) == (tf.float32, [None, 16])
+def to(folder, **options):
+    return ExportConfig(export_dir=str(folder), **options)
 
 
-def test_an_empty_batch_gives_an_empty_answer(version):
-    loaded = tf.saved_model.load(version).signatures["serving_default"]
-    answer = loaded(image_bytes=tf.constant([], tf.string))
+@pytest.fixture(scope="module")
+def version(model, shown, photos, tmp_path_factory):
+    options = to(tmp_path_factory.mktemp("models") / "abe", top_k=3)
+    gallery = galleries.load(str(photos), model)
+    return publish(model, shown, options, gallery, {"name": "test"})
+
+
+@pytest.fixture(scope="module")
+def loaded(version):
+    return tf.saved_model.load(version).signatures
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_every_signature_gives_evaluations_numbers(model, loaded, shown, batch):
+    expected = shown.learner_embeddings[:batch]
+    files = tf.constant(shown.encoded[:batch])
+    joined = expected.reshape(batch, -1)
+    answer = loaded["serving_default"](image_bytes=files)["embedding"]
+    np.testing.assert_allclose(answer, joined, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(answer, axis=1), np.sqrt(2), atol=1e-4)
+    answer = loaded["pixels"](pixels=tf.constant(shown.pixels[:batch]))["embedding"]
+    np.testing.assert_allclose(answer, joined, atol=1e-4)
+    answer = loaded["learners"](image_bytes=files)["learner_embeddings"]
+    np.testing.assert_allclose(answer, expected, atol=1e-4)
+    masks = model.network.get_layer("attention_masks").output
+    masks = tf.keras.Model(model.network.input, masks)(shown.pixels[:batch])
+    answer = loaded["attention"](image_bytes=files)["masks"]
+    np.testing.assert_allclose(answer, np.mean(masks, -1), atol=1e-4)
+
+
+def test_search_ranks_by_ensemble_distance(loaded, shown, model, photos):
+    paths = sorted(str(path.relative_to(photos)) for path in photos.glob("*/*.*"))
+    gallery = model.embed([photos / path for path in paths])
+    distances = np.linalg.norm(
+        shown.learner_embeddings[:, np.newaxis] - gallery, axis=-1
+    ).mean(-1)
+    answer = loaded["search"](image_bytes=tf.constant(shown.encoded))
+    order = distances.argsort(1)[:, :3]
+    found = [[text.decode() for text in row] for row in answer["neighbors"].numpy()]
+    assert found == [[paths[place] for place in row] for row in order]
+    labels = [[text.decode() for text in row] for row in answer["labels"].numpy()]
+    assert labels == [[path.split("/")[0] for path in row] for row in found]
+    nearest = np.take_along_axis(distances, order, 1)
+    np.testing.assert_allclose(answer["distances"], nearest, atol=2e-3)
+
+
+def test_every_batch_dimension_is_open_and_what_comes_out_is_float32(loaded):
+    for name in ("serving_default", "learners", "attention", "pixels", "search"):
+        for spec in loaded[name].structured_input_signature[1].values():
+            assert spec.shape[0] is None
+        for output in loaded[name].structured_outputs.values():
+            assert output.shape[0] is None
+            assert output.dtype in (tf.float32, tf.string)
+
+
+def test_an_empty_batch_gives_an_empty_answer(loaded):
+    answer = loaded["serving_default"](image_bytes=tf.constant([], tf.string))
     assert answer["embedding"].shape == [0, 16]
 
 
-def test_a_version_that_exists_is_never_touched(model, tmp_path):
+def test_warmup_records_hold_a_real_image_at_each_allowed_size(version, shown):
+    path = os.path.join(version, "assets.extra", "tf_serving_warmup_requests")
+    card = json.loads(pathlib.Path(version, "model_card.json").read_text())
+    sizes = []
+    for record in tf.data.TFRecordDataset(path):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        fed = tf.make_ndarray(log.predict_log.request.inputs["image_bytes"])
+        assert set(fed) <= set(shown.encoded)
+        sizes.append(len(fed))
+    assert sizes == card["allowed_batch_sizes"]
+    assert card["sha256"] == serving_files.checksum(version)
+
+
+def png_header_of(width, height):
+    """A small PNG that says it is large; its pixels are black."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return (
+            struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    row = bytes(1 + (width + 7) // 8)
+    packing = zlib.compressobj(9)
+    packed = b"".join(packing.compress(row) for _ in range(height)) + packing.flush()
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    return start + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [(8_000, "at most 50000000 pixels"), (23_000, "1 to 100000000 pixels")],
+)
+def test_an_image_of_too_many_pixels_is_refused_undecoded(
+    version, tmp_path, side, message
+):
+    bomb = png_header_of(side, side)
+    assert len(bomb) < 200_000
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "0").write_bytes(bomb)
+    code = (
+        "import resource, sys, export.check as c; from absl import flags\n"
+        f"flags.FLAGS(['x', '--model={version}', '--photos={tmp_path / 'photos'}',"
+        " '--batches=1'])\n"
+        "try:\n c.main([])\nfinally:\n"
+        " print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 1
+    assert message in result.stderr
+    # The larger one would be 1.6 GB, decoded.
+    assert int(result.stdout.split()[-1]) < 1000
+
+
+def test_bfloat16_is_close_to_float32(shown, tmp_path, model):
+    network = build(
+        ModelConfig(num_learners=2, embedding_dim=16, precision="bfloat16"), 32
+    )
+    network.set_weights(model.network.get_weights())
+    other = dataclasses.replace(model, network=network)
+    options = to(tmp_path, export_precision="bfloat16")
+    path = publish(other, shown, options, None, {})
+    answer = tf.saved_model.load(path).signatures["learners"]
+    found = answer(image_bytes=tf.constant(shown.encoded))["learner_embeddings"]
+    cosines = np.sum(found * shown.learner_embeddings, -1)
+    assert cosines.min() > 0.999
+    assert np.abs(found - shown.learner_embeddings).max() > 1e-5
+
+
+def test_an_export_that_answers_otherwise_is_not_published(model, shown, tmp_path):
+    wrong = dataclasses.replace(
+        shown, learner_embeddings=shown.learner_embeddings + 0.001
+    )
+    with pytest.raises(InputError, match="must differ by at most"):
+        publish(model, wrong, to(tmp_path), None, {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_graph_that_calls_python_is_refused(tmp_path, shown):
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    def call(image_bytes):
+        found = tf.py_function(lambda x: tf.strings.length(x), [image_bytes], tf.int32)
+        return {"embedding": tf.ensure_shape(found, [None])}
+
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": call})
+    with pytest.raises(InputError, match="forbidden operations: EagerPyFunc"):
+        verification.verify(str(tmp_path), shown, "float32")
+
+
+def test_a_version_that_exists_is_never_touched(model, shown, tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "mine").write_text("mine")
-    assert publish(model, str(tmp_path)) == str(tmp_path / "8")
+    assert publish(model, shown, to(tmp_path), None, {}) == str(tmp_path / "8")
     assert sorted(os.listdir(tmp_path)) == ["7", "8"]
     assert os.listdir(tmp_path / "7") == ["mine"]
+    with pytest.raises(InputError, match="--version must be one that does not exist"):
+        publish(model, shown, to(tmp_path, version=7), None, {})
 
 
-def test_a_failed_export_leaves_nothing(model, tmp_path, monkeypatch):
+def test_a_failed_export_leaves_nothing(model, shown, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("disk full")
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(RuntimeError, match="disk full"):
-        publish(model, str(tmp_path))
+        publish(model, shown, to(tmp_path), None, {})
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_written_is_refused(model, tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(model, shown, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="--export_dir must be a folder"):
-        publish(model, str(tmp_path / "file" / "model"))
+        publish(model, shown, to(tmp_path / "file" / "model"), None, {})
+
+
+def test_a_gallery_of_another_model_is_refused(model, shown, tmp_path):
+    saved = archive.Archive(
+        Embedded(shown.learner_embeddings, np.zeros(8, int)),
+        None,
+        ("a",),
+        {"fingerprint": "0"},
+    )
+    archive.save(str(tmp_path / "x.npz"), saved)
+    with pytest.raises(InputError, match="must be embedded by the model"):
+        galleries.load(str(tmp_path / "x.npz"), model)
+
+
+def test_canary_is_named_only_where_two_versions_are_listed():
+    one = serving_files.models_config([1], "abe")
+    assert 'key: "stable" value: 1' in one
+    assert "canary" not in one
+    two = serving_files.models_config([1, 4, 9], "abe")
+    assert "specific { versions: 4 versions: 9 }" in two
+    assert 'key: "stable" value: 4' in two
+    assert 'key: "canary" value: 9' in two
+
+
+def test_batches_end_where_they_bring_nothing_more():
+    rates = {1: 50.0, 2: 80.0, 4: 97.0, 8: 100.0, 16: 99.0}
+    sizes = serving_files.batch_sizes(rates)
+    assert sizes == [1, 2, 4]
+    config = serving_files.batching_config(sizes)
+    assert "max_batch_size { value: 4 }" in config
+    assert config.splitlines()[-1] == "allowed_batch_sizes: 4"
+
+
+def test_the_module_takes_no_copy_of_the_network(model):
+    module = ServingModule(model.network, model.preprocessing, 10**6)
+    assert len(module.variables) == len(model.network.variables)

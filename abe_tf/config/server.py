@@ -1,0 +1,42 @@
+"""Flags of the local server."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from abe_tf.config.groups import Group, option
+from abe_tf.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerConfig(Group):
+    """What is served, where, and how much of it."""
+
+    model_dir: str | None = option(None, "the folder that export.saved_model wrote")
+    model_name: str = option("abe", "what addresses call the model")
+    port: int = option(8501, "the port", lower=0, upper=65535)
+    host: str = option("127.0.0.1", "the address; 0.0.0.0 lets other machines in")
+    max_request_mb: int = option(32, "larger requests are refused", lower=1)
+    max_rows: int = option(256, "images of one request", lower=1)
+    max_batch_size: int = option(16, "images that run together at most", lower=1)
+    max_connections: int = option(256, "connections at once; 503 above", lower=1)
+    request_seconds: float = option(30.0, "a request must have arrived by then")
+
+    def require(self) -> str:
+        """The model folder.
+
+        Raises:
+          InputError: None was given, or it holds no version.
+        """
+        if not self.model_dir or not os.path.isdir(self.model_dir):
+            raise InputError(
+                "--model_dir must be a folder that export.saved_model wrote. "
+                f"Received: {self.model_dir!r}."
+            )
+        if not any(name.isdigit() for name in os.listdir(self.model_dir)):
+            raise InputError(
+                f"--model_dir must hold a version. Received: {self.model_dir!r} "
+                "without one. Export first."
+            )
+        return self.model_dir

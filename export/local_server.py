@@ -1,0 +1,202 @@
+"""Answers as TensorFlow Serving does over REST, for development and tests.
+
+python -m export.local_server --model_dir=models/digits_abe4 --port=8501
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import uvicorn
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from abe_tf.config import command
+from abe_tf.config.server import ServerConfig
+from export import c_api, rest
+from export.rest import RequestError
+from export.versions import Version, Versions
+
+_WHICH = r"/v1/models/([^/:?]+)(?:/versions/(\d+)|/labels/([^/:?]+))?"
+_PREDICT = re.compile(_WHICH + r":(predict|classify|regress)")
+_LOOK = re.compile(_WHICH + r"(/metadata)?")
+_POLL_SECONDS = 1.0
+# Bytes; less takes under a millisecond to read or write.
+_AT_ONCE = 256 * 1024
+
+
+class Server:
+    """The application, as uvicorn calls it.
+
+    Args:
+      versions: What is served.
+      options: Names and limits.
+    """
+
+    def __init__(self, versions: Versions, options: ServerConfig) -> None:
+        self._versions, self._options = versions, options
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI's entry."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            status, body = 200, await self._answer(request)
+        except RequestError as error:
+            status, body = error.status, rest.error_body(str(error))
+        except ClientDisconnect:
+            return
+        headers = {"content-type": "application/json"}
+        if status in (408, 413):
+            # What was not read would be taken for the next request.
+            headers["connection"] = "close"
+        await Response(body, status, headers)(scope, receive, send)
+
+    async def _answer(self, request: Request) -> str:
+        path = request.scope["raw_path"].decode("latin-1")
+        query = request.scope["query_string"].decode("latin-1")
+        full = f"{path}?{query}" if query else path
+        method = request.method
+        if method == "POST" and (found := _PREDICT.fullmatch(full)):
+            name, number, label, verb = found.groups()
+            body = await self._body(request)
+            return await self._predict(body, name, number, label, verb)
+        if method == "GET" and (found := _LOOK.fullmatch(full)):
+            return self._look(*found.groups())
+        if method == "GET" and full == "/v1/models":
+            raise RequestError(400, "Missing model name in request.")
+        raise RequestError(400, f"Malformed request: {method} {full}")
+
+    async def _body(self, request: Request) -> bytes:
+        """Reads a request, never more than is allowed and not for ever."""
+        try:
+            async with asyncio.timeout(self._options.request_seconds):
+                body = await self._read(request)
+        except TimeoutError as error:
+            seconds = self._options.request_seconds
+            text = f"The request did not arrive within {seconds} seconds"
+            raise RequestError(408, text) from error
+        if request.headers.get("content-encoding", "").lower() != "gzip":
+            return body
+        try:
+            unpacking = zlib.decompressobj(wbits=31)
+            unpacked = unpacking.decompress(body, self._limit())
+        except zlib.error as error:
+            raise RequestError(400, f"Unable to decompress: {error}") from error
+        if unpacking.unconsumed_tail:
+            raise self._too_large()
+        return unpacked
+
+    async def _read(self, request: Request) -> bytes:
+        if int(request.headers.get("content-length") or 0) > self._limit():
+            raise self._too_large()
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > self._limit():
+                raise self._too_large()
+        return bytes(body)
+
+    def _limit(self) -> int:
+        return self._options.max_request_mb * 2**20
+
+    def _too_large(self) -> RequestError:
+        text = f"A request must have at most {self._options.max_request_mb} MB"
+        return RequestError(413, text)
+
+    async def _predict(
+        self, body: bytes, name: str, number: str | None, label: str | None, verb: str
+    ) -> str:
+        request = await _aside(len(body), rest.parse, body)
+        wanted = None if number is None else int(number)
+        if name != self._options.model_name:
+            which = (
+                f"Latest({name})" if number is None else f"Specific({name}, {number})"
+            )
+            raise RequestError(404, f"Servable not found for request: {which}")
+        with self._versions.use(wanted, label) as (_, version):
+            if verb != "predict":
+                text = (
+                    f"Expected {verb} signature method_name to be tensorflow/serving/"
+                )
+                raise RequestError(
+                    400, f"{text}{verb}. Was: tensorflow/serving/predict"
+                )
+            return await self._run(request, version, len(body))
+
+    async def _run(
+        self, request: dict[str, Any], version: Version, size_of_body: int
+    ) -> str:
+        name = rest.signature_of(request, version.signatures)
+        signature = version.signatures[name]
+        feeds, rows = await _aside(size_of_body, rest.feeds_of, request, signature)
+        size = max((_rows(value) for value in feeds.values()), default=0)
+        if size > self._options.max_rows:
+            text = f"A request must have at most {self._options.max_rows} rows"
+            raise RequestError(400, f"{text}. Received: {size}")
+        try:
+            done = version.batcher.submit(name, feeds, size)
+            outputs = await asyncio.wrap_future(done)
+        except c_api.GraphError as error:
+            raise rest.refusal(error) from error
+        numbers = sum(value.nbytes for value in outputs.values())
+        return await _aside(16 * numbers, rest.answer, outputs, rows)
+
+    def _look(
+        self, name: str, number: str | None, label: str | None, what: str | None
+    ) -> str:
+        wanted = None if number is None else int(number)
+        if name != self._options.model_name:
+            text = f"Could not find any versions of model {name}"
+            raise RequestError(404, text)
+        if what is None:
+            return rest.status(self._versions.states(wanted, label))
+        with self._versions.use(wanted, label) as (found, version):
+            return rest.metadata(name, found, version.signatures)
+
+
+async def _aside(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Large work in a thread, or nobody else would be heard; small work at once."""
+    if size <= _AT_ONCE:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)
+
+
+def _rows(value: c_api.Value) -> int:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return 0
+    return len(value)
+
+
+def main(options: ServerConfig) -> None:
+    """Serves until it is stopped."""
+    folder = options.require()
+    print(
+        "This stands in for TensorFlow Serving, for development and tests: "
+        f"http://{options.host}:{options.port}/v1/models/{options.model_name}",
+        flush=True,
+    )
+    versions = Versions(folder, options.model_name, options.max_batch_size)
+    watching = threading.Thread(
+        target=versions.watch, args=(_POLL_SECONDS,), daemon=True
+    )
+    watching.start()
+    uvicorn.run(
+        Server(versions, options),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+        limit_concurrency=options.max_connections,
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    command.run(main, ServerConfig)

@@ -1,0 +1,54 @@
+"""Real images that an export must answer for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from abe_tf.config.data import DataConfig
+from abe_tf.data import datasets
+from abe_tf.data.pipeline import Loader, unreadable_images_named
+from abe_tf.errors import InputError
+from abe_tf.retrieval.embedding import Embedder
+from abe_tf.runs import TrainedModel
+
+COUNT = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """Image files, and what evaluation makes of them.
+
+    Attributes:
+      encoded: The files' bytes.
+      pixels: uint8 RGB `[images, image_size, image_size, 3]`, preprocessed.
+      learner_embeddings: `[images, learners, dim]` float32, by the model in float32.
+    """
+
+    encoded: list[bytes]
+    pixels: np.ndarray
+    learner_embeddings: np.ndarray
+
+
+def of_run(model: TrainedModel, data: DataConfig, split: str) -> Photos:
+    """Up to 32 images of a run's split, evenly spaced.
+
+    Raises:
+      InputError: They cannot be read, or there are none.
+    """
+    examples = getattr(datasets.load(data), split)
+    if not len(examples):
+        raise InputError(f"--split={split} needs images. Received: a run without any.")
+    chosen = np.zeros(len(examples), bool)
+    count = min(COUNT, len(examples))
+    chosen[np.linspace(0, len(examples) - 1, count).astype(int)] = True
+    # A server is sent whole images, and no boxes.
+    examples = dataclasses.replace(examples.where(chosen), boxes=None)
+    loader = Loader(examples, model.preprocessing)
+    with unreadable_images_named(loader):
+        encoded = [examples.read(tf.constant(key)).numpy() for key in examples.keys]
+        pixels = loader.pixels(np.arange(len(examples)))
+    embeddings = Embedder(model.network)(loader, COUNT)
+    return Photos(encoded, pixels, embeddings)

@@ -1,0 +1,190 @@
+"""What lies beside a SavedModel for the people who run TensorFlow Serving."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+
+from abe_tf import machine
+from abe_tf.config.export import ExportConfig
+from abe_tf.run_folder import RunFolder, write_atomically
+from abe_tf.runs import TrainedModel
+from export.signatures import Gallery
+
+_WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
+# A batch is worth waiting for while it brings this much of the best throughput.
+_WORTH = 0.95
+IMAGE = "tensorflow/serving:2.15.1"
+
+
+def batch_sizes(rates: dict[int, float]) -> list[int]:
+    """Allowed batch sizes: powers of two up to the smallest that is nearly the best."""
+    best = max(rates.values())
+    largest = min(size for size, rate in rates.items() if rate >= _WORTH * best)
+    return [size for size in sorted(rates) if size <= largest]
+
+
+def write_version(
+    path: str,
+    photos: Sequence[bytes],
+    sizes: Sequence[int],
+    rates: dict[int, float],
+    card: dict[str, Any],
+) -> None:
+    """Writes warmup records and the model card into a version's folder."""
+    os.makedirs(os.path.join(path, os.path.dirname(_WARMUP)), exist_ok=True)
+    with tf.io.TFRecordWriter(os.path.join(path, _WARMUP)) as writer:
+        for size in sizes:
+            batch = [photos[number % len(photos)] for number in range(size)]
+            request = predict_pb2.PredictRequest(
+                model_spec=model_pb2.ModelSpec(signature_name="serving_default"),
+                inputs={"image_bytes": tf.make_tensor_proto(batch)},
+            )
+            log = prediction_log_pb2.PredictionLog(
+                predict_log=prediction_log_pb2.PredictLog(request=request)
+            )
+            writer.write(log.SerializeToString())
+    content = {
+        **card,
+        "images_per_second": {str(size): rate for size, rate in rates.items()},
+        "allowed_batch_sizes": list(sizes),
+        "sha256": checksum(path),
+    }
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(os.path.join(path, "model_card.json"), text)
+
+
+def read_warmup(path: str) -> list[list[bytes]]:
+    """The batches of a version's warmup records."""
+    found = []
+    for record in tf.data.TFRecordDataset(os.path.join(path, _WARMUP)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        fed = log.predict_log.request.inputs["image_bytes"]
+        found.append(list(tf.make_ndarray(fed)))
+    return found
+
+
+def checksum(path: str) -> str:
+    """SHA-256 over the graph and the variables of a version, by name."""
+    digest = hashlib.sha256()
+    for folder, _, names in sorted(os.walk(path)):
+        for name in sorted(names):
+            if name.startswith(("saved_model.pb", "variables.")):
+                digest.update(name.encode())
+                with open(os.path.join(folder, name), "rb") as file:
+                    while block := file.read(2**20):
+                        digest.update(block)
+    return digest.hexdigest()
+
+
+def model_card(
+    folder: RunFolder,
+    model: TrainedModel,
+    export: ExportConfig,
+    gallery: Gallery | None,
+) -> dict[str, Any]:
+    """What there is to know of a model, for people and programs."""
+    with open(folder.flags, encoding="utf-8") as file:
+        flags = file.read().splitlines()
+    results = None
+    if os.path.isfile(folder.results):
+        with open(folder.results, encoding="utf-8") as file:
+            results = json.load(file)
+    _, learners, dim = model.network.output_shape
+    return {
+        "model": model.network.name,
+        "checkpoint": model.checkpoint,
+        "fingerprint": model.fingerprint(),
+        "precision": export.export_precision,
+        "learners": learners,
+        "dimensions_of_a_learner": dim,
+        "dataset": model.data.dataset,
+        "recall": results
+        and {
+            name: results.get(name)
+            for name in ("split", "checkpoint", "ensemble", "concatenated")
+        },
+        "flags": flags,
+        "exported_with": machine.describe([]),
+        "gallery_images": len(gallery.ids) if gallery else 0,
+        "max_pixels": export.max_pixels,
+        "distances": (
+            f"`embedding` holds {learners} learners side by side, each of unit length: "
+            f"its own length is sqrt({learners}). Cosine or Euclidean distance on it "
+            "ranks by the sum of the learners' squared distances. The paper's ensemble "
+            "distance, the mean of their plain distances, needs `learners` or `search`."
+        ),
+    }
+
+
+def write_configurations(export_dir: str, model_name: str) -> None:
+    """Writes the server's configuration files into the model folder."""
+    versions = sorted(int(name) for name in os.listdir(export_dir) if name.isdigit())
+    newest = os.path.join(export_dir, str(versions[-1]), "model_card.json")
+    with open(newest, encoding="utf-8") as file:
+        sizes = json.load(file)["allowed_batch_sizes"]
+    for name, content in (
+        ("models.config", models_config(versions, model_name)),
+        ("batching.config", batching_config(sizes)),
+        ("monitoring.config", _MONITORING),
+    ):
+        write_atomically(os.path.join(export_dir, name), content)
+
+
+def models_config(versions: Sequence[int], model_name: str) -> str:
+    """The last two versions: the older one `stable`, the newer one `canary`.
+
+    With one version there is no canary: a label for a version that is not loaded keeps
+    the server from starting.
+    """
+    listed = list(versions)[-2:]
+    labels = dict(zip(("stable", "canary"), listed, strict=False))
+    return (
+        "model_config_list {\n  config {\n"
+        f'    name: "{model_name}"\n'
+        f'    base_path: "/models/{model_name}"\n'
+        '    model_platform: "tensorflow"\n'
+        "    model_version_policy { specific { "
+        + " ".join(f"versions: {version}" for version in listed)
+        + " } }\n"
+        + "".join(
+            f'    version_labels {{ key: "{label}" value: {version} }}\n'
+            for label, version in labels.items()
+        )
+        + "  }\n}\n"
+    )
+
+
+def batching_config(sizes: Sequence[int]) -> str:
+    """Batching up to the measured size; the last allowed size is the largest batch."""
+    threads = os.cpu_count() or 1
+    return (
+        f"max_batch_size {{ value: {sizes[-1]} }}\n"
+        "batch_timeout_micros { value: 2000 }\n"
+        f"num_batch_threads {{ value: {threads} }}\n"
+        "max_enqueued_batches { value: 100 }\n"
+        + "".join(f"allowed_batch_sizes: {size}\n" for size in sizes)
+    )
+
+
+_MONITORING = (
+    'prometheus_config {\n  enable: true\n  path: "/monitoring/prometheus/metrics"\n}\n'
+)
+
+
+def docker_line(export_dir: str, model_name: str) -> str:
+    """What starts the real server with all of these files."""
+    folder = os.path.abspath(export_dir)
+    return (
+        f"docker run --rm -p 8501:8501 -v {folder}:/models/{model_name} {IMAGE} "
+        f"--model_config_file=/models/{model_name}/models.config "
+        f"--enable_batching --batching_parameters_file=/models/{model_name}/"
+        f"batching.config --monitoring_config_file=/models/{model_name}/"
+        "monitoring.config --model_config_file_poll_wait_seconds=60"
+    )

@@ -1,0 +1,263 @@
+"""TensorFlow Serving's REST contract, case by case; the same for the real server."""
+
+import base64
+import gzip
+import json
+import math
+
+import numpy as np
+import pytest
+import requests
+import tensorflow as tf
+
+
+def png(grey):
+    pixels = np.full([2, 3, 3], grey, np.uint8)
+    return tf.io.encode_png(pixels).numpy()
+
+
+def b64(content):
+    return {"b64": base64.b64encode(content).decode()}
+
+
+RED = b64(png(7))
+
+
+def post(url, body, which="", verb="predict", **options):
+    data = body if isinstance(body, (bytes, str)) else json.dumps(body)
+    return requests.post(f"{url}{which}:{verb}", data=data, timeout=30, **options)
+
+
+def ask(url, signature, **body):
+    return post(url, {"signature_name": signature, **body})
+
+
+MANY = "several inputs"
+REFUSED = {
+    "empty body": (b"", 400, "JSON Parse error: "),
+    "broken JSON": (b'{"instances": [', 400, "JSON Parse error: "),
+    "trailing JSON": (b'{"instances": []} x', 400, "JSON Parse error: "),
+    "no object": (b"[1]", 400, "Is not object"),
+    "neither key": ({}, 400, "Missing 'inputs' or 'instances' key"),
+    "both keys": ({"inputs": [RED], "instances": [RED]}, 400, "expecting only one of"),
+    "no rows": ({"instances": []}, 400, "No values in 'instances' array"),
+    "signature no text": (
+        {"signature_name": 3, "instances": [RED]},
+        *(400, "'signature_name' key must be a string value"),
+    ),
+    "unknown signature": (
+        {"signature_name": "X", "instances": [RED]},
+        *(400, 'Serving signature name: "X" not found in signature def'),
+    ),
+    "unknown key": (
+        {"instances": [{"other": RED}]},
+        *(400, "Failed to process element: 0 key: other of 'instances' list."),
+    ),
+    "missing column": (
+        {"signature_name": "two", "inputs": {"a": [1.0]}},
+        *(400, "Missing named input: b in 'inputs' object."),
+    ),
+    MANY: (
+        {"signature_name": "two", "instances": [1.0]},
+        *(400, "instances is a plain list, but expecting list of objects"),
+    ),
+    "mixed rows": (
+        {"signature_name": "two", "instances": [{"a": 1.0, "b": 1.0}, 2.0]},
+        *(400, ""),
+    ),
+    "ragged rows": (
+        {"signature_name": "echo", "instances": [[1.0], [1.0, 2.0]]},
+        *(400, ""),
+    ),
+    "text for a number": (
+        {"signature_name": "two", "inputs": {"a": ["1"], "b": [1.0]}},
+        *(400, "is not of expected type: float"),
+    ),
+    "null": (
+        {"signature_name": "two", "inputs": {"a": [None], "b": [1.0]}},
+        *(400, "is not of expected type: float"),
+    ),
+    "a fraction for an integer": (
+        {"signature_name": "count", "instances": [7.0]},
+        *(400, "is not of expected type: uint8"),
+    ),
+    "true for an integer": (
+        {"signature_name": "count", "instances": [True]},
+        *(400, "is not of expected type: uint8"),
+    ),
+    "no image": (
+        {"instances": [b64(b"no image")]},
+        *(400, "Unknown image file format. One of JPEG, PNG, GIF, BMP required."),
+    ),
+    "an empty image": ({"instances": [b64(b"")]}, 400, "Input is empty."),
+    "half an image": ({"instances": [b64(png(7)[:40])]}, 400, ""),
+    "one bad image of two": ({"instances": [RED, b64(b"no image")]}, 400, "Unknown"),
+    "URL-safe base64": (
+        {"instances": [{"b64": "_-_-"}]},
+        *(400, "Unable to base64 decode"),
+    ),
+    "a data address": (
+        {"instances": [{"b64": "data:image/png;base64,AAAA"}]},
+        *(400, "Unable to base64 decode"),
+    ),
+    "b64 beside another key": ({"instances": [{**RED, "x": 1}]}, 400, ""),
+    "no row for each row": (
+        {"signature_name": "total", "instances": [1.0, 2.0]},
+        *(400, ""),
+    ),
+    "half precision": ({"signature_name": "half", "inputs": [1.0]}, 400, ""),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(url, case):
+    body, status, message = REFUSED[case]
+    answer = post(url, body)
+    assert answer.status_code == status
+    assert list(answer.json()) == ["error"]
+    assert message in answer.json()["error"]
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/models/contract/"),
+        ("GET", "/v1/models/contract?x=1"),
+        ("PUT", "/v1/models/contract"),
+        ("GET", "/v1/models/contract/version/1"),
+        ("GET", "/v1/models/contract:predict"),
+        ("POST", "/v1/models/contract:predict/"),
+        ("POST", "/v1/models/contract:predict?x=1"),
+    ],
+)
+def test_an_address_that_is_none_is_repeated(url, method, path):
+    root = url.partition("/v1/")[0]
+    answer = requests.request(method, root + path, data=b"{}", timeout=30)
+    assert answer.status_code == 400
+    assert answer.json() == {"error": f"Malformed request: {method} {path}"}
+
+
+def test_the_list_of_models_has_no_name(url):
+    answer = requests.get(url.rpartition("/")[0], timeout=30)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("Missing model name in request.")
+
+
+def test_the_order_of_checks(url):
+    unknown = url.replace("contract", "unknown")
+    assert post(unknown, b"{").status_code == 400
+    assert post(unknown, {"signature_name": 1}).status_code == 400
+    for which, named in (("", "Latest(unknown)"), ("/versions/9", "")):
+        answer = post(unknown, {}, which)
+        assert answer.status_code == 404
+        assert f"Servable not found for request: {named}" in answer.json()["error"]
+    answer = post(url, {}, "/versions/9")
+    assert answer.status_code == 404
+    assert "Specific(contract, 9)" in answer.json()["error"]
+
+
+def test_status_and_metadata(url):
+    state = requests.get(url, timeout=30).json()["model_version_status"]
+    assert state == [
+        {
+            "version": "1",
+            "state": "AVAILABLE",
+            "status": {"error_code": "OK", "error_message": ""},
+        }
+    ]
+    assert requests.get(f"{url}/versions/1", timeout=30).status_code == 200
+    for other, message in (
+        (f"{url}/versions/9", "Could not find version 9 of model contract"),
+        (f"{url}x", "Could not find any versions of model contractx"),
+    ):
+        answer = requests.get(other, timeout=30)
+        assert answer.status_code == 404
+        assert answer.json()["error"].startswith(message)
+    found = requests.get(f"{url}/metadata", timeout=30).json()
+    assert found["model_spec"] == {
+        "name": "contract",
+        "signature_name": "",
+        "version": "1",
+    }
+    offered = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert offered["method_name"] == "tensorflow/serving/predict"
+    (side,) = offered["inputs"]["image_bytes"]["tensor_shape"]["dim"]
+    assert side["size"] == "-1"
+    assert offered["inputs"]["image_bytes"]["dtype"] == "DT_STRING"
+
+
+@pytest.mark.parametrize(
+    "instance", [RED, {"image_bytes": RED}, {"image_bytes": {"b64": "PAD"}}]
+)
+def test_bytes_come_with_or_without_the_inputs_name(url, instance):
+    if instance == {"image_bytes": {"b64": "PAD"}}:
+        # Without padding, with white space.
+        text = RED["b64"].rstrip("=")
+        instance = {"image_bytes": {"b64": f" {text[:5]}\n{text[5:]}"}}
+    answer = post(url, {"instances": [instance, instance]})
+    assert answer.json() == {"predictions": [[7.0] * 3] * 2}
+
+
+@pytest.mark.parametrize(
+    ("body", "options"),
+    [
+        (b"\xef\xbb\xbf" + json.dumps({"instances": [RED]}).encode(), {}),
+        (
+            gzip.compress(json.dumps({"instances": [RED]}).encode()),
+            {"headers": {"content-encoding": "gzip"}},
+        ),
+        (
+            json.dumps({"instances": [RED]}).encode(),
+            {"headers": {"content-type": "text/plain"}},
+        ),
+        (json.dumps({"signature_name": "", "instances": [RED]}).encode(), {}),
+    ],
+)
+def test_what_is_accepted(url, body, options):
+    assert post(url, body, **options).json() == {"predictions": [[7.0] * 3]}
+
+
+def test_row_and_column_form(url):
+    rows = ask(url, "two", instances=[{"a": 1.5, "b": 2}, {"a": 0.0, "b": 3.0}])
+    assert rows.json() == {
+        "predictions": [{"sum": 3.5, "product": 3.0}, {"sum": 3.0, "product": 0.0}]
+    }
+    columns = ask(url, "two", inputs={"a": [1.5], "b": [2.0], "more": 1})
+    assert columns.json() == {"outputs": {"sum": [3.5], "product": [3.0]}}
+    assert ask(url, "count", inputs=[7, 300, -1]).json() == {"outputs": [7, 44, 255]}
+    assert ask(url, "total", inputs=[1.0, 2.0]).json() == {"outputs": 3.0}
+    assert ask(url, "count", inputs=[]).json() == {"outputs": []}
+
+
+def test_shapes_are_not_checked(url):
+    answer = ask(url, "pairs", instances=[[1.0, 2.0, 3.0]])
+    assert answer.json() == {"predictions": [[2.0, 4.0, 6.0]]}
+
+
+def test_texts(url):
+    answer = ask(url, "texts", instances=["abc", b64("é".encode())])
+    first, second = answer.json()["predictions"]
+    assert first == {"upper": "ABC", "upper_bytes": b64(b"ABC")}
+    assert base64.b64decode(second["upper_bytes"]["b64"]) == "é".encode()
+
+
+def test_numbers_as_they_are_written(url):
+    values = [1.0, 0.5, 1 / 3, 1e-7, 123456.0, 1234567.0, -0.0, 16777216.0]
+    text = ask(url, "echo", instances=[values]).text
+    written = text[text.index("[[") + 2 : text.index("]")].replace(" ", "").split(",")
+    written = [one.strip() for one in written]
+    assert written[:3] == ["1.0", "0.5", "0.333333343"]
+    assert written[4] == "123456.0"
+    np.testing.assert_array_equal(np.float32(written), np.float32(values))
+    large = 3e38
+    text = ask(url, "two", inputs={"a": [large, -large], "b": [large, large]}).text
+    assert "Infinity" in text
+    parsed = json.loads(text)["outputs"]
+    assert parsed["sum"][0] == math.inf
+    assert parsed["product"][1] == -math.inf
+
+
+def test_a_verb_that_the_signature_has_not(url):
+    for verb in ("classify", "regress"):
+        assert post(url, {"examples": [{}]}, verb=verb).status_code == 400
