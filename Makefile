@@ -1,6 +1,6 @@
 # make demo   train on the digits that ship with the project, evaluate, export
 # make test   the tests; make test-all runs them on every encoder
-# make smoke-serving MODEL=models/NAME   the contract's cases against TensorFlow Serving in Docker
+# make smoke-serving MODEL=models/NAME   the contract's cases against TensorFlow Serving in Docker (not run here)
 # make lint   ruff, ruff format, mypy
 # Each makes the environment first, where it is missing or the pins have changed.
 
@@ -42,7 +42,6 @@ test: $(VENV)/development
 test-all: $(VENV)/development
 	$(VENV)/bin/python -m pytest
 
-# Not run where this was written: no Docker.
 smoke-serving: $(VENV)/development
 	@test -n "$(MODEL)" || { echo "smoke-serving: MODEL must be a model folder, such as MODEL=models/digits_abe4. Received: none."; exit 1; }
 	rm -rf models/contract && $(VENV)/bin/python -m tests.serving.contract_model models/contract

@@ -1,5 +1,6 @@
 """The commands of the README on small photos, in a temporary folder."""
 
+import base64
 import json
 import os
 import re
@@ -10,10 +11,12 @@ import sys
 
 import numpy as np
 import pytest
+import requests
 import tensorflow as tf
 
 import abe_tf
 from tests.conftest import ROOT, SMALL
+from tests.serving.conftest import Served
 
 
 def read_scalars(workdir):
@@ -162,21 +165,44 @@ def test_evaluation_prints_the_table_and_writes_it(trained, run_command):
     assert f"{results['self_pair_cosine']:.3f}" in output
 
 
-def test_the_export_gives_what_python_gives(trained, run_command, photos, tmp_path):
+def test_one_photo_has_one_embedding_everywhere(trained, run_command, photos, tmp_path):
     workdir, _, _ = trained
     models = tmp_path / "models"
-    for version in ("1", "2"):
-        output = run_command(
-            "export.saved_model", f"--workdir={workdir}", f"--export_dir={models}"
-        ).stdout
-        assert output.strip().endswith(os.path.join(models, version))
+    output = run_command(
+        "export.saved_model", f"--workdir={workdir}", f"--export_dir={models}"
+    ).stdout
+    exported, docker = output.strip().splitlines()
+    assert exported.endswith(str(models / "1"))
+    assert docker.startswith("docker run ")
+    assert sorted(path.name for path in models.iterdir()) == [
+        *("1", "batching.config", "models.config", "monitoring.config"),
+    ]
     paths = sorted(map(str, photos.glob("class_7/*")))
-    served = tf.saved_model.load(str(models / "1")).signatures["serving_default"](
-        image_bytes=tf.constant([tf.io.read_file(path).numpy() for path in paths])
-    )
-    embedded = abe_tf.load(str(workdir)).embed(paths)
-    assert embedded.shape == (5, 2, 8)
-    np.testing.assert_allclose(served["embedding"], embedded.reshape(5, 16), atol=1e-4)
+    embedded = abe_tf.load(str(workdir)).embed(paths).reshape(5, 16)
+    (tmp_path / "broken.jpg").write_text("no image")
+    server = Served(models, name="abe")
+    try:
+        result = run_command(
+            *("export.client", f"--url={server.url}", "--label=stable"),
+            *(f"--npy={tmp_path / 'answers.npz'}", tmp_path / "broken.jpg", *paths),
+            check=False,
+        )
+        body = {"instances": [{"b64": encoded(path)} for path in paths]}
+        answer = requests.post(f"{server.url}:predict", json=body, timeout=60).json()
+    finally:
+        server.stop()
+    np.testing.assert_allclose(answer["predictions"], embedded, atol=1e-4)
+    # The broken file costs only itself.
+    assert result.returncode == 1
+    assert f"refused: {tmp_path / 'broken.jpg'}: assertion failed" in result.stderr
+    with np.load(tmp_path / "answers.npz") as found:
+        assert found["ids"].tolist() == paths
+        np.testing.assert_allclose(found["answers"], embedded, atol=1e-4)
+
+
+def encoded(path):
+    with open(path, "rb") as file:
+        return base64.b64encode(file.read()).decode()
 
 
 def test_the_same_command_again_says_that_it_is_finished(trained, run_command):

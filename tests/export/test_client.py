@@ -1,0 +1,107 @@
+"""The client against a server that fails in every way that servers do."""
+
+import http.server
+import json
+import threading
+
+import pytest
+
+from abe_tf.errors import InputError
+from export.client import Client, Refused, ServerError, find_images
+
+
+class Flaky(http.server.BaseHTTPRequestHandler):
+    """Answers as the list says, then with the length of each image."""
+
+    before: list = []
+    asked: list = []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        images = [one["image_bytes"]["b64"] for one in body["instances"]]
+        self.asked.append((self.path, body["signature_name"], len(images)))
+        if self.before:
+            status = self.before.pop(0)
+            if status == "hang up":
+                self.close_connection = True
+                return
+            self.answer(status, {"error": "later"})
+        elif "YmFk" in images:
+            self.answer(400, {"error": "{{node x}} no image\n\t[[trail]]"})
+        else:
+            self.answer(200, {"predictions": [[len(image)] for image in images]})
+
+    def answer(self, status, body):
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def url():
+    Flaky.before, Flaky.asked = [], []
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1/models/abe"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def files(tmp_path):
+    for number in range(10):
+        content = b"bad" if number in (3, 8) else b"x" * number
+        (tmp_path / f"{number}.jpg").write_bytes(content)
+    return [str(tmp_path / f"{number}.jpg") for number in range(10)]
+
+
+def test_broken_images_cost_only_themselves(url, files):
+    answers = list(Client(url, batch_size=5, concurrency=2).ask(files))
+    refused = [one for one in answers if isinstance(one, Refused)]
+    assert refused == [Refused(files[n], "no image") for n in (3, 8)]
+    answered = [one[0] for one in answers if not isinstance(one, Refused)]
+    assert answered == [path for n, path in enumerate(files) if n not in (3, 8)]
+
+
+def test_a_file_that_is_gone_costs_only_itself(url, files):
+    first, gone, last = Client(url).ask([files[0], "/gone.jpg", files[1]])
+    assert gone == Refused("/gone.jpg", "No such file or directory")
+    assert (first[0], last[0]) == (files[0], files[1])
+
+
+@pytest.mark.parametrize("trouble", [[503, 429], ["hang up"], [503, "hang up", 503]])
+def test_it_asks_again(url, files, trouble):
+    Flaky.before = list(trouble)
+    answers = list(Client(url, retries=4).ask(files[:3]))
+    assert [answer[1] for answer in answers] == [[0], [4], [4]]
+    assert len(Flaky.asked) == len(trouble) + 1
+
+
+def test_it_gives_up_with_the_servers_words(url, files):
+    Flaky.before = [503] * 9
+    with pytest.raises(ServerError, match="later"):
+        list(Client(url, retries=2).ask(files[:1]))
+    assert len(Flaky.asked) == 3
+    with pytest.raises(ServerError, match="does not answer"):
+        list(Client("http://127.0.0.1:9/v1/models/x", retries=1).ask(files[:1]))
+
+
+def test_signature_and_label_are_asked_for(url, files):
+    list(Client(url, signature="learners", label="stable").ask(files[:1]))
+    assert Flaky.asked == [("/v1/models/abe/labels/stable:predict", "learners", 1)]
+
+
+def test_images_are_found_below_folders(tmp_path, files):
+    (tmp_path / "notes.txt").write_text("")
+    assert find_images([str(tmp_path)]) == files
+    with pytest.raises(InputError, match="must exist"):
+        find_images(["/no/such"])
+    with pytest.raises(InputError, match="no path"):
+        find_images([])
