@@ -60,8 +60,8 @@ class Validation:
         # The best checkpoint is chosen by Recall@1.
         self._ks = tuple(sorted({1, *ks}))
         self._embedded: Embedded | None = None
-        # Whoever writes nothing draws nothing.
-        self._masks = probes.Masks(network, self._loader) if projector_dir else None
+        # By every worker, as all that is built in a strategy's scope.
+        self._masks = probes.Masks(network, self._loader)
 
     def __call__(self, interrupted: Callable[[], bool]) -> Measured | None:
         """Measures; `None` where `interrupted` became true meanwhile."""
@@ -85,7 +85,8 @@ class Validation:
 
     def _draw(self, embedded: Embedded) -> dict[str, bytes]:
         """Pictures of images that stay the same, by name."""
-        if self._masks is None:
+        if self._projector_dir is None:
+            # Whoever writes nothing draws nothing.
             return {}
         images = {f"masks/{name}": png for name, png in self._masks.draw().items()}
         if len(embedded) > 1:

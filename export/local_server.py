@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from abe_tf.config import command
 from abe_tf.config.server import ServerConfig
-from export import c_api, rest
+from export import answers, c_api, rest
 from export.rest import RequestError
 from export.versions import Version, Versions
 
@@ -50,7 +50,7 @@ class Server:
         try:
             status, body = 200, await self._answer(request)
         except RequestError as error:
-            status, body = error.status, rest.error_body(str(error))
+            status, body = error.status, answers.error_body(str(error))
         except ClientDisconnect:
             return
         headers = {"content-type": "application/json"}
@@ -147,7 +147,7 @@ class Server:
         except c_api.GraphError as error:
             raise rest.refusal(error) from error
         numbers = sum(value.nbytes for value in outputs.values())
-        return await _aside(16 * numbers, rest.answer, outputs, rows)
+        return await _aside(16 * numbers, answers.answer, outputs, rows)
 
     def _look(
         self, name: str, number: str | None, label: str | None, what: str | None
@@ -157,9 +157,9 @@ class Server:
             text = f"Could not find any versions of model {name}"
             raise RequestError(404, text)
         if what is None:
-            return rest.status(self._versions.states(wanted, label))
+            return answers.status(self._versions.states(wanted, label))
         with self._versions.use(wanted, label) as (found, version):
-            return rest.metadata(name, found, version.signatures)
+            return answers.metadata(name, found, version.signatures)
 
 
 async def _aside(size: int, work: Callable[..., Any], *arguments: Any) -> Any:

@@ -10,7 +10,8 @@ from abe_tf.retrieval.embedded import Embedded
 
 # Above, whole classes are drawn until there are as many images.
 MOST_IMAGES = 20_000
-_ITERATIONS = 100
+# With thousands of classes an iteration takes seconds.
+_ITERATIONS, _OF_MANY, _MANY = 100, 10, 1_000
 DEFINITIONS = {
     "nmi": "mutual information of clusters and classes, over the mean of their "
     "entropies",
@@ -26,7 +27,8 @@ def measure_clustering(
 
     Args:
       embedded: The images.
-      seed: Of k-means (k-means++ once, at most 100 iterations), and of the sample.
+      seed: Of k-means (k-means++ once, at most 100 iterations, 10 above 1,000
+        classes), and of the sample.
       most_images: How many are clustered at most.
 
     Returns:
@@ -43,7 +45,8 @@ def measure_clustering(
     # More clusters than different points: scikit-learn warns and leaves some empty.
     classes = len(np.unique(labels))
     points = len(np.unique(vectors, axis=0))
-    means = KMeans(min(classes, points), n_init=1, max_iter=_ITERATIONS)
+    iterations = _OF_MANY if classes > _MANY else _ITERATIONS
+    means = KMeans(min(classes, points), n_init=1, max_iter=iterations)
     found = means.set_params(random_state=seed).fit_predict(vectors)
     # Of ordered pairs: rows by class, columns by cluster.
     (_, false_positives), (false_negatives, both) = pair_confusion_matrix(labels, found)

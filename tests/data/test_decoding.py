@@ -13,7 +13,7 @@ from abe_tf.config.data import DataConfig
 from abe_tf.data import decoding
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.runs import TrainedModel
-from export.signatures import ServingModule, serving_signatures
+from export.signatures import ServingModule
 
 HEIGHT, WIDTH = 23, 37
 _CORNERS = np.random.default_rng(0).integers(0, 256, [6, 8, 3], np.uint8)
@@ -218,8 +218,8 @@ def test_the_exported_graph_decodes_as_training_does(tmp_path):
     model = TrainedModel(
         tf.keras.Model(inputs, shown), Preprocessing(16, 18, True), DataConfig(), ""
     )
-    module = ServingModule(model.network, model.preprocessing)
-    tf.saved_model.save(module, tmp_path, signatures=serving_signatures(module))
+    module = ServingModule(model.network, model.preprocessing, 10**6)
+    tf.saved_model.save(module, tmp_path, signatures=module.signatures(None, 1))
     signature = tf.saved_model.load(tmp_path).signatures["serving_default"]
     files = [*EXACT.values(), *JPEGS.values(), CMYK]
     served = signature(image_bytes=tf.constant(files))["embedding"]

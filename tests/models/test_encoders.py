@@ -16,10 +16,9 @@ from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.models.build import build, encoder
 from abe_tf.models.ensemble import new_layer_variables
 from abe_tf.restoring import restore
-from abe_tf.runs import TrainedModel
 from abe_tf.training import optimizers
 from abe_tf.training.trainer import EnsembleTrainer
-from export.saved_model import publish
+from export.signatures import ServingModule
 
 FAST = ("googlenet", "inception_bn", "mobilenet")
 SIZES = {"inception_v3": 75}
@@ -80,9 +79,10 @@ def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     restore(tf.train.Checkpoint(network=loaded), path)
     np.testing.assert_allclose(loaded(pixels), expected, atol=1e-5)
 
-    data = DataConfig(image_size=size, resize_size=size)
-    trained = TrainedModel(loaded, Preprocessing.of(data), data, "checkpoint")
-    version = publish(trained, str(tmp_path / "model"))
+    preprocessing = Preprocessing.of(DataConfig(image_size=size, resize_size=size))
+    module = ServingModule(loaded, preprocessing, 10**6)
+    version = str(tmp_path / "model")
+    tf.saved_model.save(module, version, signatures=module.signatures(None, 1))
     files = tf.constant([tf.io.encode_png(image).numpy() for image in pixels])
     served = tf.saved_model.load(version).signatures["serving_default"](files)
     np.testing.assert_allclose(served["embedding"], expected.reshape(4, 8), atol=1e-4)
