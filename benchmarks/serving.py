@@ -60,8 +60,8 @@ def load(folder: str, connections: int) -> dict[str, float]:
     errors = re.search(r"Non-2xx.*: (\d+)", result)
     sockets = re.search(r"Socket errors: (.*)", result)
     return {
-        "p50": _milliseconds(re.search(r"50%\s+(\S+)", result)),
-        "p99": _milliseconds(re.search(r"99%\s+(\S+)", result)),
+        "p50": _milliseconds(re.search(r"\n\s+50%\s+(\S+)", result)),
+        "p99": _milliseconds(re.search(r"\n\s+99%\s+(\S+)", result)),
         "rate": float(re.search(r"Requests/sec:\s+(\S+)", result)[1]),  # type: ignore[index]
         "errors": int(errors[1]) if errors else 0,
         "sockets": len(sockets[1]) if sockets else 0,

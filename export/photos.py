@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
-from abe_tf.data.pipeline import Loader, unreadable_images_named
+from abe_tf.data.pipeline import Loader
 from abe_tf.errors import InputError
 from abe_tf.retrieval.embedding import Embedder
 from abe_tf.runs import TrainedModel
@@ -47,8 +47,7 @@ def of_run(model: TrainedModel, data: DataConfig, split: str) -> Photos:
     # A server is sent whole images, and no boxes.
     examples = dataclasses.replace(examples.where(chosen), boxes=None)
     loader = Loader(examples, model.preprocessing)
-    with unreadable_images_named(loader):
-        encoded = [examples.read(tf.constant(key)).numpy() for key in examples.keys]
-        pixels = loader.pixels(np.arange(len(examples)))
+    pixels = loader.pixels(np.arange(len(examples)))
+    encoded = [examples.read(tf.constant(key)).numpy() for key in examples.keys]
     embeddings = Embedder(model.network)(loader, COUNT)
     return Photos(encoded, pixels, embeddings)

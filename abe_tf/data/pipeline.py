@@ -68,8 +68,13 @@ class Loader:
         return self.preprocessing.for_evaluation(encoded, self._box(position))
 
     def pixels(self, positions: np.ndarray) -> np.ndarray:
-        """uint8 RGB `[images, height, width, 3]` as evaluation sees them."""
-        return np.stack([self._evaluated(int(place)).numpy() for place in positions])
+        """uint8 RGB `[images, height, width, 3]` as evaluation sees them.
+
+        Raises:
+          InputError: An image cannot be read.
+        """
+        with unreadable_images_named(self):
+            return np.stack([self._evaluated(int(i)).numpy() for i in positions])
 
     def evaluated(self, position: tf.Tensor) -> tf.Tensor:
         """As `for_evaluation`, for pipelines."""
