@@ -43,6 +43,16 @@ class Evaluation:
     sub_ensembles: dict[int, dict[str, float]]
     without_learner: list[float]
 
+    def mean_error_correlation(self) -> float | None:
+        """Mean over pairs of learners; `None` where no pair has one."""
+        pairs = [
+            value
+            for row, values in enumerate(self.error_correlation)
+            for value in values[:row]
+            if value is not None
+        ]
+        return float(np.mean(pairs)) if pairs else None
+
     def as_json(self, dataset: str) -> dict[str, Any]:
         """What results.json holds."""
         return {

@@ -209,13 +209,8 @@ def _diversity(reports: Sequence[RunReport]) -> Table:
         measured = report.measured
         if report.archive.queries.learners == 1:
             continue
-        below = [
-            value
-            for row, values in enumerate(measured.error_correlation)
-            for value in values[:row]
-            if value is not None
-        ]
-        correlation = f"{statistics.mean(below):.2f}" if below else "-"
+        mean = measured.mean_error_correlation()
+        correlation = "-" if mean is None else f"{mean:.2f}"
         without = " / ".join(f"{value:.1f}" for value in measured.without_learner)
         cosine = f"{measured.recall.self_pair_cosine:.3f}"
         rows.append(TableRow([report.name, cosine, correlation, without]))

@@ -31,8 +31,9 @@ class Loader:
     ) -> None:
         self.examples, self.preprocessing = examples, preprocessing
         self._scaled: tf.Tensor | None = None
-        # Traced once, however many pipelines and pictures need it: that takes seconds.
-        self._evaluated = tf.function(
+        # `for_evaluation`, traced once, however many pipelines and pictures need it:
+        # that takes seconds.
+        self.evaluated = tf.function(
             self.for_evaluation, input_signature=[tf.TensorSpec([], tf.int64)]
         )
         if cache == "encoded":
@@ -74,11 +75,7 @@ class Loader:
           InputError: An image cannot be read.
         """
         with unreadable_images_named(self):
-            return np.stack([self._evaluated(int(i)).numpy() for i in positions])
-
-    def evaluated(self, position: tf.Tensor) -> tf.Tensor:
-        """As `for_evaluation`, for pipelines."""
-        return self._evaluated(position)
+            return np.stack([self.evaluated(int(i)).numpy() for i in positions])
 
     def _read(self, position: tf.Tensor) -> tf.Tensor:
         return self.examples.read(tf.gather(self.examples.keys, position))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from abe_tf.retrieval import clustering, measures
 from abe_tf.retrieval.recall import Recall
 
@@ -83,13 +81,8 @@ def _diversity_as_text(evaluation: Evaluation) -> list[str]:
         for size, found in evaluation.sub_ensembles.items()
     )
     without = " ".join(f"{value:.1f}" for value in evaluation.without_learner)
-    pairs = [
-        value
-        for row, values in enumerate(evaluation.error_correlation)
-        for value in values[:row]
-        if value is not None
-    ]
-    correlation = f"{np.mean(pairs):.2f}" if pairs else "-"
+    mean = evaluation.mean_error_correlation()
+    correlation = "-" if mean is None else f"{mean:.2f}"
     return [
         f"Recall@1 by number of learners, mean over subsets: {sizes}",
         f"Recall@1 without each learner in turn: {without}",
