@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 
+from abe_tf.writing import sync
+
 _NAME = re.compile(r"step-(\d+)")
 _INCOMPLETE = "incomplete-"
 
@@ -61,12 +63,12 @@ def publish(beside: str, folder: str, step: int) -> str:
       Its path.
     """
     for name in os.listdir(beside):
-        _sync(os.path.join(beside, name))
-    _sync(beside)
+        sync(os.path.join(beside, name))
+    sync(beside)
     final = path(folder, step)
     remove(folder, step)
     os.rename(beside, final)
-    _sync(folder)
+    sync(folder)
     return final
 
 
@@ -76,11 +78,3 @@ def remove(folder: str, step: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.rename(path(folder, step), aside)
         shutil.rmtree(aside)
-
-
-def _sync(name: str) -> None:
-    descriptor = os.open(name, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

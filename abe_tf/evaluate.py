@@ -20,7 +20,8 @@ from abe_tf.config.evaluation import (
     SplitConfig,
 )
 from abe_tf.config.training import DistributionConfig
-from abe_tf.run_folder import RunFolder, write_atomically
+from abe_tf.run_folder import RunFolder
+from abe_tf.writing import write_atomically
 
 if TYPE_CHECKING:
     from abe_tf.retrieval.archive import Archive

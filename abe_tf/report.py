@@ -15,7 +15,8 @@ from abe_tf.config.evaluation import (
     ReportConfig,
     SplitConfig,
 )
-from abe_tf.run_folder import RunFolder, check_writable, write_atomically
+from abe_tf.run_folder import RunFolder
+from abe_tf.writing import check_writable, write_atomically
 
 
 def main(

@@ -16,7 +16,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
+from abe_tf.writing import check_writable, write_atomically
 
 # What a run was started with, in the order of its flagfile.
 _GROUPS: tuple[type[Group], ...] = (ModelConfig, DataConfig, LossConfig, TrainingConfig)
@@ -228,65 +228,11 @@ def check_same_network(model: ModelConfig, workdir: str) -> None:
         )
 
 
-def write_atomically(path: str, content: str | bytes) -> None:
-    """Writes a file beside and renames it, so that no half of it is ever seen.
-
-    Raises:
-      InputError: It cannot be written.
-    """
-    beside = f"{path}.{os.getpid()}.tmp"
-    try:
-        if isinstance(content, str):
-            content = content.encode("utf-8", "surrogateescape")
-        with open(beside, "wb") as file:
-            file.write(content)
-        os.replace(beside, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.remove(beside)
-        raise InputError(
-            f"A result must be writable. Received: {path!r}: {error.strerror}."
-        ) from error
-
-
-def check_writable(flag: str, path: str) -> None:
-    """Tries to write into a folder, making it, and leaves nothing behind.
-
-    Raises:
-      InputError: The folder cannot be written.
-    """
-    try:
-        _try_to_write(path)
-    except OSError as error:
-        raise InputError(
-            f"--{flag} must be a folder that can be written. "
-            f"Received: {path!r}: {error.strerror}."
-        ) from error
-
-
 def _values(configs: Sequence[Group]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for config in configs:
         values |= dataclasses.asdict(config)  # type: ignore[call-overload]
     return values
-
-
-def _try_to_write(path: str) -> None:
-    """Makes the folder and a file in it, and takes away again what was not there."""
-    with contextlib.ExitStack() as undo:
-        for folder in _missing_folders(path):
-            os.mkdir(folder)
-            undo.callback(os.rmdir, folder)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-
-
-def _missing_folders(path: str) -> Iterator[str]:
-    """The folders of a path that do not exist, outermost first."""
-    parent = os.path.dirname(os.path.abspath(path))
-    if not os.path.exists(path):
-        yield from _missing_folders(parent)
-        yield path
 
 
 def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:

@@ -19,7 +19,8 @@ from abe_tf.config.model import ModelConfig
 from abe_tf.config.sweep import SweepConfig, changed
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
-from abe_tf.run_folder import RunFolder, check_writable, write_atomically
+from abe_tf.run_folder import RunFolder
+from abe_tf.writing import check_writable, write_atomically
 
 
 def main(

@@ -15,7 +15,8 @@ from typing import Any
 
 from abe_tf.config.groups import write_flagfile
 from abe_tf.errors import InputError
-from abe_tf.run_folder import RunFolder, write_atomically
+from abe_tf.run_folder import RunFolder
+from abe_tf.writing import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,7 @@ from abe_tf.config import command
 from abe_tf.config.client import ClientConfig
 from abe_tf.config.data import IMAGE_ENDINGS
 from abe_tf.errors import InputError
-from abe_tf.run_folder import write_atomically
+from abe_tf.writing import write_atomically
 
 
 class ServerError(Exception):

@@ -5,18 +5,16 @@ python -m export.saved_model --workdir=runs/digits_abe4 --export_dir=models/digi
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import tempfile
+import dataclasses
 from typing import TYPE_CHECKING
 
 from abe_tf import runs
 from abe_tf.config import command
 from abe_tf.config.evaluation import CheckpointConfig, RunConfig, SplitConfig
 from abe_tf.config.export import ExportConfig
-from abe_tf.errors import InputError
-from abe_tf.run_folder import RunFolder, check_writable
+from abe_tf.run_folder import RunFolder
+from abe_tf.writing import check_writable
+from export import model_folder
 
 if TYPE_CHECKING:
     from abe_tf.runs import TrainedModel
@@ -41,8 +39,11 @@ def main(
 
     reference = runs.load(folder.path, checkpoint.checkpoint, "float32")
     model = reference
-    if export.export_precision != "float32":
-        model = runs.load(folder.path, checkpoint.checkpoint, export.export_precision)
+    if export.precision == "bfloat16":
+        from abe_tf.models.lower_precision import in_bfloat16
+
+        network = in_bfloat16(reference.network)
+        model = dataclasses.replace(reference, network=network)
     shown = photos.of_run(reference, data, split.split)
     gallery = galleries.load(export.gallery, reference) if export.gallery else None
     card = serving_files.model_card(folder, reference, export, gallery)
@@ -84,63 +85,15 @@ def publish(
     from export.signatures import ServingModule
 
     export_dir = export.require()
-    with contextlib.ExitStack() as undo:
-        try:
-            os.makedirs(export_dir, exist_ok=True)
-            beside = tempfile.mkdtemp(prefix="incomplete-", dir=export_dir)
-        except OSError as error:
-            raise InputError(
-                "--export_dir must be a folder that can be written. "
-                f"Received: {export_dir!r}: {error.strerror}."
-            ) from error
-        undo.callback(shutil.rmtree, beside, ignore_errors=True)
+    with model_folder.incomplete(export_dir) as beside:
         module = ServingModule(model.network, model.preprocessing, export.max_pixels)
         signatures = module.signatures(gallery, export.top_k)
         tf.saved_model.save(module, beside, signatures=signatures)
-        rates = verification.verify(beside, photos, export.export_precision)
+        rates = verification.verify(beside, photos, export.precision)
         sizes = serving_files.batch_sizes(rates)
         serving_files.write_version(beside, photos.encoded, sizes, rates, card)
         verification.replay(beside)
-        # mkdtemp lets nobody else in, but a server runs as another user.
-        os.chmod(beside, 0o755)
-        _sync(beside)
-        return _rename(beside, export_dir, export.version)
-
-
-def _sync(folder: str) -> None:
-    """Has the disk hold all of a folder before its name says that it is complete."""
-    for path, _, names in os.walk(folder):
-        for name in [*names, "."]:
-            descriptor = os.open(os.path.join(path, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
-def _rename(beside: str, export_dir: str, version: int | None) -> str:
-    while True:
-        versions = [int(name) for name in os.listdir(export_dir) if name.isdigit()]
-        number = version or max(versions, default=0) + 1
-        path = os.path.join(export_dir, str(number))
-        try:
-            # Fails where another export has just taken this version.
-            os.rename(beside, path)
-        except OSError as error:
-            if not os.path.isdir(path):
-                raise
-            if version is not None:
-                raise InputError(
-                    "--version must be one that does not exist yet. "
-                    f"Received: {version}, which another export has just written."
-                ) from error
-            continue
-        descriptor = os.open(export_dir, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        return path
+        return model_folder.publish(beside, export_dir, export.version)
 
 
 if __name__ == "__main__":

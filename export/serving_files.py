@@ -13,8 +13,10 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from abe_tf import machine
 from abe_tf.config.export import ExportConfig
-from abe_tf.run_folder import RunFolder, write_atomically
+from abe_tf.run_folder import RunFolder
 from abe_tf.runs import TrainedModel
+from abe_tf.writing import write_atomically
+from export import model_folder
 from export.signatures import Gallery
 
 _WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
@@ -101,7 +103,7 @@ def model_card(
         "model": model.network.name,
         "checkpoint": model.checkpoint,
         "fingerprint": model.fingerprint(),
-        "precision": export.export_precision,
+        "precision": export.precision,
         "learners": learners,
         "dimensions_of_a_learner": dim,
         "dataset": model.data.dataset,
@@ -125,7 +127,7 @@ def model_card(
 
 def write_configurations(export_dir: str, model_name: str) -> None:
     """Writes the server's configuration files into the model folder."""
-    versions = sorted(int(name) for name in os.listdir(export_dir) if name.isdigit())
+    versions = model_folder.versions(export_dir)
     newest = os.path.join(export_dir, str(versions[-1]), "model_card.json")
     with open(newest, encoding="utf-8") as file:
         sizes = json.load(file)["allowed_batch_sizes"]

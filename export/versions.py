@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from export import c_api
+from export import c_api, model_folder
 from export.batching import Batcher
 from export.rest import RequestError
 
@@ -157,7 +157,7 @@ class Versions:
         return number
 
     def _wanted(self) -> tuple[set[int], dict[str, int]]:
-        there = {int(name) for name in os.listdir(self._folder) if name.isdigit()}
+        there = set(model_folder.versions(self._folder))
         path = os.path.join(self._folder, "models.config")
         if os.path.isfile(path):
             with open(path, encoding="utf-8") as file:

@@ -20,9 +20,9 @@ class ExportConfig(Group):
     version: int | None = option(
         None, "another version than the next one; none that exists", lower=1
     )
-    export_precision: str = option(
+    precision: str = option(
         "float32",
-        "what convolutions compute in; what comes out is float32",
+        "what the convolutions behind S compute in; what comes out is float32",
         choices=("float32", "bfloat16"),
     )
     gallery: str | None = option(

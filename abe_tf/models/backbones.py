@@ -16,6 +16,9 @@ import tensorflow as tf
 
 from abe_tf.errors import InputError
 
+# What the part S is called within a network.
+SPATIAL = "spatial"
+
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
@@ -115,7 +118,7 @@ class Backbone:
 
     def spatial(self) -> tf.keras.Model:
         """S: pixels to the features that the masks weight."""
-        return self.between(None, self.attention_at, "spatial")
+        return self.between(None, self.attention_at, SPATIAL)
 
     def trunk(self, copy_weights: bool) -> tf.keras.Model | None:
         """A copy of the blocks behind S for the masks, apart from G's weights."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from abe_tf.models import layers as own
-from abe_tf.models.backbones import Backbone
+from abe_tf.models.backbones import SPATIAL, Backbone
 
 layers = tf.keras.layers
 
@@ -18,7 +18,7 @@ LINEAR = "linear"
 MASK = "mask_convolution"
 # Parts of a network by the beginnings of their layers' names.
 PARTS = {
-    "spatial": "S",
+    SPATIAL: "S",
     "attention_trunk": "trunk",
     MASK: "masks",
     "embedding_features": "G",

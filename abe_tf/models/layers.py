@@ -67,7 +67,8 @@ class StackLearners(tf.keras.layers.Layer):
 
     def call(self, learners: list[tf.Tensor]) -> tf.Tensor:
         """Stacks along a new second axis."""
-        return tf.stack(learners, axis=1)
+        # Keras may hand a list of one over as its only element.
+        return tf.stack(tf.nest.flatten(learners), axis=1)
 
 
 class AttendAndFold(tf.keras.layers.Layer):

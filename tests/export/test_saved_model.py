@@ -18,6 +18,7 @@ from abe_tf.config.model import ModelConfig
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 from abe_tf.models.build import build
+from abe_tf.models.lower_precision import in_bfloat16
 from abe_tf.retrieval import archive
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.runs import TrainedModel
@@ -167,12 +168,8 @@ def test_an_image_of_too_many_pixels_is_refused_undecoded(
 
 
 def test_bfloat16_is_close_to_float32(shown, tmp_path, model):
-    network = build(
-        ModelConfig(num_learners=2, embedding_dim=16, precision="bfloat16"), 32
-    )
-    network.set_weights(model.network.get_weights())
-    other = dataclasses.replace(model, network=network)
-    options = to(tmp_path, export_precision="bfloat16")
+    other = dataclasses.replace(model, network=in_bfloat16(model.network))
+    options = to(tmp_path, precision="bfloat16")
     path = publish(other, shown, options, None, {})
     answer = tf.saved_model.load(path).signatures["learners"]
     found = answer(image_bytes=tf.constant(shown.encoded))["learner_embeddings"]
