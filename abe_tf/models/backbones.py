@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from abe_tf.errors import InputError
 
-# What the part S is called within a network.
-SPATIAL = "spatial"
+# What S and G are called within a network.
+SPATIAL, EMBEDDING_FEATURES = "spatial", "embedding_features"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Backbone:
         blocks = self.between(self.attention_at, end, "blocks")
         return _clone(blocks, "attention_trunk", copy_weights)
 
-    def rest(self, name: str = "embedding_features") -> tf.keras.Model:
+    def rest(self, name: str = EMBEDDING_FEATURES) -> tf.keras.Model:
         """G without pooling and linear layer: features of S to features."""
         return self.between(self.attention_at, None, name)
 

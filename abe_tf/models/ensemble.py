@@ -9,7 +9,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from abe_tf.models import layers as own
-from abe_tf.models.backbones import SPATIAL, Backbone
+from abe_tf.models.backbones import EMBEDDING_FEATURES, SPATIAL, Backbone
 
 layers = tf.keras.layers
 
@@ -21,7 +21,7 @@ PARTS = {
     SPATIAL: "S",
     "attention_trunk": "trunk",
     MASK: "masks",
-    "embedding_features": "G",
+    EMBEDDING_FEATURES: "G",
     LINEAR: "embedding",
 }
 
@@ -88,7 +88,7 @@ def multi_head_ensemble(
     features = backbone.spatial()(pixels)
     learners = []
     for learner in range(num_learners):
-        name = f"embedding_features_{learner}"
+        name = f"{EMBEDDING_FEATURES}_{learner}"
         if learner == 0:
             rest = backbone.rest(name)
         else:

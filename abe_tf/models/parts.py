@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from abe_tf.models import ensemble
-from abe_tf.models.backbones import SPATIAL
+from abe_tf.models.backbones import EMBEDDING_FEATURES, SPATIAL
 from abe_tf.models.cost import Cost, cost
 
 
@@ -22,9 +22,7 @@ def costs(network: tf.keras.Model) -> dict[str, Cost]:
     names = [layer.name for layer in network.layers]
     masks = [layer for layer in network.layers if layer.name.startswith(ensemble.MASK)]
     learners = len(masks)
-    spatial, rest = (
-        network.get_layer(name) for name in (SPATIAL, "embedding_features")
-    )
+    spatial, rest = (network.get_layer(name) for name in (SPATIAL, EMBEDDING_FEATURES))
     linear = network.get_layer(ensemble.LINEAR)
     trunk = Cost(0, 0)
     if "attention_trunk" in names:

@@ -9,6 +9,9 @@ from abe_tf.models.backbones import SPATIAL
 from abe_tf.models.build import build
 from abe_tf.models.lower_precision import in_bfloat16
 
+# What is pooled, of 64 pixels.
+SMALLEST = {"inception_small": (8, 8), "mobilenet": (2, 2)}
+
 
 def leaves(network):
     """All layers but the networks within the network, with the parts' names."""
@@ -32,7 +35,7 @@ def test_only_convolutions_behind_s_compute_in_bfloat16(kind, encoder):
             embedding_dim=16,
             freeze_batch_norm=True,
         ),
-        32,
+        64,
     )
     lowered = in_bfloat16(network)
     kinds = set()
@@ -44,12 +47,29 @@ def test_only_convolutions_behind_s_compute_in_bfloat16(kind, encoder):
             assert part != SPATIAL
             kinds.add(type(after))
         else:
-            assert part == SPATIAL or type(after) is not tf.keras.layers.Conv2D
+            pooled = after.get_output_shape_at(0)[1:3] == SMALLEST[encoder]
+            kept = part == SPATIAL or pooled
+            assert kept or type(after) is not tf.keras.layers.Conv2D
     assert kinds == {tf.keras.layers.Conv2D}
     for before, after in zip(network.variables, lowered.variables, strict=True):
         assert (before.shape, before.trainable) == (after.shape, after.trainable)
         assert after.dtype == "float32"
         np.testing.assert_array_equal(before, after)
+
+
+def test_where_g_keeps_the_size_of_s_all_its_convolutions_are_lowered():
+    config = ModelConfig(
+        encoder="mobilenet",
+        mobilenet_alpha=0.25,
+        attention_at="conv_pw_12_relu",
+        num_learners=2,
+        embedding_dim=16,
+    )
+    lowered = in_bfloat16(build(config, 64))
+    layers = [layer for _, layer in leaves(lowered)]
+    found = [layer.name for layer in layers if layer.compute_dtype == "bfloat16"]
+    masks = ["mask_convolution_0", "mask_convolution_1"]
+    assert sorted(found) == ["conv_pw_13", "conv_pw_13", *masks]
 
 
 @pytest.mark.parametrize("kind", ["heads", "abe"])
