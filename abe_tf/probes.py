@@ -29,20 +29,24 @@ class Masks:
 
     def __init__(self, network: tf.keras.Model, loader: Loader) -> None:
         self._pixels = loader.pixels(positions(loader.examples, _MASKS))
-        self._model, self._strategy = None, network.distribute_strategy
+        self._masks_of = None
+        self._strategy = network.distribute_strategy
         if "attention_masks" in {layer.name for layer in network.layers}:
             output = network.get_layer("attention_masks").output
             with self._strategy.scope():
-                self._model = tf.keras.Model(network.input, output)
+                model = tf.keras.Model(network.input, output)
+            # As a replica: averages of batch normalisation are then read where they
+            # are, and not collected from all workers.
+            self._masks_of = tf.function(
+                lambda pixels: self._strategy.run(model, args=(pixels,))
+            )
 
     def draw(self) -> dict[str, bytes]:
         """PNG files: one "channel" of each mask, and their "mean"; none without."""
-        if self._model is None:
+        if self._masks_of is None:
             return {}
-        # As a replica: averages of batch normalisation are then read where they are,
-        # and not collected from all workers.
-        masks_of = tf.function(lambda x: self._strategy.run(self._model, args=(x,)))
-        result = self._strategy.experimental_local_results(masks_of(self._pixels))
+        result = self._masks_of(self._pixels)
+        result = self._strategy.experimental_local_results(result)
         found = np.asarray(result[0], np.float32)
         return {
             "channel": masks.draw_channels(self._pixels[0], found[0]),

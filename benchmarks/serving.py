@@ -17,15 +17,14 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 
 from absl import app, flags
+
+from benchmarks.served import Served
 
 _MODEL = flags.DEFINE_string("model_dir", None, "The model folder.", required=True)
 _PHOTO = flags.DEFINE_string("photo", None, "A photo.", required=True)
 _SECONDS = flags.DEFINE_integer("seconds", 60, "Of each load.")
-_PORT = flags.DEFINE_integer("port", 8599, "The server's.")
 _CONNECTIONS = (1, 16)
 _SIZES = "1,2,4,8,16,32"
 
@@ -45,13 +44,13 @@ def bare(folder: str) -> dict[int, float]:
     return {int(size): rate for size, rate in rates.items()}
 
 
-def load(folder: str, connections: int) -> dict[str, float]:
+def load(folder: str, url: str, connections: int) -> dict[str, float]:
     """What wrk says of some connections that ask without a pause."""
     result = subprocess.run(
         [
             *("wrk", "--latency", "-t1", f"-c{connections}", f"-d{_SECONDS.value}s"),
             *("--timeout", "30s", "-s", f"{folder}/post.lua"),
-            f"http://127.0.0.1:{_PORT.value}/v1/models/abe:predict",
+            f"{url}:predict",
         ],
         check=True,
         capture_output=True,
@@ -64,30 +63,13 @@ def load(folder: str, connections: int) -> dict[str, float]:
         "p99": _milliseconds(re.search(r"\n\s+99%\s+(\S+)", result)),
         "rate": float(re.search(r"Requests/sec:\s+(\S+)", result)[1]),  # type: ignore[index]
         "errors": int(errors[1]) if errors else 0,
-        "sockets": len(sockets[1]) if sockets else 0,
+        "sockets": sum(map(int, re.findall(r"\d+", sockets[1]))) if sockets else 0,
     }
 
 
 def _milliseconds(found: re.Match | None) -> float:
     number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", found[1]).groups()  # type: ignore
     return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit]
-
-
-def _memory(process: subprocess.Popen) -> float:
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
-        return int(re.search(r"VmRSS:\s+(\d+)", file.read())[1]) / 1024  # type: ignore[index]
-
-
-def _wait() -> None:
-    for _ in range(300):
-        try:
-            address = f"http://127.0.0.1:{_PORT.value}/v1/models/abe"
-            urllib.request.urlopen(address, timeout=5)
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise RuntimeError("The server did not start.")
 
 
 def main(_: list[str]) -> None:
@@ -105,29 +87,24 @@ def main(_: list[str]) -> None:
         best = max(rates, key=lambda size: rates[size])
         alone = 1e3 / rates[1]
         print(f"bare: {', '.join(f'{s}: {r:.1f}' for s, r in rates.items())} images/s")
-        server = subprocess.Popen(
-            [sys.executable, "-m", "export.local_server"]
-            + [f"--model_dir={_MODEL.value}", f"--port={_PORT.value}"],
-            stdout=subprocess.DEVNULL,
-        )
+        server = Served(_MODEL.value)
         try:
-            _wait()
-            load(folder, 16)
+            load(folder, server.url, 16)
             for connections in _CONNECTIONS:
-                before = _memory(server)
-                found = load(folder, connections)
+                before = server.memory()
+                found = load(folder, server.url, connections)
                 print(
                     f"{connections} connection(s): p50 {found['p50']:.1f} ms, p99 "
                     f"{found['p99']:.1f} ms, {found['rate']:.1f} images/s, "
                     f"{found['rate'] / rates[best]:.2f} of the bare model at batch "
                     f"{best}; p50 {found['p50'] - alone:.1f} ms above it at batch 1; "
-                    f"{found['errors']:.0f} errors, memory {before:.0f} to "
-                    f"{_memory(server):.0f} MB",
+                    f"{found['errors']:.0f} errors of HTTP, "
+                    f"{found['sockets']:.0f} of sockets, memory {before:.0f} to "
+                    f"{server.memory():.0f} MB",
                     flush=True,
                 )
         finally:
-            server.terminate()
-            server.wait()
+            server.stop()
         again = bare(folder)
         print(f"bare: {', '.join(f'{s}: {r:.1f}' for s, r in again.items())} images/s")
 

@@ -6,6 +6,7 @@ python -m export.local_server --model_dir=models/digits_abe4 --port=8501
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import threading
 import zlib
@@ -20,6 +21,7 @@ from starlette.responses import Response
 from abe_tf.config import command
 from abe_tf.config.server import ServerConfig
 from export import answers, c_api, rest
+from export.head_limits import BoundedHeads
 from export.rest import RequestError
 from export.versions import Version, Versions
 
@@ -193,6 +195,8 @@ def main(options: ServerConfig) -> None:
         host=options.host,
         port=options.port,
         log_level="warning",
+        http=functools.partial(BoundedHeads, options.request_seconds),  # type: ignore[arg-type]
+        ws="none",
         limit_concurrency=options.max_connections,
         timeout_graceful_shutdown=10,
     )

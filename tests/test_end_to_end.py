@@ -15,8 +15,8 @@ import requests
 import tensorflow as tf
 
 import abe_tf
+from benchmarks.served import Served
 from tests.conftest import ROOT, SMALL
-from tests.serving.conftest import Served
 
 
 def read_scalars(workdir):
@@ -180,7 +180,7 @@ def test_one_photo_has_one_embedding_everywhere(trained, run_command, photos, tm
     paths = sorted(map(str, photos.glob("class_7/*")))
     embedded = abe_tf.load(str(workdir)).embed(paths).reshape(5, 16)
     (tmp_path / "broken.jpg").write_text("no image")
-    server = Served(models, name="abe")
+    server = Served(models)
     try:
         result = run_command(
             *("export.client", f"--url={server.url}", "--label=stable"),

@@ -1,6 +1,7 @@
 """What the local server bears: large, slow, broken and many requests, new versions."""
 
 import concurrent.futures
+import contextlib
 import json
 import random
 import shutil
@@ -11,8 +12,8 @@ import time
 import pytest
 import requests
 
+from benchmarks.served import Served
 from tests.serving import contract_model
-from tests.serving.conftest import Served
 from tests.serving.test_contract import RED, post
 
 
@@ -50,7 +51,7 @@ def test_too_many_rows_are_refused(served):
 
 
 def test_slow_senders_are_let_go_and_hold_up_nobody(contract_folder):
-    server = Served(contract_folder, "--request_seconds=2")
+    server = Served(contract_folder, "--request_seconds=2", name="contract")
     try:
         slow = []
         for _ in range(20):
@@ -67,6 +68,57 @@ def test_slow_senders_are_let_go_and_hold_up_nobody(contract_folder):
             one.close()
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/models/contract:predict HTT"])
+def test_slow_heads_are_let_go_and_hold_up_nobody(contract_folder, sent):
+    server = Served(
+        contract_folder, "--request_seconds=1", "--max_connections=20", name="contract"
+    )
+    try:
+        slow = []
+        for _ in range(15):
+            one = socket.create_connection(("127.0.0.1", server.port))
+            one.sendall(sent)
+            slow.append(one)
+        assert post(server.url, {"instances": [RED]}).status_code == 200
+        for one in slow:
+            one.settimeout(10)
+            assert one.recv(100).startswith(b"HTTP/1.1 408")
+            assert one.recv(100) == b""
+            one.close()
+    finally:
+        server.stop()
+
+
+def test_the_head_of_a_second_request_is_timed_too(contract_folder):
+    server = Served(contract_folder, "--request_seconds=1", name="contract")
+    try:
+        with socket.create_connection(("127.0.0.1", server.port)) as one:
+            one.settimeout(10)
+            whole = b"GET /v1/models/contract HTTP/1.1\r\nHost: x\r\n\r\n"
+            one.sendall(whole + whole[:10])
+            received = b""
+            while part := one.recv(1000):
+                received += part
+        assert received.startswith(b"HTTP/1.1 200")
+        assert received.count(b"HTTP/1.1 408") == 1
+    finally:
+        server.stop()
+
+
+def test_a_head_without_an_end_is_refused_and_costs_no_memory(served):
+    before = served.memory()
+    with socket.create_connection(("127.0.0.1", served.port)) as one:
+        one.settimeout(10)
+        one.sendall(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(ConnectionError):
+            for number in range(1000):
+                one.sendall(b"x-%d: " % number + b"a" * 100_000 + b"\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert one.recv(100).startswith(b"HTTP/1.1 431")
+    assert served.memory() < before + 20
+    assert post(served.url, {"instances": [RED]}).status_code == 200
 
 
 def broken_requests(count):
@@ -115,7 +167,7 @@ def test_broken_requests_never_make_it_fail(served):
 
 def test_a_new_version_takes_over_without_a_lost_request(contract_folder, tmp_path):
     shutil.copytree(contract_folder / "1", tmp_path / "1")
-    server = Served(tmp_path)
+    server = Served(tmp_path, name="contract")
     stopped = threading.Event()
 
     def ask_without_end():
