@@ -20,6 +20,7 @@ from abe_tf.config.evaluation import (
     SplitConfig,
 )
 from abe_tf.config.training import DistributionConfig
+from abe_tf.errors import InputError
 from abe_tf.run_folder import RunFolder
 from abe_tf.writing import write_atomically
 
@@ -37,7 +38,12 @@ def main(
 ) -> None:
     """Measures the embeddings of a run's split, or of a file."""
     embeddings.check_paths()
-    if embeddings.embeddings and not run.workdir:
+    if embeddings.embeddings:
+        if run.workdir:
+            raise InputError(
+                "--embeddings is measured instead of a run. Received: "
+                f"--workdir={run.workdir} too. Leave one out."
+            )
         _evaluate_file(embeddings.embeddings, evaluation, embeddings.clustering)
         return
     folder = RunFolder(run.require())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from export import c_api
+from export import c_api, c_library
 
 Outputs = dict[str, np.ndarray]
 Feeds = dict[str, c_api.Value]
@@ -98,7 +98,7 @@ class Batcher:
                 name: _joined([one.feeds[name] for one in batch]) for name in names
             }
             outputs = self._run(batch[0].signature, feeds)
-        except (c_api.GraphError, ValueError):
+        except (c_library.GraphError, ValueError):
             return False
         ends = np.cumsum([one.rows for one in batch])
         if any(v.ndim == 0 or len(v) != ends[-1] for v in outputs.values()):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from export import c_api, messages
+from export import c_api, c_library, messages
 
 # They reach out of the graph, or the server refuses them.
 FORBIDDEN = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile")
@@ -40,7 +40,7 @@ def forbidden_operations(path: str) -> list[str]:
     """
     with open(os.path.join(path, "saved_model.pb"), "rb") as file:
         saved = messages.SavedModel.FromString(file.read())
-    known = c_api.known_operations()
+    known = c_library.known_operations()
     found = set()
     for meta in saved.meta_graphs:
         for node in _nodes(meta.graph_def):
@@ -112,7 +112,7 @@ def main(_: list[str]) -> None:
         if _ANSWERS.value:
             np.savez(_ANSWERS.value, **answers)
         print(json.dumps({"rates": _measure(model, photos)}))
-    except c_api.GraphError as error:
+    except c_library.GraphError as error:
         sys.exit(f"{error}".replace("\n", " ")[:2000])
 
 

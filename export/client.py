@@ -28,6 +28,9 @@ from abe_tf.config.data import IMAGE_ENDINGS
 from abe_tf.errors import InputError
 from abe_tf.writing import write_atomically
 
+# No image is to blame for that.
+_BAD_SIGNATURE = "Serving signature name"
+
 
 class ServerError(Exception):
     """What a server answered instead of a result.
@@ -128,7 +131,7 @@ class Client:
         try:
             return list(zip(paths, self.predict(encoded), strict=True))
         except ServerError as error:
-            if error.status != 400:
+            if error.status != 400 or _BAD_SIGNATURE in str(error):
                 raise
             if len(paths) == 1:
                 return [Refused(paths[0], _in_short(str(error)))]

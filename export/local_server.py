@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from abe_tf.config import command
 from abe_tf.config.server import ServerConfig
-from export import answers, c_api, rest
+from export import answers, c_api, c_library, rest
 from export.head_limits import BoundedHeads
 from export.rest import RequestError
 from export.versions import Version, Versions
@@ -146,7 +146,7 @@ class Server:
         try:
             done = version.batcher.submit(name, feeds, size)
             outputs = await asyncio.wrap_future(done)
-        except c_api.GraphError as error:
+        except c_library.GraphError as error:
             raise rest.refusal(error) from error
         numbers = sum(value.nbytes for value in outputs.values())
         return await _aside(16 * numbers, answers.answer, outputs, rows)

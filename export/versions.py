@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from export import c_api, model_folder
+from export import c_api, c_library, model_folder
 from export.batching import Batcher
 from export.rest import RequestError
 
@@ -85,7 +85,7 @@ class Versions:
             try:
                 path = os.path.join(self._folder, str(number))
                 version = Version(path, self._most)
-            except c_api.GraphError as error:
+            except c_library.GraphError as error:
                 self._failed.add(number)
                 print(f"version {number} does not load: {error}", file=sys.stderr)
                 continue

@@ -35,6 +35,11 @@ def one_line(stderr):
     [
         ("abe_tf.train", [], "--workdir must be given"),
         ("abe_tf.train", ["--no_such_flag=1"], "Unknown command line flag"),
+        (
+            "abe_tf.evaluate",
+            ["--workdir=W", f"--embeddings={__file__}"],
+            "instead of a run. Received: --workdir=W too. Leave one out.",
+        ),
         ("abe_tf.train", ["photos"], "Every argument must be a --flag"),
         ("abe_tf.train", ["--flagfile=missing.cfg"], "missing.cfg"),
         ("abe_tf.train", ["--steps=many"], "--steps=many"),

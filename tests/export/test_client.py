@@ -25,7 +25,8 @@ class Flaky(http.server.BaseHTTPRequestHandler):
             if status == "hang up":
                 self.close_connection = True
                 return
-            self.answer(status, {"error": "later"})
+            status, words = status if isinstance(status, tuple) else (status, "later")
+            self.answer(status, {"error": words})
         elif "YmFk" in images:
             self.answer(400, {"error": "{{node x}} no image\n\t[[trail]]"})
         else:
@@ -91,6 +92,14 @@ def test_it_gives_up_with_the_servers_words(url, files):
     assert len(Flaky.asked) == 3
     with pytest.raises(ServerError, match="does not answer"):
         list(Client("http://127.0.0.1:9/v1/models/x", retries=1).ask(files[:1]))
+
+
+def test_a_signature_that_is_none_is_said_once(url, files):
+    words = 'Serving signature name: "X" not found in signature def'
+    Flaky.before = [(400, words)]
+    with pytest.raises(ServerError, match=words):
+        list(Client(url, "X").ask(files))
+    assert len(Flaky.asked) == 1
 
 
 def test_signature_and_label_are_asked_for(url, files):
