@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from export import c_api
-from export.c_api import GraphError, Signature, Tensor
+from export.c_api import Signature, Tensor
+from export.c_library import GraphError
 
 # gRPC's codes to HTTP's.
 STATUS = {

@@ -94,10 +94,6 @@ def model_card(
     """What there is to know of a model, for people and programs."""
     with open(folder.flags, encoding="utf-8") as file:
         flags = file.read().splitlines()
-    results = None
-    if os.path.isfile(folder.results):
-        with open(folder.results, encoding="utf-8") as file:
-            results = json.load(file)
     _, learners, dim = model.network.output_shape
     return {
         "model": model.network.name,
@@ -107,11 +103,7 @@ def model_card(
         "learners": learners,
         "dimensions_of_a_learner": dim,
         "dataset": model.data.dataset,
-        "recall": results
-        and {
-            name: results.get(name)
-            for name in ("split", "checkpoint", "ensemble", "concatenated")
-        },
+        "recall": _recall(folder, model),
         "flags": flags,
         "exported_with": machine.describe([]),
         "gallery_images": len(gallery.ids) if gallery else 0,
@@ -123,6 +115,24 @@ def model_card(
             "distance, the mean of their plain distances, needs `learners` or `search`."
         ),
     }
+
+
+def _recall(folder: RunFolder, model: TrainedModel) -> dict[str, Any] | None:
+    """What evaluation last measured of these very weights, if it did."""
+    if not os.path.isfile(folder.results):
+        return None
+    with open(folder.results, encoding="utf-8") as file:
+        results = json.load(file)
+    measured = [results, *results.get("by_checkpoint", {}).values()]
+    for found in measured:
+        if found.get("checkpoint") == model.checkpoint:
+            kinds = {
+                name: found[name]
+                for name in ("ensemble", "concatenated")
+                if name in found
+            }
+            return {"split": results["split"], "checkpoint": model.checkpoint, **kinds}
+    return None
 
 
 def write_configurations(export_dir: str, model_name: str) -> None:

@@ -58,6 +58,27 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def trained(photos, tmp_path_factory):
+    """A small run: its folder, its flags and what it printed."""
+    workdir = tmp_path_factory.mktemp("runs") / "small"
+    flags = [
+        *SMALL,
+        *(f"--data_dir={photos}", f"--workdir={workdir}", "--train_classes=0:5"),
+        *("--steps=6", "--log_every=2", "--eval_every=3", "--checkpoint_every=4"),
+        "--validation_classes=0.4",
+    ]
+    result = subprocess.run(
+        [sys.executable, "-m", "abe_tf.train", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return workdir, flags, result.stdout
+
+
 @pytest.fixture
 def run_command(tmp_path):
     """Runs `python -m MODULE FLAGS` in the checkout."""

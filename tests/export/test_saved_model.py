@@ -21,6 +21,7 @@ from abe_tf.models.build import build
 from abe_tf.models.lower_precision import in_bfloat16
 from abe_tf.retrieval import archive
 from abe_tf.retrieval.embedded import Embedded
+from abe_tf.run_folder import RunFolder
 from abe_tf.runs import TrainedModel
 from export import galleries, serving_files, verification
 from export.photos import Photos
@@ -165,6 +166,32 @@ def test_an_image_of_too_many_pixels_is_refused_undecoded(
     assert message in result.stderr
     # The larger one would be 1.6 GB, decoded.
     assert int(result.stdout.split()[-1]) < 1_000_000
+
+
+def test_the_card_tells_the_recall_of_what_is_exported(tmp_path, model):
+    folder = RunFolder(str(tmp_path))
+    pathlib.Path(folder.flags).write_text("--num_learners=2\n")
+    results = {
+        "split": "test",
+        "checkpoint": "step-9",
+        "ensemble": {"recall@1": 90.0},
+        "concatenated": {"recall@1": 80.0},
+        "by_checkpoint": {
+            "best": {"checkpoint": "step-9", "ensemble": {"recall@1": 90.0}},
+            "last": {"checkpoint": "step-10", "ensemble": {"recall@1": 70.0}},
+        },
+    }
+
+    def recall(checkpoint):
+        exported = dataclasses.replace(model, checkpoint=checkpoint)
+        options = to(tmp_path)
+        return serving_files.model_card(folder, exported, options, None)["recall"]
+
+    assert recall("step-9") is None
+    pathlib.Path(folder.results).write_text(json.dumps(results))
+    assert recall("step-9")["concatenated"] == {"recall@1": 80.0}
+    assert recall("step-10")["ensemble"] == {"recall@1": 70.0}
+    assert recall("step-11") is None
 
 
 def test_bfloat16_is_close_to_float32(shown, tmp_path, model):
