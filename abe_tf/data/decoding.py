@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from abe_tf.data import bitmap
+from abe_tf.data import bitmap, gif
 from abe_tf.data.branches import apart
 from abe_tf.data.orientation import exif_orientation, has_exif, swaps_sides, upright
 
@@ -38,7 +38,7 @@ def upright_size(encoded: tf.Tensor) -> tf.Tensor:
         swapped = swaps_sides(exif_orientation(encoded))
         return tf.cond(swapped, lambda: stored[::-1], lambda: stored)
 
-    size = _by_format(encoded, jpeg, _png_size, _gif_size, bitmap.size)
+    size = _by_format(encoded, jpeg, _png_size, gif.size, bitmap.size)
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     tf.debugging.Assert(
         (pixels > 0) & (pixels <= MAX_PIXELS),
@@ -72,7 +72,7 @@ def decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return lambda file: _cut(decode(file), window)
 
     image = _by_format(
-        encoded, jpeg, whole(_decode_png), whole(_decode_gif), whole(bitmap.decode)
+        encoded, jpeg, whole(_decode_png), whole(gif.decode), whole(bitmap.decode)
     )
     return tf.ensure_shape(image, [None, None, 3])
 
@@ -109,7 +109,7 @@ def _by_format(
     encoded: tf.Tensor,
     jpeg: Callable[[], tf.Tensor],
     png: _Decoder,
-    gif: _Decoder,
+    animation: _Decoder,
     bmp: _Decoder,
 ) -> tf.Tensor:
     def starts_with(magic: bytes) -> tf.Tensor:
@@ -127,7 +127,9 @@ def _by_format(
         return tf.cond(
             starts_with(b"\x89PNG\r\n\x1a\n"),
             lambda: png(encoded),
-            lambda: tf.cond(starts_with(b"GIF8"), lambda: gif(encoded), bmp_or_nothing),
+            lambda: tf.cond(
+                starts_with(b"GIF8"), lambda: animation(encoded), bmp_or_nothing
+            ),
         )
 
     # JPEG first and apart: the others' checks cost it nothing.
@@ -142,11 +144,6 @@ def _png_size(encoded: tf.Tensor) -> tf.Tensor:
     width, height = (
         bitmap.integer(encoded, at, tf.int32, little=False) for at in (16, 20)
     )
-    return tf.stack([height, width])
-
-
-def _gif_size(encoded: tf.Tensor) -> tf.Tensor:
-    width, height = (bitmap.integer(encoded, at, tf.uint16) for at in (6, 8))
     return tf.stack([height, width])
 
 
@@ -182,10 +179,6 @@ def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
 
     opaque = tf.reduce_all(alpha == 255)
     return tf.cond(opaque, lambda: colour, over_white)
-
-
-def _decode_gif(encoded: tf.Tensor) -> tf.Tensor:
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
 
 def _cut(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

@@ -45,6 +45,14 @@ def animation():
     return save(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
 
+def own_table(encoded):
+    """The global table of 256 colours becomes the frame's own."""
+    table, rest = encoded[13 : 13 + 768], encoded[13 + 768 :]
+    place = rest.index(b",\0\0\0\0") + 9
+    header = encoded[:10] + b"\0" + encoded[11:13]
+    return header + rest[:place] + b"\x87" + table + rest[place + 1 :]
+
+
 EXACT = {
     "PNG": save(PHOTO, "PNG"),
     "PNG, grey": save(PHOTO.convert("L"), "PNG"),
@@ -58,6 +66,10 @@ EXACT = {
     "PNG, grey and alpha": save(translucent().convert("LA"), "PNG"),
     "GIF": save(PHOTO.convert("P"), "GIF"),
     "GIF, animated": animation(),
+    "GIF, with a comment": save(PHOTO.convert("P"), "GIF", comment=b"x" * 700),
+    "GIF, interlaced": save(PHOTO.convert("P"), "GIF", interlace=1),
+    "GIF, of two colours": save(PHOTO.convert("1"), "GIF"),
+    "GIF, with a table of its own": own_table(save(PHOTO.convert("P"), "GIF")),
     "BMP": save(PHOTO, "BMP"),
     "BMP, palette": save(PHOTO.convert("P"), "BMP"),
     "BMP, grey": save(PHOTO.convert("L"), "BMP"),
@@ -179,6 +191,11 @@ def huge(width, height):
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + b"0000"
 
 
+def resized(encoded, width, height):
+    """A GIF whose header tells another size than its frame."""
+    return encoded[:6] + struct.pack("<HH", width, height) + encoded[10:]
+
+
 REFUSED = {
     "WebP": save(PHOTO, "WEBP"),
     "TIFF": save(PHOTO, "TIFF"),
@@ -190,6 +207,9 @@ REFUSED = {
     "half a BMP": EXACT["BMP"][:400],
     "a BMP's name": b"BM",
     "BMP, 16 bits": EXACT["BMP"][:28] + b"\x10" + EXACT["BMP"][29:],
+    "a GIF whose frame is larger": resized(EXACT["GIF"], 1, 1),
+    "a GIF whose frame is smaller": resized(EXACT["GIF"], WIDTH + 1, HEIGHT),
+    "a GIF of tiny blocks": EXACT["GIF"][:-2] + b"\1\1" * 20_000 + b"\0;",
     "a PNG of 23,000 x 23,000": huge(23000, 23000),
     "a PNG of nothing": huge(0, 5),
 }
