@@ -25,9 +25,10 @@ NUMBERS: dict[int, type[np.generic]] = {
     10: np.bool_,
 }
 NAMES = {1: "DT_FLOAT", 2: "DT_DOUBLE", 3: "DT_INT32", 4: "DT_UINT8", 6: "DT_INT8"}
-NAMES |= {STRING: "DT_STRING", 9: "DTINT64", 10: "DT_BOOL", BFLOAT16: "DT_BFLOAT16"}
+NAMES |= {STRING: "DT_STRING", 9: "DT_INT64", 10: "DT_BOOL", BFLOAT16: "DT_BFLOAT16"}
 _TSTRING_SIZE = 24
 
+# Text as a list of bytes, or as an array of them.
 Value = np.ndarray | Sequence[bytes]
 
 
@@ -146,7 +147,7 @@ class Model:
 
     def _tensor(self, wanted: Tensor, value: Value) -> int:
         if wanted.dtype == STRING:
-            return self._text(value)  # type: ignore[arg-type]
+            return self._text(value)
         array = np.ascontiguousarray(value, NUMBERS[wanted.dtype])
         sides = (INT64 * array.ndim)(*array.shape)
         tensor = self._tf.TF_AllocateTensor(
@@ -155,12 +156,14 @@ class Model:
         ctypes.memmove(self._tf.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
         return tensor
 
-    def _text(self, value: Sequence[bytes]) -> int:
-        size = _TSTRING_SIZE * len(value)
-        sides = (INT64 * 1)(len(value))
-        tensor = self._tf.TF_AllocateTensor(STRING, sides, 1, size)
+    def _text(self, value: Value) -> int:
+        shape = value.shape if isinstance(value, np.ndarray) else (len(value),)
+        texts = value.ravel() if isinstance(value, np.ndarray) else value
+        sides = (INT64 * len(shape))(*shape)
+        size = _TSTRING_SIZE * len(texts)
+        tensor = self._tf.TF_AllocateTensor(STRING, sides, len(shape), size)
         start = self._tf.TF_TensorData(tensor)
-        for number, text in enumerate(value):
+        for number, text in enumerate(texts):
             place = start + number * _TSTRING_SIZE
             self._tf.TF_StringInit(place)
             self._tf.TF_StringCopy(place, text, len(text))

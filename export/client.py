@@ -28,8 +28,12 @@ from abe_tf.config.data import IMAGE_ENDINGS
 from abe_tf.errors import InputError
 from abe_tf.writing import write_atomically
 
-# No image is to blame for that.
-_BAD_SIGNATURE = "Serving signature name"
+# Refusals for which no image is to blame.
+_NOT_THE_IMAGES = (
+    *("Serving signature name", "Unrecognized servable version label"),
+    *("Malformed request", "does not have named input", "Missing named input"),
+    "JSON Parse error",
+)
 
 
 class ServerError(Exception):
@@ -72,7 +76,7 @@ class Client:
         label: str | None = None,
         batch_size: int = 16,
         concurrency: int = 4,
-        retries: int = 5,
+        retries: int = 7,
         timeout: float = 60.0,
     ) -> None:
         which = f"/labels/{label}" if label else ""
@@ -81,7 +85,7 @@ class Client:
         self._concurrency, self._timeout = concurrency, timeout
         self._retry = Retry(
             retries,
-            backoff_factor=0.2,
+            backoff_factor=0.5,
             status_forcelist=(429, 503),
             # A prediction changes nothing: asking again is safe.
             allowed_methods=None,
@@ -131,7 +135,10 @@ class Client:
         try:
             return list(zip(paths, self.predict(encoded), strict=True))
         except ServerError as error:
-            if error.status != 400 or _BAD_SIGNATURE in str(error):
+            # 413: all of them together are too large.
+            if error.status not in (400, 413):
+                raise
+            if any(text in str(error) for text in _NOT_THE_IMAGES):
                 raise
             if len(paths) == 1:
                 return [Refused(paths[0], _in_short(str(error)))]
@@ -161,6 +168,8 @@ class Client:
         except ValueError as error:
             text = f"{self._url} answered {answer.status_code} without JSON"
             raise ServerError(answer.status_code, text) from error
+        if not isinstance(found, dict):
+            found = {"error": f"{self._url} answered with no object"}
         if answer.status_code != 200 or "predictions" not in found:
             raise ServerError(answer.status_code, str(found.get("error", found)))
         return found["predictions"]
@@ -223,7 +232,7 @@ def main(options: ClientConfig, paths: list[str]) -> None:
         options.timeout,
     )
     answers: list[tuple[str, Any]] = []
-    refused = 0
+    refused, gone = 0, None
     try:
         for number, answer in enumerate(client.ask(images), 1):
             if isinstance(answer, Refused):
@@ -231,15 +240,17 @@ def main(options: ClientConfig, paths: list[str]) -> None:
                 print(f"refused: {answer.path}: {answer.reason}", file=sys.stderr)
                 continue
             answers.append(answer)
-            if options.json:
+            if options.json or not options.npy:
                 print(json.dumps({"id": answer[0], "answer": answer[1]}))
             if sys.stderr.isatty():
                 print(f"\r{number}/{len(images)}", end="", file=sys.stderr)
     except ServerError as error:
-        raise InputError(f"{error}") from error
-    if options.npy:
+        gone = error
+    if options.npy and answers:
         _write(options.npy, answers)
     print(f"{len(answers)} of {len(images)} images answered", file=sys.stderr)
+    if gone is not None:
+        raise InputError(f"{gone}") from gone
     if refused:
         sys.exit(1)
 

@@ -1,14 +1,31 @@
-"""Bounds on the head of a request, before an application hears of it."""
+"""Bounds on connections and on the heads of requests, below the application."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from export import answers
+
 # Bytes of address and headers together.
 _LARGEST = 64 * 1024
+
+
+@dataclasses.dataclass
+class Connections:
+    """What all connections of a server share.
+
+    Attributes:
+      seconds: For a head to arrive: from the connection, or the first byte after an
+        answer, to the empty line behind the headers.
+      open: How many there are.
+    """
+
+    seconds: float
+    open: int = 0
 
 
 class BoundedHeads(HttpToolsProtocol):
@@ -18,27 +35,21 @@ class BoundedHeads(HttpToolsProtocol):
     sends nothing after an answer is uvicorn's own matter: it ends after five seconds.
 
     Args:
-      seconds: From the connection, or the first byte of a later request, until the
-        empty line behind the headers.
+      shared: What all connections share.
       **uvicorn: What uvicorn hands over.
     """
 
-    def __init__(self, seconds: float, **uvicorn: Any) -> None:
+    def __init__(self, shared: Connections, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self._seconds = seconds
+        self._shared = shared
         self._late: asyncio.TimerHandle | None = None
         self._received = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock."""
         super().connection_made(transport)
+        self._shared.open += 1
         self._begin()
-
-    def on_message_begin(self) -> None:
-        """Starts the clock, where the connection has not."""
-        super().on_message_begin()
-        if self._late is None:
-            self._begin()
 
     def on_headers_complete(self) -> None:
         """Stops the clock."""
@@ -47,21 +58,26 @@ class BoundedHeads(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Counts what belongs to a head."""
-        super().data_received(data)
         if self._late is not None:
             self._received += len(data)
-            if self._received > _LARGEST:
-                self._refuse(b"431 Request Header Fields Too Large")
+        super().data_received(data)
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self._late is None and not self.transport.is_closing():
+            # Whatever it is, it has ended uvicorn's own clock.
+            self._begin()
+        if self._late is not None and self._received > _LARGEST:
+            self._refuse(b"431 Request Header Fields Too Large")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the clock."""
+        self._shared.open -= 1
         self._end()
         super().connection_lost(exc)
 
     def _begin(self) -> None:
         self._received = 0
         self._late = self.loop.call_later(
-            self._seconds, self._refuse, b"408 Request Timeout"
+            self._shared.seconds, self._refuse, b"408 Request Timeout"
         )
 
     def _end(self) -> None:
@@ -71,6 +87,10 @@ class BoundedHeads(HttpToolsProtocol):
 
     def _refuse(self, status: bytes) -> None:
         self._end()
-        head = b"content-length: 0\r\nconnection: close\r\n\r\n"
-        self.transport.write(b"HTTP/1.1 " + status + b"\r\n" + head)
+        body = answers.error_body(status.decode()).encode()
+        head = (
+            b"content-type: application/json\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n" % len(body)
+        )
+        self.transport.write(b"HTTP/1.1 " + status + b"\r\n" + head + body)
         self.transport.close()

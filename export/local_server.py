@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import re
 import threading
 import zlib
@@ -20,17 +21,20 @@ from starlette.responses import Response
 
 from abe_tf.config import command
 from abe_tf.config.server import ServerConfig
+from abe_tf.errors import InputError
 from export import answers, c_api, c_library, rest
-from export.head_limits import BoundedHeads
+from export.head_limits import BoundedHeads, Connections
 from export.rest import RequestError
 from export.versions import Version, Versions
 
-_WHICH = r"/v1/models/([^/:?]+)(?:/versions/(\d+)|/labels/([^/:?]+))?"
+_WHICH = r"/v1/models/([^/:?]+)(?:/versions/(\d{1,18})|/labels/([^/:?]+))?"
 _PREDICT = re.compile(_WHICH + r":(predict|classify|regress)")
 _LOOK = re.compile(_WHICH + r"(/metadata)?")
 _POLL_SECONDS = 1.0
-# Bytes; less takes under a millisecond to read or write.
-_AT_ONCE = 256 * 1024
+# Bytes; less takes about a millisecond to read or write.
+_AT_ONCE = 32 * 1024
+_VERBS = {"classify": "classification", "regress": "regression"}
+_LOG = logging.getLogger("uvicorn.error")
 
 
 class Server:
@@ -39,10 +43,14 @@ class Server:
     Args:
       versions: What is served.
       options: Names and limits.
+      connections: What the connections share.
     """
 
-    def __init__(self, versions: Versions, options: ServerConfig) -> None:
+    def __init__(
+        self, versions: Versions, options: ServerConfig, connections: Connections
+    ) -> None:
         self._versions, self._options = versions, options
+        self._connections = connections
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI's entry."""
@@ -55,8 +63,11 @@ class Server:
             status, body = error.status, answers.error_body(str(error))
         except ClientDisconnect:
             return
+        except Exception:
+            _LOG.exception("a request failed")
+            status, body = 500, answers.error_body("Internal error; see the log")
         headers = {"content-type": "application/json"}
-        if status in (408, 413):
+        if status == 503 or not getattr(request.state, "read", _is_empty(request)):
             # What was not read would be taken for the next request.
             headers["connection"] = "close"
         await Response(body, status, headers)(scope, receive, send)
@@ -66,6 +77,9 @@ class Server:
         query = request.scope["query_string"].decode("latin-1")
         full = f"{path}?{query}" if query else path
         method = request.method
+        if self._connections.open > self._options.max_connections:
+            text = f"There are {self._options.max_connections} connections already"
+            raise RequestError(503, text)
         if method == "POST" and (found := _PREDICT.fullmatch(full)):
             name, number, label, verb = found.groups()
             body = await self._body(request)
@@ -85,6 +99,7 @@ class Server:
             seconds = self._options.request_seconds
             text = f"The request did not arrive within {seconds} seconds"
             raise RequestError(408, text) from error
+        request.state.read = True
         if request.headers.get("content-encoding", "").lower() != "gzip":
             return body
         try:
@@ -94,6 +109,8 @@ class Server:
             raise RequestError(400, f"Unable to decompress: {error}") from error
         if unpacking.unconsumed_tail:
             raise self._too_large()
+        if not unpacking.eof:
+            raise RequestError(400, "Unable to decompress: it ends too early")
         return unpacked
 
     async def _read(self, request: Request) -> bytes:
@@ -125,12 +142,7 @@ class Server:
             raise RequestError(404, f"Servable not found for request: {which}")
         with self._versions.use(wanted, label) as (_, version):
             if verb != "predict":
-                text = (
-                    f"Expected {verb} signature method_name to be tensorflow/serving/"
-                )
-                raise RequestError(
-                    400, f"{text}{verb}. Was: tensorflow/serving/predict"
-                )
+                raise _no_such_verb(request, version, verb)
             return await self._run(request, version, len(body))
 
     async def _run(
@@ -164,6 +176,24 @@ class Server:
             return answers.metadata(name, found, version.signatures)
 
 
+def _no_such_verb(request: dict[str, Any], version: Version, verb: str) -> RequestError:
+    name = request.get("signature_name") or "serving_default"
+    if name not in version.signatures:
+        return RequestError(400, f"No signature was found with the name: {name}")
+    return RequestError(
+        400,
+        f"Expected {_VERBS[verb]} signature method_name to be tensorflow/serving/"
+        f"{verb}. Was: {version.signatures[name].method_name}",
+    )
+
+
+def _is_empty(request: Request) -> bool:
+    """Whether a request has no body."""
+    headers = request.headers
+    length = headers.get("content-length", "0")
+    return length == "0" and "transfer-encoding" not in headers
+
+
 async def _aside(size: int, work: Callable[..., Any], *arguments: Any) -> Any:
     """Large work in a thread, or nobody else would be heard; small work at once."""
     if size <= _AT_ONCE:
@@ -185,19 +215,26 @@ def main(options: ServerConfig) -> None:
         f"http://{options.host}:{options.port}/v1/models/{options.model_name}",
         flush=True,
     )
-    versions = Versions(folder, options.model_name, options.max_batch_size)
+    versions = Versions(
+        folder, options.model_name, options.max_batch_size, options.load_retry_seconds
+    )
+    if not versions.states(None, None):
+        raise InputError(
+            f"--model_dir must hold a version that loads. Received: {folder!r}, of "
+            "which none does. Export again."
+        )
+    connections = Connections(options.request_seconds)
     watching = threading.Thread(
         target=versions.watch, args=(_POLL_SECONDS,), daemon=True
     )
     watching.start()
     uvicorn.run(
-        Server(versions, options),
+        Server(versions, options, connections),
         host=options.host,
         port=options.port,
         log_level="warning",
-        http=functools.partial(BoundedHeads, options.request_seconds),  # type: ignore[arg-type]
+        http=functools.partial(BoundedHeads, connections),  # type: ignore[arg-type]
         ws="none",
-        limit_concurrency=options.max_connections,
         timeout_graceful_shutdown=10,
     )
 

@@ -26,6 +26,17 @@ def versions(folder: str) -> list[int]:
 
 
 @contextlib.contextmanager
+def locked(folder: str, wait: bool = True) -> Iterator[None]:
+    """Holds a folder's lock, which the system lets go of when the process dies."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def incomplete(folder: str) -> Iterator[str]:
     """A folder to write a version in; it is gone at the end unless it was published.
 
@@ -42,11 +53,11 @@ def incomplete(folder: str) -> Iterator[str]:
         try:
             os.makedirs(folder, exist_ok=True)
             # So that no other export takes the new one for a dead one's.
-            with _locked(folder):
+            with locked(folder):
                 _clear_dead(folder)
                 beside = tempfile.mkdtemp(prefix=_INCOMPLETE, dir=folder)
                 undo.callback(shutil.rmtree, beside, ignore_errors=True)
-                undo.enter_context(_locked(beside))
+                undo.enter_context(locked(beside))
         except OSError as error:
             raise InputError(
                 "--export_dir must be a folder that can be written. "
@@ -93,23 +104,12 @@ def publish(beside: str, folder: str, version: int | None) -> str:
         return path
 
 
-@contextlib.contextmanager
-def _locked(folder: str, wait: bool = True) -> Iterator[None]:
-    """Holds a folder's lock, which the system lets go of when the process dies."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _clear_dead(folder: str) -> None:
     for name in os.listdir(folder):
         if not name.startswith(_INCOMPLETE):
             continue
-        # Locked: another export is writing it.
-        with contextlib.suppress(BlockingIOError):
+        # Another export is writing it, or has just ended.
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
             path = os.path.join(folder, name)
-            with _locked(path, wait=False):
+            with locked(path, wait=False):
                 shutil.rmtree(path)

@@ -25,11 +25,23 @@ class Photos:
       encoded: The files' bytes.
       pixels: uint8 RGB `[images, image_size, image_size, 3]`, preprocessed.
       learner_embeddings: `[images, learners, dim]` float32, by the model in float32.
+      masks: `[images, learners, h, w]` float32, averaged over channels, by the same;
+        `None` where it has none.
     """
 
     encoded: list[bytes]
     pixels: np.ndarray
     learner_embeddings: np.ndarray
+    masks: np.ndarray | None
+
+
+def masks_of(network: tf.keras.Model, pixels: np.ndarray) -> np.ndarray | None:
+    """Masks of a network, averaged over channels; `None` where it has none."""
+    if "attention_masks" not in {layer.name for layer in network.layers}:
+        return None
+    output = network.get_layer("attention_masks").output
+    masks = tf.keras.Model(network.input, output)(pixels, training=False)
+    return tf.reduce_mean(masks, -1).numpy()
 
 
 def of_run(model: TrainedModel, data: DataConfig, split: str) -> Photos:
@@ -50,4 +62,4 @@ def of_run(model: TrainedModel, data: DataConfig, split: str) -> Photos:
     pixels = loader.pixels(np.arange(len(examples)))
     encoded = [examples.read(tf.constant(key)).numpy() for key in examples.keys]
     embeddings = Embedder(model.network)(loader, COUNT)
-    return Photos(encoded, pixels, embeddings)
+    return Photos(encoded, pixels, embeddings, masks_of(model.network, pixels))

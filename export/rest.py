@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,6 +45,10 @@ _NAMES = {
     c_api.STRING: "string",
 }
 _EXCERPT = 64
+# As many as NumPy has.
+_MOST_DIMENSIONS = 32
+# Types that take integers of 32 bits and keep the lowest 8.
+_WRAPPING = (4, 6)
 
 
 class RequestError(Exception):
@@ -65,7 +70,8 @@ def parse(body: bytes) -> dict[str, Any]:
       RequestError: It is none, or its signature's name is no text.
     """
     try:
-        found = json.loads(body.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+        text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+        found = json.loads(text, parse_float=_finite)
     except json.JSONDecodeError as error:
         text = f"JSON Parse error: {error.msg} at offset: {error.pos}"
         raise RequestError(400, text) from error
@@ -77,6 +83,13 @@ def parse(body: bytes) -> dict[str, Any]:
     if not isinstance(found.get("signature_name", ""), str):
         raise RequestError(400, "'signature_name' key must be a string value")
     return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"Number too big: {digits[:_EXCERPT]}")
+    return number
 
 
 def signature_of(request: dict[str, Any], offered: dict[str, Signature]) -> str:
@@ -178,18 +191,23 @@ def _value(found: Any, dtype: int) -> c_api.Value:
     read = _READERS.get(dtype)
     if read is None:
         raise RequestError(400, f"Tensors of type {dtype} are not supported")
+    if len(shape) > _MOST_DIMENSIONS:
+        text = f"Tensors must have at most {_MOST_DIMENSIONS} dimensions"
+        raise RequestError(400, f"{text}. {_excerpt(found)}")
     flat: list[Any] = []
     _flatten(found, shape, read, flat)
     if dtype == c_api.STRING:
-        if len(shape) != 1:
-            # What the images' signatures take; TensorFlow would say no later.
-            text = f"Text must come as a list. Received: {len(shape)} dimensions"
-            raise RequestError(400, text)
-        return flat
-    if dtype == 4:
-        flat = [number % 256 for number in flat]
+        if len(shape) == 1:
+            return flat
+        texts = np.empty(len(flat), object)
+        texts[:] = flat
+        return texts.reshape(shape)
+    kind = c_api.NUMBERS[dtype]
+    if dtype in _WRAPPING:
+        # As the server's own conversion to fewer bits does.
+        return np.array(flat, np.int64).astype(kind).reshape(shape)
     try:
-        return np.array(flat, c_api.NUMBERS[dtype]).reshape(shape)
+        return np.array(flat, kind).reshape(shape)
     except OverflowError as error:
         text = f"JSON Value: {_excerpt(found)} is not of expected type: {_NAMES[dtype]}"
         raise RequestError(400, text) from error
@@ -234,13 +252,18 @@ def _is_number(found: Any) -> bool:
     return isinstance(found, (int, float)) and not isinstance(found, bool)
 
 
-def _is_integer(found: Any) -> bool:
-    return isinstance(found, int) and not isinstance(found, bool)
+def _is_integer(bits: int) -> Callable[[Any], bool]:
+    def fits(found: Any) -> bool:
+        whole = isinstance(found, int) and not isinstance(found, bool)
+        return whole and -(2 ** (bits - 1)) <= found < 2 ** (bits - 1)
+
+    return fits
 
 
 _READERS: dict[int, Callable[[Any], Any]] = {
     **{dtype: _reader(_NAMES[dtype], _is_number) for dtype in (1, 2)},
-    **{dtype: _reader(_NAMES[dtype], _is_integer) for dtype in (3, 4, 6, 9)},
+    **{dtype: _reader(_NAMES[dtype], _is_integer(32)) for dtype in (3, 4, 6)},
+    9: _reader(_NAMES[9], _is_integer(64)),
     10: _reader("bool", lambda found: isinstance(found, bool)),
     c_api.STRING: _read_text,
 }
@@ -266,8 +289,13 @@ def _decode(text: Any) -> bytes:
 
 
 def _excerpt(found: Any) -> str:
-    text = json.dumps(found)
-    return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
+    text = ""
+    # In parts: it may be large, or nested more deeply than all of it could be written.
+    for part in json.JSONEncoder().iterencode(found):
+        text += part
+        if len(text) > _EXCERPT:
+            return text[:_EXCERPT] + "..."
+    return text
 
 
 def refusal(error: GraphError) -> RequestError:

@@ -89,7 +89,7 @@ def publish(
         module = ServingModule(model.network, model.preprocessing, export.max_pixels)
         signatures = module.signatures(gallery, export.top_k)
         tf.saved_model.save(module, beside, signatures=signatures)
-        rates = verification.verify(beside, photos, export.precision)
+        rates = verification.verify(beside, photos, gallery, export.precision)
         sizes = serving_files.batch_sizes(rates)
         serving_files.write_version(beside, photos.encoded, sizes, rates, card)
         verification.replay(beside)

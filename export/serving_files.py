@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -137,34 +138,35 @@ def _recall(folder: RunFolder, model: TrainedModel) -> dict[str, Any] | None:
 
 def write_configurations(export_dir: str, model_name: str) -> None:
     """Writes the server's configuration files into the model folder."""
-    versions = model_folder.versions(export_dir)
-    newest = os.path.join(export_dir, str(versions[-1]), "model_card.json")
-    with open(newest, encoding="utf-8") as file:
-        sizes = json.load(file)["allowed_batch_sizes"]
-    for name, content in (
-        ("models.config", models_config(versions, model_name)),
-        ("batching.config", batching_config(sizes)),
-        ("monitoring.config", _MONITORING),
-    ):
-        write_atomically(os.path.join(export_dir, name), content)
+    # Of several exports at once, the last one to write has seen all versions.
+    with model_folder.locked(export_dir):
+        versions = model_folder.versions(export_dir)
+        newest = os.path.join(export_dir, str(versions[-1]), "model_card.json")
+        with open(newest, encoding="utf-8") as file:
+            sizes = json.load(file)["allowed_batch_sizes"]
+        for name, content in (
+            ("models.config", models_config(versions, model_name)),
+            ("batching.config", batching_config(sizes)),
+            ("monitoring.config", _MONITORING),
+        ):
+            write_atomically(os.path.join(export_dir, name), content)
 
 
 def models_config(versions: Sequence[int], model_name: str) -> str:
-    """The last two versions: the older one `stable`, the newer one `canary`.
+    """Serves the newest three; the last but one is `stable`, the last `canary`.
 
-    With one version there is no canary: a label for a version that is not loaded keeps
-    the server from starting.
+    With one version there is no canary. The server refuses a file that moves a label
+    to a version which is not loaded, and before it loads what the same file lists. So
+    none is listed: the server finds a new version by itself, and when it reads the file
+    again, the labels move; until then they name versions that stay loaded.
     """
-    listed = list(versions)[-2:]
-    labels = dict(zip(("stable", "canary"), listed, strict=False))
+    labels = dict(zip(("stable", "canary"), versions[-2:], strict=False))
     return (
         "model_config_list {\n  config {\n"
         f'    name: "{model_name}"\n'
         f'    base_path: "/models/{model_name}"\n'
         '    model_platform: "tensorflow"\n'
-        "    model_version_policy { specific { "
-        + " ".join(f"versions: {version}" for version in listed)
-        + " } }\n"
+        "    model_version_policy { latest { num_versions: 3 } }\n"
         + "".join(
             f'    version_labels {{ key: "{label}" value: {version} }}\n'
             for label, version in labels.items()
@@ -192,11 +194,17 @@ _MONITORING = (
 
 def docker_line(export_dir: str, model_name: str) -> str:
     """What starts the real server with all of these files."""
-    folder = os.path.abspath(export_dir)
-    return (
-        f"docker run --rm -p 8501:8501 -v {folder}:/models/{model_name} {IMAGE} "
-        f"--model_config_file=/models/{model_name}/models.config "
-        f"--enable_batching --batching_parameters_file=/models/{model_name}/"
-        f"batching.config --monitoring_config_file=/models/{model_name}/"
-        "monitoring.config --model_config_file_poll_wait_seconds=60"
+    inside = f"/models/{model_name}"
+    return shlex.join(
+        [
+            *("docker", "run", "--rm", "-p", "8501:8501"),
+            *("-v", f"{os.path.abspath(export_dir)}:{inside}", IMAGE),
+            f"--model_config_file={inside}/models.config",
+            "--model_config_file_poll_wait_seconds=60",
+            # At the start nothing is loaded that a label could name.
+            "--allow_version_labels_for_unavailable_models",
+            "--enable_batching",
+            f"--batching_parameters_file={inside}/batching.config",
+            f"--monitoring_config_file={inside}/monitoring.config",
+        ]
     )

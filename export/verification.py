@@ -12,19 +12,26 @@ import numpy as np
 
 from abe_tf.errors import InputError
 from export.photos import Photos
+from export.signatures import Gallery
 
 BATCHES = (1, 3, 32)
 MEASURED = (1, 2, 4, 8, 16, 32)
 # Of one number of an embedding in float32; of the cosine to float32 in bfloat16.
 _TOLERANCE, _COSINE = 1e-4, 0.999
+# Of distances, which near 0 are roots of rounding errors; of masks and distances in
+# bfloat16.
+_OF_DISTANCES, _COARSE = 2e-3, 0.05
 
 
-def verify(path: str, photos: Photos, precision: str) -> dict[int, float]:
-    """Lets every signature answer for real photos, and compares the embeddings.
+def verify(
+    path: str, photos: Photos, gallery: Gallery | None, precision: str
+) -> dict[int, float]:
+    """Lets every signature answer for real photos, and compares with evaluation.
 
     Args:
       path: The version's folder.
       photos: What it is asked, and what evaluation makes of it in float32.
+      gallery: Of the signature `search`.
       precision: What the export computes in.
 
     Returns:
@@ -46,7 +53,7 @@ def verify(path: str, photos: Photos, precision: str) -> dict[int, float]:
         said = _check(path, *flags)
         with np.load(answers) as found:
             for name in found.files:
-                _compare(name, found[name], photos.learner_embeddings, precision)
+                _compare(name, found[name], photos, gallery, precision == "float32")
     return {int(size): rate for size, rate in said["rates"].items()}
 
 
@@ -95,22 +102,45 @@ def _write(folder: str, encoded: list[bytes]) -> str:
 
 
 def _compare(
-    name: str, answer: np.ndarray, expected: np.ndarray, precision: str
+    name: str, answer: np.ndarray, photos: Photos, gallery: Gallery | None, exact: bool
 ) -> None:
-    signature, output, size = name.split("/")
-    if output not in ("embedding", "learner_embeddings"):
-        return
-    wanted = expected[np.arange(int(size)) % len(expected)]
-    found = answer.reshape(wanted.shape)
-    if precision == "float32":
-        worst = float(np.abs(found - wanted).max())
-        good, rule = worst <= _TOLERANCE, f"differ by at most {_TOLERANCE}"
-    else:
+    _, output, size = name.split("/")
+    shown = np.arange(int(size)) % len(photos.learner_embeddings)
+    wanted = photos.learner_embeddings[shown]
+    if output in ("embedding", "learner_embeddings"):
+        found = answer.reshape(wanted.shape)
+        if exact:
+            _close(name, np.abs(found - wanted).max(), _TOLERANCE)
+            return
         lengths = np.linalg.norm(found, axis=-1) * np.linalg.norm(wanted, axis=-1)
         worst = float(((found * wanted).sum(-1) / lengths).min())
-        good, rule = worst >= _COSINE, f"have a cosine of at least {_COSINE}"
-    if not good:
-        raise InputError(
-            f"The export's embeddings must {rule} to evaluation's. Received: {worst} "
-            f"by {signature} at batch {size}."
-        )
+        if not worst >= _COSINE:
+            raise _different(name, f"have a cosine of at least {_COSINE} to", worst)
+    elif output == "masks" and photos.masks is not None:
+        tolerance = _TOLERANCE if exact else _COARSE
+        _close(name, np.abs(answer - photos.masks[shown]).max(), tolerance)
+    elif output == "distances" and gallery is not None:
+        nearest = np.sort(_distances(wanted, gallery))[:, : answer.shape[1]]
+        tolerance = _OF_DISTANCES if exact else _COARSE
+        _close(name, np.abs(answer - nearest).max(), tolerance)
+
+
+def _distances(queries: np.ndarray, gallery: Gallery) -> np.ndarray:
+    """The paper's ensemble distance, in float64; `[queries, images]`."""
+    squares = 2 - 2 * np.einsum(
+        "qmd,imd->mqi", queries, gallery.learner_embeddings, dtype=np.float64
+    )
+    return np.sqrt(np.maximum(squares, 0)).mean(0)
+
+
+def _close(name: str, worst: float, tolerance: float) -> None:
+    if not worst <= tolerance:
+        raise _different(name, f"differ by at most {tolerance} from", float(worst))
+
+
+def _different(name: str, rule: str, worst: float) -> InputError:
+    signature, output, size = name.split("/")
+    return InputError(
+        f"The export's {output} must {rule} evaluation's. Received: {worst} by "
+        f"{signature} at batch {size}."
+    )

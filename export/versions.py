@@ -15,7 +15,9 @@ from export.batching import Batcher
 from export.rest import RequestError
 
 _LABEL = re.compile(r'version_labels\s*\{\s*key:\s*"([^"]+)"\s*value:\s*(\d+)\s*\}')
-_LISTED = re.compile(r"\bversions:\s*(\d+)")
+_LATEST = re.compile(r"\bnum_versions:\s*(\d+)")
+# As often as TensorFlow Serving tries to load a version again.
+_RETRIES = 5
 
 
 class Version:
@@ -62,49 +64,69 @@ class Version:
 class Versions:
     """The versions of one model folder, looked at again and again.
 
-    Those that models.config lists are loaded, the highest where there is no such file.
+    As many of the newest as models.config asks for are loaded; one where there is no
+    such file.
 
     Args:
       folder: The model folder.
       name: Of the model.
       most: Rows that run together at most.
+      retry_seconds: Until a version that did not load is tried again, five times.
     """
 
-    def __init__(self, folder: str, name: str, most: int) -> None:
+    def __init__(self, folder: str, name: str, most: int, retry_seconds: float) -> None:
         self._folder, self._name, self._most = folder, name, most
+        self._retry_seconds = retry_seconds
         self._loaded: dict[int, Version] = {}
         self._labels: dict[str, int] = {}
-        self._failed: set[int] = set()
+        # How often, and when it may be tried again.
+        self._failed: dict[int, tuple[int, float]] = {}
         self._lock = threading.Lock()
         self.refresh()
 
     def refresh(self) -> None:
         """Loads what is new, then lets go of what is not wanted any more."""
         wanted, labels = self._wanted()
-        for number in sorted(wanted - set(self._loaded) - self._failed):
+        for number in sorted(wanted - set(self._loaded)):
+            tries, not_before = self._failed.get(number, (0, 0.0))
+            if tries > _RETRIES or time.monotonic() < not_before:
+                continue
             try:
                 path = os.path.join(self._folder, str(number))
                 version = Version(path, self._most)
             except c_library.GraphError as error:
-                self._failed.add(number)
+                again = time.monotonic() + self._retry_seconds
+                self._failed[number] = tries + 1, again
                 print(f"version {number} does not load: {error}", file=sys.stderr)
                 continue
             with self._lock:
                 self._loaded[number] = version
             print(f"version {number} of {self._name} is loaded", flush=True)
         with self._lock:
-            self._labels = labels
+            if self._may_move(labels):
+                self._labels = labels
             # The old one stays where the new one does not load.
             gone = set(self._loaded) - wanted if wanted & set(self._loaded) else set()
             retired = [self._loaded.pop(number) for number in gone]
         for version in retired:
             version.retire()
 
+    def _may_move(self, labels: dict[str, int]) -> bool:
+        """Whether no label would move to a version that is not loaded."""
+        return all(
+            self._labels.get(label, number) == number or number in self._loaded
+            for label, number in labels.items()
+        )
+
     def watch(self, seconds: float) -> None:
         """Refreshes for ever."""
         while True:
             time.sleep(seconds)
-            self.refresh()
+            try:
+                self.refresh()
+            except (OSError, ValueError) as error:
+                # A folder that is away, or a file that is being written: for now.
+                print(f"{self._folder} cannot be read: {error}", file=sys.stderr)
 
     @contextlib.contextmanager
     def use(
@@ -157,14 +179,12 @@ class Versions:
         return number
 
     def _wanted(self) -> tuple[set[int], dict[str, int]]:
-        there = set(model_folder.versions(self._folder))
+        there = model_folder.versions(self._folder)
         path = os.path.join(self._folder, "models.config")
         if os.path.isfile(path):
             with open(path, encoding="utf-8") as file:
                 text = file.read()
-            listed = {int(number) for number in _LISTED.findall(text)} & there
+            found = _LATEST.search(text)
             labels = {label: int(number) for label, number in _LABEL.findall(text)}
-            # A version that is newer than the file was just written: the next look
-            # finds the file written too.
-            return listed, {k: v for k, v in labels.items() if v in listed}
-        return ({max(there)} if there else set()), {}
+            return set(there[-int(found[1]) :] if found else there[-1:]), labels
+        return set(there[-1:]), {}

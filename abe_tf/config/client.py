@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
@@ -17,14 +18,16 @@ class ClientConfig(Group):
     )
     signature: str = option("serving_default", "the signature")
     label: str | None = option(None, "a version's label, such as stable")
-    json: bool = option(False, "print a line of JSON an image")
+    json: bool = option(False, "print a line of JSON an image, beside --npy too")
     npy: str | None = option(
-        None, "write the answers there (.npz, with ids), complete or not at all"
+        None,
+        "write the answers there instead (.npz, with ids); where the server goes "
+        "away, those that there are",
     )
     batch_size: int = option(16, "images of one request", lower=1)
     concurrency: int = option(4, "requests at once", lower=1, upper=64)
-    retries: int = option(5, "tries after 429, 503 or a lost connection", lower=0)
-    timeout: float = option(60.0, "seconds that a request may take")
+    retries: int = option(7, "tries after 429, 503 or a lost connection", lower=0)
+    timeout: float = option(60.0, "seconds that a request may take", lower=0.1)
 
     def require(self) -> str:
         """The address.
@@ -39,4 +42,9 @@ class ClientConfig(Group):
             )
         if self.npy and not self.npy.endswith(".npz"):
             raise InputError(f"--npy must end in .npz. Received: {self.npy!r}.")
+        if self.npy and not os.access(os.path.dirname(self.npy) or ".", os.W_OK):
+            raise InputError(
+                "--npy must lie in a folder that can be written. "
+                f"Received: {self.npy!r}."
+            )
         return self.url

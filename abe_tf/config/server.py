@@ -15,13 +15,18 @@ class ServerConfig(Group):
 
     model_dir: str | None = option(None, "the folder that export.saved_model wrote")
     model_name: str = option("abe", "what addresses call the model")
-    port: int = option(8501, "the port", lower=0, upper=65535)
+    port: int = option(8501, "the port", lower=1, upper=65535)
     host: str = option("127.0.0.1", "the address; 0.0.0.0 lets other machines in")
     max_request_mb: int = option(32, "larger requests are refused", lower=1)
     max_rows: int = option(256, "images of one request", lower=1)
     max_batch_size: int = option(16, "images that run together at most", lower=1)
     max_connections: int = option(256, "connections at once; 503 above", lower=1)
-    request_seconds: float = option(30.0, "a request must have arrived by then")
+    request_seconds: float = option(
+        30.0, "a request must have arrived by then", lower=0.1
+    )
+    load_retry_seconds: float = option(
+        60.0, "before a version that did not load is tried again", lower=0
+    )
 
     def require(self) -> str:
         """The model folder.

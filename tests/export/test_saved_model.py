@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import struct
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from abe_tf.retrieval.embedded import Embedded
 from abe_tf.run_folder import RunFolder
 from abe_tf.runs import TrainedModel
 from export import galleries, serving_files, verification
-from export.photos import Photos
+from export.photos import Photos, masks_of
 from export.saved_model import publish
 from export.signatures import ServingModule
 from tests.conftest import ROOT
@@ -37,6 +38,14 @@ def model():
     return TrainedModel(network, Preprocessing(32, 37, True), DataConfig(), "ckpt-0")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_measurement():
+    """A second for each of six batch sizes would be most of the time here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verification, "MEASURED", (1, 4))
+        yield
+
+
 @pytest.fixture(scope="module")
 def shown(model, photos):
     paths = sorted(map(str, photos.glob("*/*.*")))[:8]
@@ -44,7 +53,8 @@ def shown(model, photos):
         [model.preprocessing.for_evaluation(tf.io.read_file(p)) for p in paths]
     )
     encoded = [pathlib.Path(path).read_bytes() for path in paths]
-    return Photos(encoded, pixels, model.embed(paths))
+    masks = masks_of(model.network, pixels)
+    return Photos(encoded, pixels, model.embed(paths), masks)
 
 
 def to(folder, **options):
@@ -224,7 +234,34 @@ def test_a_graph_that_calls_python_is_refused(tmp_path, shown):
 
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": call})
     with pytest.raises(InputError, match="forbidden operations: EagerPyFunc"):
-        verification.verify(str(tmp_path), shown, "float32")
+        verification.verify(str(tmp_path), shown, None, "float32")
+
+
+def test_a_graph_that_xla_must_compile_is_refused(tmp_path, shown):
+    module = tf.Module()
+    compiled = tf.function(lambda x: 2 * x, jit_compile=True)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def call(x):
+        return {"y": compiled(x)}
+
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": call})
+    with pytest.raises(InputError, match="forbidden operations: _XlaMustCompile"):
+        verification.verify(str(tmp_path), shown, None, "float32")
+
+
+@pytest.mark.parametrize("wrong", ["masks", "distances"])
+def test_masks_and_neighbours_must_be_evaluations_too(
+    model, shown, photos, version, wrong
+):
+    gallery = galleries.load(str(photos), model)
+    if wrong == "masks":
+        shown = dataclasses.replace(shown, masks=shown.masks + 0.001)
+    else:
+        turned = np.roll(gallery.learner_embeddings, 1, axis=-1)
+        gallery = dataclasses.replace(gallery, learner_embeddings=turned)
+    with pytest.raises(InputError, match=f"The export's {wrong} must differ by at"):
+        verification.verify(version, shown, gallery, "float32")
 
 
 def test_a_version_that_exists_is_never_touched(model, shown, tmp_path):
@@ -265,12 +302,20 @@ def test_a_gallery_of_another_model_is_refused(model, shown, tmp_path):
         galleries.load(str(tmp_path / "x.npz"), model)
 
 
-def test_canary_is_named_only_where_two_versions_are_listed():
+def test_the_docker_line_can_be_pasted():
+    line = serving_files.docker_line("/models of mine/abe", "abe")
+    words = shlex.split(line)
+    assert words[words.index("-v") + 1] == "/models of mine/abe:/models/abe"
+    # Without it the server does not start: nothing is loaded yet.
+    assert "--allow_version_labels_for_unavailable_models" in words
+
+
+def test_canary_is_named_only_where_there_are_two_versions():
     one = serving_files.models_config([1], "abe")
     assert 'key: "stable" value: 1' in one
     assert "canary" not in one
     two = serving_files.models_config([1, 4, 9], "abe")
-    assert "specific { versions: 4 versions: 9 }" in two
+    assert "latest { num_versions: 3 }" in two
     assert 'key: "stable" value: 4' in two
     assert 'key: "canary" value: 9' in two
 

@@ -9,7 +9,7 @@ from tests.serving import contract_model
 @pytest.fixture(scope="session")
 def contract_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("contract")
-    contract_model.write(str(folder))
+    contract_model.write_all(str(folder))
     return folder
 
 

@@ -8,6 +8,8 @@ import sys
 
 import tensorflow as tf
 
+from export import serving_files
+
 
 def spec(*shape, dtype=tf.float32, name):
     return tf.TensorSpec(shape, dtype, name=name)
@@ -45,6 +47,14 @@ SIGNATURES = {
     ),
     "total": (lambda x: {"total": tf.reduce_sum(x)}, [spec(None, name="x")]),
     "half": (lambda x: {"y": tf.cast(x, tf.float16)}, [spec(None, name="x")]),
+    "ratio": (lambda x: {"y": x / x}, [spec(None, name="x")]),
+    "whole": (
+        lambda small, large: {"sum": tf.cast(small, tf.int64) + large},
+        [
+            spec(None, dtype=tf.int32, name="small"),
+            spec(None, dtype=tf.int64, name="large"),
+        ],
+    ),
     "pairs": (lambda x: {"y": 2 * x}, [spec(None, 2, name="x")]),
 }
 
@@ -61,6 +71,15 @@ def write(folder, version=1):
     os.rename(beside, os.path.join(folder, str(version)))
 
 
+def write_all(folder):
+    """Two versions, and the file that labels them `stable` and `canary`."""
+    for version in (1, 2):
+        write(folder, version)
+    text = serving_files.models_config([1, 2], "contract")
+    with open(os.path.join(folder, "models.config"), "w") as file:
+        file.write(text)
+
+
 if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)
-    write(sys.argv[1])
+    write_all(sys.argv[1])

@@ -32,6 +32,13 @@ def ask(url, signature, **body):
     return post(url, {"signature_name": signature, **body})
 
 
+def nested(depth):
+    found = 1.0
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 MANY = "several inputs"
 REFUSED = {
     "empty body": (b"", 400, "JSON Parse error: "),
@@ -63,11 +70,31 @@ REFUSED = {
     ),
     "mixed rows": (
         {"signature_name": "two", "instances": [{"a": 1.0, "b": 1.0}, 2.0]},
-        *(400, ""),
+        *(400, "Failed to process element: 1 of 'instances' list."),
     ),
     "ragged rows": (
         {"signature_name": "echo", "instances": [[1.0], [1.0, 2.0]]},
+        *(400, "Expecting tensor size: 1"),
+    ),
+    "33 dimensions": (
+        {"signature_name": "echo", "instances": nested(33)},
+        *(400, "dimensions"),
+    ),
+    "nesting that parses and is too deep to walk": (
+        b'{"signature_name": "echo", "instances": [' + 978 * b"[" + 978 * b"]" + b"]}",
         *(400, ""),
+    ),
+    "a number too large for a double": (
+        b'{"signature_name": "echo", "instances": [[1e400]]}',
+        *(400, "JSON Parse error: "),
+    ),
+    "a whole number too large for a double": (
+        b'{"signature_name": "echo", "instances": [[1' + b"0" * 400 + b"]]}",
+        *(400, ""),
+    ),
+    "five thousand million for an int32": (
+        {"signature_name": "whole", "instances": [{"small": 5 * 10**9, "large": 1}]},
+        *(400, "is not of expected type: int32"),
     ),
     "text for a number": (
         {"signature_name": "two", "inputs": {"a": ["1"], "b": [1.0]}},
@@ -90,7 +117,7 @@ REFUSED = {
         *(400, "Unknown image file format. One of JPEG, PNG, GIF, BMP required."),
     ),
     "an empty image": ({"instances": [b64(b"")]}, 400, "Input is empty."),
-    "half an image": ({"instances": [b64(png(7)[:40])]}, 400, ""),
+    "half an image": ({"instances": [b64(png(7)[:40])]}, 400, "PNG"),
     "one bad image of two": ({"instances": [RED, b64(b"no image")]}, 400, "Unknown"),
     "URL-safe base64": (
         {"instances": [{"b64": "_-_-"}]},
@@ -159,16 +186,21 @@ def test_the_order_of_checks(url):
 
 def test_status_and_metadata(url):
     state = requests.get(url, timeout=30).json()["model_version_status"]
-    assert state == [
+    one, two = (
         {
-            "version": "1",
+            "version": version,
             "state": "AVAILABLE",
             "status": {"error_code": "OK", "error_message": ""},
         }
-    ]
-    assert requests.get(f"{url}/versions/1", timeout=30).status_code == 200
+        for version in "12"
+    )
+    assert sorted(state, key=lambda found: found["version"]) == [one, two]
+    for which, wanted in (("/versions/1", one), ("/labels/stable", one)):
+        answer = requests.get(f"{url}{which}", timeout=30)
+        assert answer.json() == {"model_version_status": [wanted]}
     for other, message in (
         (f"{url}/versions/9", "Could not find version 9 of model contract"),
+        (f"{url}/versions/{9**18}", f"Could not find version {9**18} of model"),
         (f"{url}x", "Could not find any versions of model contractx"),
     ):
         answer = requests.get(other, timeout=30)
@@ -178,13 +210,33 @@ def test_status_and_metadata(url):
     assert found["model_spec"] == {
         "name": "contract",
         "signature_name": "",
-        "version": "1",
+        "version": "2",
     }
     offered = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert offered["method_name"] == "tensorflow/serving/predict"
     (side,) = offered["inputs"]["image_bytes"]["tensor_shape"]["dim"]
     assert side["size"] == "-1"
     assert offered["inputs"]["image_bytes"]["dtype"] == "DT_STRING"
+    whole = found["metadata"]["signature_def"]["signature_def"]["whole"]["inputs"]
+    assert [whole[name]["dtype"] for name in ("small", "large")] == [
+        *("DT_INT32", "DT_INT64"),
+    ]
+    for which, version in (("/versions/1", "1"), ("/labels/canary", "2")):
+        found = requests.get(f"{url}{which}/metadata", timeout=30).json()
+        assert found["model_spec"]["version"] == version
+
+
+def test_versions_and_labels(url):
+    body = {"instances": [RED]}
+    for which in ("", "/versions/1", "/versions/2", "/labels/stable", "/labels/canary"):
+        assert post(url, body, which).json() == {"predictions": [[7.0] * 3]}
+    for which in ("", "/metadata", ":predict"):
+        method = "POST" if which == ":predict" else "GET"
+        answer = requests.request(
+            method, f"{url}/labels/other{which}", json=body, timeout=30
+        )
+        assert answer.status_code == 400
+        assert "Unrecognized servable version label: other" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +275,9 @@ def test_row_and_column_form(url):
     assert rows.json() == {
         "predictions": [{"sum": 3.5, "product": 3.0}, {"sum": 3.0, "product": 0.0}]
     }
+    text = ask(url, "two", inputs={"a": [1.5, 2.0], "b": [2.0, 0.5]}).text
+    # A number a line.
+    assert [line.count(".") for line in text.splitlines() if "." in line] == [1] * 4
     columns = ask(url, "two", inputs={"a": [1.5], "b": [2.0], "more": 1})
     assert columns.json() == {"outputs": {"sum": [3.5], "product": [3.0]}}
     assert ask(url, "count", inputs=[7, 300, -1]).json() == {"outputs": [7, 44, 255]}
@@ -233,6 +288,8 @@ def test_row_and_column_form(url):
 def test_shapes_are_not_checked(url):
     answer = ask(url, "pairs", instances=[[1.0, 2.0, 3.0]])
     assert answer.json() == {"predictions": [[2.0, 4.0, 6.0]]}
+    answer = ask(url, "texts", instances=[["a", "b"]])
+    assert answer.json()["predictions"][0]["upper"] == ["A", "B"]
 
 
 def test_texts(url):
@@ -256,8 +313,27 @@ def test_numbers_as_they_are_written(url):
     parsed = json.loads(text)["outputs"]
     assert parsed["sum"][0] == math.inf
     assert parsed["product"][1] == -math.inf
+    answer = ask(url, "ratio", instances=[0.0, 2.0])
+    assert "NaN" in answer.text
+    assert math.isnan(answer.json()["predictions"][0])
+    sums = [{"small": -(2**31), "large": 2**62}]
+    expected = {"predictions": [2**62 - 2**31]}
+    assert ask(url, "whole", instances=sums).json() == expected
 
 
 def test_a_verb_that_the_signature_has_not(url):
-    for verb in ("classify", "regress"):
-        assert post(url, {"examples": [{}]}, verb=verb).status_code == 400
+    for verb, kind in (("classify", "classification"), ("regress", "regression")):
+        answer = post(url, {"examples": [{"x": 1.0}]}, verb=verb)
+        assert answer.status_code == 400
+        words = f"Expected {kind} signature method_name to be tensorflow/serving/{verb}"
+        assert words in answer.json()["error"]
+
+
+def test_a_version_of_too_many_digits_is_no_address(url):
+    for path in ("", "/metadata", ":predict"):
+        method = "POST" if path == ":predict" else "GET"
+        answer = requests.request(
+            method, f"{url}/versions/{'1' * 5000}{path}", data=b"{}", timeout=30
+        )
+        assert answer.status_code == 400
+        assert list(answer.json()) == ["error"]

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import gzip
 import json
 import random
 import shutil
@@ -13,6 +14,7 @@ import pytest
 import requests
 
 from benchmarks.served import Served
+from export import serving_files
 from tests.serving import contract_model
 from tests.serving.test_contract import RED, post
 
@@ -37,8 +39,6 @@ def test_a_body_of_100_megabytes_is_refused_and_costs_no_memory(served):
 
 
 def test_a_small_file_that_unpacks_to_much_is_refused(served):
-    import gzip
-
     packed = gzip.compress(b" " * 300_000_000)
     answer = post(served.url, packed, headers={"content-encoding": "gzip"})
     assert answer.status_code == 413
@@ -70,6 +70,16 @@ def test_slow_senders_are_let_go_and_hold_up_nobody(contract_folder):
         server.stop()
 
 
+def rest_of(connection):
+    """What comes until the server closes it."""
+    connection.settimeout(10)
+    received = b""
+    with connection, contextlib.suppress(ConnectionError):
+        while part := connection.recv(1000):
+            received += part
+    return received
+
+
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/models/contract:predict HTT"])
 def test_slow_heads_are_let_go_and_hold_up_nobody(contract_folder, sent):
     server = Served(
@@ -83,28 +93,66 @@ def test_slow_heads_are_let_go_and_hold_up_nobody(contract_folder, sent):
             slow.append(one)
         assert post(server.url, {"instances": [RED]}).status_code == 200
         for one in slow:
-            one.settimeout(10)
-            assert one.recv(100).startswith(b"HTTP/1.1 408")
-            assert one.recv(100) == b""
-            one.close()
+            assert rest_of(one).startswith(b"HTTP/1.1 408")
     finally:
         server.stop()
 
 
-def test_the_head_of_a_second_request_is_timed_too(contract_folder):
+@pytest.mark.parametrize("next_bytes", [b"GET /v1/mod", b"\r\n"])
+def test_the_head_of_a_second_request_is_timed_too(contract_folder, next_bytes):
     server = Served(contract_folder, "--request_seconds=1", name="contract")
     try:
         with socket.create_connection(("127.0.0.1", server.port)) as one:
             one.settimeout(10)
             whole = b"GET /v1/models/contract HTTP/1.1\r\nHost: x\r\n\r\n"
-            one.sendall(whole + whole[:10])
-            received = b""
-            while part := one.recv(1000):
-                received += part
-        assert received.startswith(b"HTTP/1.1 200")
-        assert received.count(b"HTTP/1.1 408") == 1
+            one.sendall(whole)
+            answer = b""
+            while not answer.rstrip().endswith(b"}"):
+                answer += one.recv(1000)
+            one.sendall(next_bytes)
+            assert rest_of(one).startswith(b"HTTP/1.1 408")
     finally:
         server.stop()
+
+
+def test_a_body_that_nobody_reads_holds_no_connection(contract_folder):
+    server = Served(
+        *(contract_folder, "--request_seconds=1", "--max_connections=20"),
+        name="contract",
+    )
+    try:
+        slow = []
+        for _ in range(15):
+            one = socket.create_connection(("127.0.0.1", server.port))
+            head = b"POST /nope HTTP/1.1\r\nHost: x\r\n"
+            one.sendall(head + b"Content-Length: 1000000\r\n\r\nx")
+            slow.append(one)
+        for one in slow:
+            assert rest_of(one).startswith(b"HTTP/1.1 400")
+        assert post(server.url, {"instances": [RED]}).status_code == 200
+    finally:
+        server.stop()
+
+
+def test_more_connections_than_allowed_are_told(contract_folder):
+    server = Served(contract_folder, "--max_connections=5", name="contract")
+    try:
+        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
+        answer = post(server.url, {"instances": [RED]})
+        assert answer.status_code == 503
+        assert "5 connections already" in answer.json()["error"]
+        for one in idle:
+            one.close()
+        assert post(server.url, {"instances": [RED]}).status_code == 200
+    finally:
+        server.stop()
+
+
+def test_half_a_packed_body_is_refused(served):
+    packed = gzip.compress(json.dumps({"instances": [RED]}).encode())[:-20]
+    answer = post(served.url, packed, headers={"content-encoding": "gzip"})
+    assert answer.status_code == 400
+    assert "Unable to decompress" in answer.json()["error"]
 
 
 def test_a_head_without_an_end_is_refused_and_costs_no_memory(served):
@@ -182,24 +230,85 @@ def test_a_new_version_takes_over_without_a_lost_request(contract_folder, tmp_pa
     try:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             asking = [pool.submit(ask_without_end) for _ in range(4)]
-            # A version that is not complete is not looked at.
-            (tmp_path / "incomplete-x").mkdir()
-            contract_model.write(str(tmp_path), 2)
-            for _ in range(100):
-                state = requests.get(server.url, timeout=30).json()
-                if [v["version"] for v in state["model_version_status"]] == ["2"]:
-                    break
-                time.sleep(0.2)
-            else:
-                pytest.fail("Version 2 did not take over.")
-            stopped.set()
+            try:
+                # A version that is not complete is not looked at.
+                (tmp_path / "incomplete-x").mkdir()
+                contract_model.write(str(tmp_path), 2)
+                wait_for(server, ["2"])
+            finally:
+                stopped.set()
             answered = [code for one in asking for code in one.result()]
         assert set(answered) == {200}
         assert len(answered) > 20
-        # One that does not load changes nothing.
-        (tmp_path / "3").mkdir()
-        time.sleep(3)
-        assert post(server.url, {"instances": [RED]}).status_code == 200
     finally:
-        stopped.set()
+        server.stop()
+
+
+def wait_for(server, versions):
+    for _ in range(100):
+        found = requests.get(server.url, timeout=30).json()["model_version_status"]
+        if sorted(one["version"] for one in found) == versions:
+            return
+        time.sleep(0.2)
+    pytest.fail(f"{versions} did not come: {found}")
+
+
+def test_a_version_that_does_not_load_changes_nothing_and_is_tried_again(
+    contract_folder, tmp_path
+):
+    shutil.copytree(contract_folder / "1", tmp_path / "1")
+    server = Served(tmp_path, "--load_retry_seconds=0.5", name="contract")
+    try:
+        (tmp_path / "2").mkdir()
+        time.sleep(2)
+        assert post(server.url, {"instances": [RED]}).status_code == 200
+        # Half-copied before, whole now.
+        shutil.copytree(contract_folder / "1", tmp_path / "2", dirs_exist_ok=True)
+        wait_for(server, ["2"])
+    finally:
+        server.stop()
+
+
+def test_a_folder_that_is_away_for_a_moment_comes_back(contract_folder, tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    shutil.copytree(contract_folder / "1", folder / "1")
+    server = Served(folder, name="contract")
+    try:
+        folder.rename(tmp_path / "away")
+        time.sleep(2.5)
+        assert post(server.url, {"instances": [RED]}).status_code == 200
+        (tmp_path / "away").rename(folder)
+        contract_model.write(str(folder), 2)
+        wait_for(server, ["2"])
+    finally:
+        server.stop()
+
+
+def test_a_label_moves_once_its_version_is_loaded(contract_folder, tmp_path):
+    """As in TensorFlow Serving, which refuses a file that names one before."""
+    for version in (1, 2):
+        shutil.copytree(contract_folder / str(version), tmp_path / str(version))
+
+    def label(versions):
+        text = serving_files.models_config(versions, "contract")
+        (tmp_path / "models.config").write_text(text)
+
+    def labelled():
+        address = f"{server.url}/labels/canary/metadata"
+        return requests.get(address, timeout=30).json()["model_spec"]["version"]
+
+    label([1, 2])
+    server = Served(tmp_path, "--load_retry_seconds=0.5", name="contract")
+    try:
+        assert labelled() == "2"
+        (tmp_path / "3").mkdir()
+        label([1, 2, 3])
+        time.sleep(2.5)
+        assert labelled() == "2"
+        shutil.copytree(contract_folder / "1", tmp_path / "3", dirs_exist_ok=True)
+        wait_for(server, ["1", "2", "3"])
+        time.sleep(1.5)
+        assert labelled() == "3"
+    finally:
         server.stop()
