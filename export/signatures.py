@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.data.decoding import upright_size
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.retrieval import distances
 
@@ -49,8 +48,12 @@ class ServingModule(tf.Module):
         # The variables and not the network: Keras would otherwise trace each of its
         # layers again, and the file would hold them twice.
         self.network_variables = network.variables
-        self._untracked = lambda: (network, preprocessing)
-        self._max_pixels = max_pixels
+        self._untracked = lambda: network
+        bounded = dataclasses.replace(preprocessing, max_pixels=max_pixels)
+        # One function that all signatures call, in the file once.
+        self._decode = tf.function(
+            bounded.for_evaluation, [tf.TensorSpec([], tf.string)], autograph=False
+        )
 
     def signatures(self, gallery: Gallery | None, top_k: int) -> dict[str, Callable]:
         """The signatures by name, all with an open batch dimension and float32 out.
@@ -59,7 +62,7 @@ class ServingModule(tf.Module):
           gallery: Of `search`, which is left out where `None`.
           top_k: How many images `search` answers with.
         """
-        network, _ = self._untracked()
+        network = self._untracked()
         size = network.inputs[0].shape[1:]
         pixels = tf.TensorSpec([None, *size], tf.uint8, name="pixels")
         found = {
@@ -99,7 +102,7 @@ class ServingModule(tf.Module):
         Returns:
           "masks", float32 `[batch, learners, h, w]` in (0, 1).
         """
-        network, _ = self._untracked()
+        network = self._untracked()
         output = network.get_layer("attention_masks").output
         model = tf.keras.Model(network.input, output)
         masks = _nonempty(model, self._decoded(image_bytes))
@@ -140,25 +143,12 @@ class ServingModule(tf.Module):
         return search
 
     def _decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        network, preprocessing = self._untracked()
-
-        def decode(encoded: tf.Tensor) -> tf.Tensor:
-            pixels = tf.reduce_prod(tf.cast(upright_size(encoded), tf.int64))
-            small = tf.debugging.Assert(
-                pixels <= self._max_pixels,
-                [
-                    f"an image must have at most {self._max_pixels} pixels; this:",
-                    pixels,
-                ],
-            )
-            with tf.control_dependencies([small]):
-                return preprocessing.for_evaluation(tf.identity(encoded))
-
+        network = self._untracked()
         shape = tf.TensorSpec(network.inputs[0].shape[1:], tf.uint8)
-        return tf.map_fn(decode, image_bytes, fn_output_signature=shape)
+        return tf.map_fn(self._decode, image_bytes, fn_output_signature=shape)
 
     def _embed(self, pixels: tf.Tensor) -> tf.Tensor:
-        network, _ = self._untracked()
+        network = self._untracked()
         return tf.cast(_nonempty(network, pixels), tf.float32)
 
 

@@ -23,11 +23,12 @@ _ACCURATE = "INTEGER_ACCURATE"
 _Decoder = Callable[[tf.Tensor], tf.Tensor]
 
 
-def upright_size(encoded: tf.Tensor) -> tf.Tensor:
+def upright_size(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """Reads how large an image is without decoding it.
 
     Args:
       encoded: Scalar string, the bytes of an image file.
+      max_pixels: A larger one is refused.
 
     Returns:
       `[2]` int32: height and width as a viewer shows it.
@@ -41,8 +42,8 @@ def upright_size(encoded: tf.Tensor) -> tf.Tensor:
     size = _by_format(encoded, jpeg, _png_size, gif.size, bitmap.size)
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     tf.debugging.Assert(
-        (pixels > 0) & (pixels <= MAX_PIXELS),
-        [f"an image must have 1 to {MAX_PIXELS} pixels; height and width:", size],
+        (pixels > 0) & (pixels <= max_pixels),
+        [f"an image must have 1 to {max_pixels} pixels; height and width:", size],
     )
     return tf.ensure_shape(size, [2])
 

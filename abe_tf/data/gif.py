@@ -51,12 +51,21 @@ def _size(content: tf.Tensor, descriptor: tf.Tensor) -> tf.Tensor:
 
 
 def _first_descriptor(content: tf.Tensor) -> tf.Tensor:
-    """Position of the first image's descriptor, behind comments and the like."""
+    """Position of the first image's descriptor, behind comments and the like.
+
+    Those are extensions: two bytes, then blocks.
+    """
+
+    def step(at: tf.Tensor, in_blocks: tf.Tensor) -> list[tf.Tensor]:
+        byte = _byte(content, at)
+        return [at + tf.where(in_blocks, 1 + byte, 2), ~in_blocks | (byte > 0)]
+
     start = _HEADER + _colour_table(_byte(content, 10))
-    (position,) = tf.while_loop(
-        lambda at: _byte(content, at) == _EXTENSION,
-        lambda at: [_behind_blocks(content, at + 2)],
-        [start],
+    position, _ = tf.while_loop(
+        lambda at, in_blocks: in_blocks | (_byte(content, at) == _EXTENSION),
+        step,
+        [start, tf.constant(False)],
+        maximum_iterations=_most_blocks(content),
     )
     return position
 
@@ -67,15 +76,21 @@ def _behind_blocks(content: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         lambda at: _byte(content, at) > 0,
         lambda at: [at + 1 + _byte(content, at)],
         [start],
-        # Blocks of 255 bytes are usual; a file of millions of small ones would only
-        # keep others waiting.
-        maximum_iterations=_FEW + tf.size(content) // _SMALL,
+        maximum_iterations=_most_blocks(content),
     )
     found = tf.debugging.Assert(
         _byte(content, last) == 0, ["a GIF must not be of very small blocks"]
     )
     with tf.control_dependencies([found] if found is not None else []):
         return last + 1
+
+
+def _most_blocks(content: tf.Tensor) -> tf.Tensor:
+    """Blocks of 255 bytes are usual; millions of small ones would keep others waiting.
+
+    Where a walk ends early, the bytes there are no frame that fills the picture.
+    """
+    return _FEW + tf.size(content) // _SMALL
 
 
 def _colour_table(flags: tf.Tensor) -> tf.Tensor:

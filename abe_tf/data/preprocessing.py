@@ -15,6 +15,7 @@ import tensorflow as tf
 from abe_tf.config.data import DataConfig
 from abe_tf.data.branches import apart
 from abe_tf.data.decoding import (
+    MAX_PIXELS,
     decode_plain_jpeg,
     decode_window,
     is_plain_jpeg,
@@ -44,6 +45,7 @@ class Preprocessing:
         and stretches it to the square.
       color_jitter: How far training changes brightness, contrast and saturation, as a
         share; 0 for not at all.
+      max_pixels: A larger image is refused before it is decoded.
     """
 
     image_size: int
@@ -52,6 +54,7 @@ class Preprocessing:
     stretch: bool = False
     random_resized_crop: bool = False
     color_jitter: float = 0.0
+    max_pixels: int = MAX_PIXELS
 
     @classmethod
     def of(cls, data: DataConfig) -> Preprocessing:
@@ -107,7 +110,8 @@ class Preprocessing:
           uint8 RGB `[image_size, image_size, 3]`.
         """
         if self.random_resized_crop:
-            image = self._resized_crop(encoded, _region(encoded, box), draw["seed"])
+            region = self._region(encoded, box)
+            image = self._resized_crop(encoded, region, draw["seed"])
             image = _mirror(image, draw["mirrored"])
         else:
             image = self._crop(encoded, box, draw["corner"], draw["mirrored"])
@@ -166,10 +170,10 @@ class Preprocessing:
         """Scales and pads an image, and cuts the square out at a corner."""
 
         def any_image() -> tf.Tensor:
-            drawn = self._resample(encoded, _region(encoded, box), corner)
+            drawn = self._resample(encoded, self._region(encoded, box), corner)
             return _mirror(drawn, mirrored)
 
-        if box is not None:
+        if box is not None or self.scaled_size**2 > self.max_pixels:
             return any_image()
 
         def plain_jpeg() -> tf.Tensor:
@@ -254,18 +258,17 @@ class Preprocessing:
         )
         return tf.ensure_shape(drawn, [size, size, 3])
 
-
-def _region(encoded: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
-    """`[4]` int32, top, left, height, width: whole pixels that a box touches."""
-    size = upright_size(encoded)
-    if box is None:
-        return tf.concat([[0, 0], size], 0)
-    left, top, right, bottom = tf.unstack(box, num=4)
-    first = tf.cast(tf.floor([top, left]), tf.int32)
-    last = tf.cast(tf.math.ceil([bottom, right]), tf.int32)
-    first = tf.clip_by_value(first, 0, size - 1)
-    last = tf.clip_by_value(last, first + 1, size)
-    return tf.concat([first, last - first], 0)
+    def _region(self, encoded: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
+        """`[4]` int32, top, left, height, width: whole pixels that a box touches."""
+        size = upright_size(encoded, self.max_pixels)
+        if box is None:
+            return tf.concat([[0, 0], size], 0)
+        left, top, right, bottom = tf.unstack(box, num=4)
+        first = tf.cast(tf.floor([top, left]), tf.int32)
+        last = tf.cast(tf.math.ceil([bottom, right]), tf.int32)
+        first = tf.clip_by_value(first, 0, size - 1)
+        last = tf.clip_by_value(last, first + 1, size)
+        return tf.concat([first, last - first], 0)
 
 
 def _place(source: tf.Tensor, corner: tf.Tensor, size: int) -> tf.Tensor:

@@ -151,13 +151,8 @@ def png_header_of(width, height):
     return start + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(
-    ("side", "message"),
-    [(8_000, "at most 50000000 pixels"), (23_000, "1 to 100000000 pixels")],
-)
-def test_an_image_of_too_many_pixels_is_refused_undecoded(
-    version, tmp_path, side, message
-):
+@pytest.mark.parametrize("side", [8_000, 23_000])
+def test_an_image_of_too_many_pixels_is_refused_undecoded(version, tmp_path, side):
     bomb = png_header_of(side, side)
     assert len(bomb) < 200_000
     (tmp_path / "photos").mkdir()
@@ -173,7 +168,7 @@ def test_an_image_of_too_many_pixels_is_refused_undecoded(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
     )
     assert result.returncode == 1
-    assert message in result.stderr
+    assert "1 to 50000000 pixels" in result.stderr
     # The larger one would be 1.6 GB, decoded.
     assert int(result.stdout.split()[-1]) < 1_000_000
 
