@@ -2,8 +2,10 @@
 
 import os
 import pathlib
+import struct
 import subprocess
 import sys
+import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -28,6 +30,23 @@ SMALL = (
     "--classes_per_batch=3",
     "--images_per_class=2",
 )
+
+
+def black_png(side):
+    """A PNG file of one bit a pixel: small, however large the picture."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return (
+            struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+        )
+
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    row = bytes(1 + (side + 7) // 8)
+    packing = zlib.compressobj(9)
+    packed = b"".join(packing.compress(row) for _ in range(side)) + packing.flush()
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    return start + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 def pytest_addoption(parser):

@@ -12,10 +12,11 @@ import sys
 import numpy as np
 import pytest
 import requests
+import tensorflow as tf
 
 import abe_tf
 from benchmarks.served import Served
-from tests.conftest import ROOT, SMALL
+from tests.conftest import ROOT, SMALL, black_png
 
 
 def test_training_shows_progress_and_time_left(trained):
@@ -60,17 +61,33 @@ def test_one_photo_has_one_embedding_everywhere(trained, run_command, photos, tm
             *(f"--npy={tmp_path / 'answers.npz'}", tmp_path / "broken.jpg", *paths),
             check=False,
         )
-        body = {"instances": [{"b64": encoded(path)} for path in paths]}
-        answer = requests.post(f"{server.url}:predict", json=body, timeout=60).json()
+        files = [{"b64": encoded(path)} for path in paths]
+        answers = [predict(server, name, files) for name in ("", "learners")]
+        preprocess = abe_tf.load(str(workdir)).preprocessing.for_evaluation
+        pixels = [preprocess(tf.io.read_file(path)).numpy().tolist() for path in paths]
+        answers.append(predict(server, "pixels", pixels))
+        bomb = {"b64": base64.b64encode(black_png(23_000)).decode()}
+        refused = predict(server, "", [bomb])
+        memory = server.memory()
     finally:
         server.stop()
-    np.testing.assert_allclose(answer["predictions"], embedded, atol=1e-4)
+    for answer in answers:
+        found = np.reshape(answer.json()["predictions"], embedded.shape)
+        np.testing.assert_allclose(found, embedded, atol=1e-4)
+    assert refused.status_code == 400
+    assert "1 to 50000000 pixels" in refused.json()["error"]
+    assert memory < 1000
     # The broken file costs only itself.
     assert result.returncode == 1
     assert f"refused: {tmp_path / 'broken.jpg'}: assertion failed" in result.stderr
     with np.load(tmp_path / "answers.npz") as found:
         assert found["ids"].tolist() == paths
         np.testing.assert_allclose(found["answers"], embedded, atol=1e-4)
+
+
+def predict(server, signature, instances):
+    body = {"signature_name": signature, "instances": instances}
+    return requests.post(f"{server.url}:predict", json=body, timeout=60)
 
 
 def encoded(path):

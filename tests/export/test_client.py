@@ -4,10 +4,12 @@ import http.server
 import json
 import threading
 
+import numpy as np
 import pytest
 
+from abe_tf.config.client import ClientConfig
 from abe_tf.errors import InputError
-from export.client import Client, Refused, ServerError, find_images
+from export.client import Client, Refused, ServerError, find_images, main
 
 
 class Flaky(http.server.BaseHTTPRequestHandler):
@@ -20,8 +22,10 @@ class Flaky(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         images = [one["image_bytes"]["b64"] for one in body["instances"]]
         self.asked.append((self.path, body["signature_name"], len(images)))
-        if self.before:
-            status = self.before.pop(0)
+        status = self.before.pop(0) if self.before else "fine"
+        if status == "a list":
+            self.answer(200, [1])
+        elif status != "fine":
             if status == "hang up":
                 self.close_connection = True
                 return
@@ -94,12 +98,47 @@ def test_it_gives_up_with_the_servers_words(url, files):
         list(Client("http://127.0.0.1:9/v1/models/x", retries=1).ask(files[:1]))
 
 
-def test_a_signature_that_is_none_is_said_once(url, files):
-    words = 'Serving signature name: "X" not found in signature def'
+@pytest.mark.parametrize(
+    "words",
+    [
+        'Serving signature name: "X" not found in signature def',
+        "Unrecognized servable version label: X",
+        "Malformed request: POST /v1/models/abe:predict:predict",
+        "JSON object: does not have named input: image_bytes",
+    ],
+)
+def test_what_no_image_is_to_blame_for_is_said_once(url, files, words):
     Flaky.before = [(400, words)]
     with pytest.raises(ServerError, match=words):
-        list(Client(url, "X").ask(files))
+        list(Client(url, concurrency=1).ask(files))
     assert len(Flaky.asked) == 1
+
+
+def test_a_batch_that_is_too_large_is_halved(url, files):
+    Flaky.before = [(413, "at most 32 MB"), (413, "at most 32 MB")]
+    answers = list(Client(url, batch_size=4, concurrency=1).ask(files[4:8]))
+    assert [path for path, _ in answers] == files[4:8]
+    assert [count for _, _, count in Flaky.asked] == [4, 2, 1, 1, 2]
+
+
+def test_answers_that_there_are_get_written_where_the_server_goes_away(
+    url, files, tmp_path
+):
+    Flaky.before = ["fine", *[503] * 4]
+    written = tmp_path / "answers.npz"
+    options = ClientConfig(
+        url=url, npy=str(written), batch_size=2, concurrency=1, retries=1
+    )
+    with pytest.raises(InputError, match="later"):
+        main(options, [*files[:3], *files[4:8]])
+    with np.load(written) as found:
+        assert found["ids"].tolist() == files[:2]
+
+
+def test_no_object_is_no_answer(url, files):
+    Flaky.before = ["a list"]
+    with pytest.raises(ServerError, match="with no object"):
+        list(Client(url, concurrency=1).ask(files[:1]))
 
 
 def test_signature_and_label_are_asked_for(url, files):

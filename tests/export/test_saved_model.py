@@ -3,10 +3,8 @@ import json
 import os
 import pathlib
 import shlex
-import struct
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pytest
@@ -28,7 +26,7 @@ from export import galleries, serving_files, verification
 from export.photos import Photos, masks_of
 from export.saved_model import publish
 from export.signatures import ServingModule
-from tests.conftest import ROOT
+from tests.conftest import ROOT, black_png
 
 
 @pytest.fixture(scope="module")
@@ -134,26 +132,9 @@ def test_warmup_records_hold_a_real_image_at_each_allowed_size(version, shown):
     assert card["sha256"] == serving_files.checksum(version)
 
 
-def png_header_of(width, height):
-    """A small PNG that says it is large; its pixels are black."""
-
-    def chunk(kind, content):
-        body = kind + content
-        return (
-            struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-        )
-
-    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    row = bytes(1 + (width + 7) // 8)
-    packing = zlib.compressobj(9)
-    packed = b"".join(packing.compress(row) for _ in range(height)) + packing.flush()
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
-    return start + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("side", [8_000, 23_000])
 def test_an_image_of_too_many_pixels_is_refused_undecoded(version, tmp_path, side):
-    bomb = png_header_of(side, side)
+    bomb = black_png(side)
     assert len(bomb) < 200_000
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "0").write_bytes(bomb)
