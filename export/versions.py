@@ -15,6 +15,7 @@ from export.batching import Batcher
 from export.rest import RequestError
 
 _LABEL = re.compile(r'version_labels\s*\{\s*key:\s*"([^"]+)"\s*value:\s*(\d+)\s*\}')
+_LISTED = re.compile(r"\bversions:\s*(\d+)")
 _LATEST = re.compile(r"\bnum_versions:\s*(\d+)")
 # As often as TensorFlow Serving tries to load a version again.
 _RETRIES = 5
@@ -64,8 +65,8 @@ class Version:
 class Versions:
     """The versions of one model folder, looked at again and again.
 
-    As many of the newest as models.config asks for are loaded; one where there is no
-    such file.
+    Those that models.config lists are loaded, or as many of the newest as it asks for;
+    the newest where there is no such file.
 
     Args:
       folder: The model folder.
@@ -184,7 +185,10 @@ class Versions:
         if os.path.isfile(path):
             with open(path, encoding="utf-8") as file:
                 text = file.read()
+            listed = {int(number) for number in _LISTED.findall(text)}
             found = _LATEST.search(text)
             labels = {label: int(number) for label, number in _LABEL.findall(text)}
+            if listed:
+                return listed & set(there), labels
             return set(there[-int(found[1]) :] if found else there[-1:]), labels
         return set(there[-1:]), {}

@@ -310,5 +310,10 @@ def test_a_label_moves_once_its_version_is_loaded(contract_folder, tmp_path):
         wait_for(server, ["1", "2", "3"])
         time.sleep(1.5)
         assert labelled() == "3"
+        # A file by hand.
+        (tmp_path / "models.config").write_text(
+            "model_version_policy { specific { versions: 1 versions: 3 } }"
+        )
+        wait_for(server, ["1", "3"])
     finally:
         server.stop()
