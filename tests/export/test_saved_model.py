@@ -36,10 +36,6 @@ def model():
     return TrainedModel(network, Preprocessing(32, 37, True), DataConfig(), "ckpt-0")
 
 
-# One process makes the module's exports, not each of them.
-pytestmark = pytest.mark.xdist_group("exports")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def short_measurement():
     """A second for each of six batch sizes would be most of the time here."""
