@@ -8,6 +8,7 @@ import tensorflow as tf
 from abe_tf.data.examples import Examples
 from abe_tf.data.pipeline import Loader
 from abe_tf.figures import masks, neighbours
+from abe_tf.models.ensemble import mask_network
 
 # Images whose masks are shown, queries, and neighbours of each.
 _MASKS, QUERIES, NEIGHBOURS = 4, 6, 8
@@ -31,10 +32,9 @@ class Masks:
         self._pixels = loader.pixels(positions(loader.examples, _MASKS))
         self._masks_of = None
         self._strategy = network.distribute_strategy
-        if "attention_masks" in {layer.name for layer in network.layers}:
-            output = network.get_layer("attention_masks").output
-            with self._strategy.scope():
-                model = tf.keras.Model(network.input, output)
+        with self._strategy.scope():
+            model = mask_network(network)
+        if model is not None:
             # As a replica: averages of batch normalisation are then read where they
             # are, and not collected from all workers.
             self._masks_of = tf.function(

@@ -11,6 +11,7 @@ from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
 from abe_tf.data.pipeline import Loader
 from abe_tf.errors import InputError
+from abe_tf.models.ensemble import mask_network
 from abe_tf.retrieval.embedding import Embedder
 from abe_tf.runs import TrainedModel
 
@@ -37,11 +38,10 @@ class Photos:
 
 def masks_of(network: tf.keras.Model, pixels: np.ndarray) -> np.ndarray | None:
     """Masks of a network, averaged over channels; `None` where it has none."""
-    if "attention_masks" not in {layer.name for layer in network.layers}:
+    model = mask_network(network)
+    if model is None:
         return None
-    output = network.get_layer("attention_masks").output
-    masks = tf.keras.Model(network.input, output)(pixels, training=False)
-    return tf.reduce_mean(masks, -1).numpy()
+    return tf.reduce_mean(model(pixels, training=False), -1).numpy()
 
 
 def of_run(model: TrainedModel, data: DataConfig, split: str) -> Photos:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.models.ensemble import mask_network
 from abe_tf.retrieval import distances
 
 _IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
@@ -70,7 +71,7 @@ class ServingModule(tf.Module):
             "learners": tf.function(self.learners, [_IMAGE_BYTES]),
             "pixels": tf.function(self.embedding_of_pixels, [pixels]),
         }
-        if "attention_masks" in {layer.name for layer in network.layers}:
+        if mask_network(network) is not None:
             found["attention"] = tf.function(self.attention, [_IMAGE_BYTES])
         if gallery is not None:
             search = self._searching(gallery, top_k)
@@ -102,9 +103,7 @@ class ServingModule(tf.Module):
         Returns:
           "masks", float32 `[batch, learners, h, w]` in (0, 1).
         """
-        network = self._untracked()
-        output = network.get_layer("attention_masks").output
-        model = tf.keras.Model(network.input, output)
+        model = mask_network(self._untracked())
         masks = _nonempty(model, self._decoded(image_bytes))
         return {"masks": tf.reduce_mean(tf.cast(masks, tf.float32), -1)}
 

@@ -16,6 +16,7 @@ layers = tf.keras.layers
 # The linear layer and the mask convolutions: no pretrained weights exist for them.
 LINEAR = "linear"
 MASK = "mask_convolution"
+_MASKS = "attention_masks"
 # Parts of a network by the beginnings of their layers' names.
 PARTS = {
     SPATIAL: "S",
@@ -64,7 +65,7 @@ def attention_ensemble(
         )(trunk)
         for learner in range(num_learners)
     ]
-    masks = own.StackLearners(name="attention_masks")(masks)
+    masks = own.StackLearners(name=_MASKS)(masks)
     attended = own.AttendAndFold(name="attended")([features, masks])
     embedded = _embed(backbone.rest(), attended, dim, LINEAR)
     learners = own.UnfoldLearners(num_learners, name="unfold")(embedded)
@@ -97,6 +98,17 @@ def multi_head_ensemble(
     stacked = own.StackLearners(name="stack")(learners)
     outputs = own.UnitLength(name="learner_embeddings")(stacked)
     return tf.keras.Model(pixels, outputs, name=f"heads_{num_learners}")
+
+
+def mask_network(network: tf.keras.Model) -> tf.keras.Model | None:
+    """From an ensemble's pixels to its masks; `None` where it has none.
+
+    Returns:
+      A network of the same weights, to `[batch, learners, h, w, channels]` in (0, 1).
+    """
+    if _MASKS not in {layer.name for layer in network.layers}:
+        return None
+    return tf.keras.Model(network.input, network.get_layer(_MASKS).output)
 
 
 def new_layer_variables(network: tf.keras.Model) -> list[tf.Variable]:

@@ -59,7 +59,7 @@ CASES = (
 )
 
 
-def check(queries, labels, block, gallery=None, gallery_labels=None):
+def assert_as_the_oracle(queries, labels, block, gallery=None, gallery_labels=None):
     """All measures are the oracle's."""
     searched = None if gallery is None else Embedded(gallery, gallery_labels)
     measured = measure_recall(Embedded(queries, labels), KS, block, searched)
@@ -85,7 +85,7 @@ def check(queries, labels, block, gallery=None, gallery_labels=None):
 def test_exact_ties_are_ranked_as_by_hand(case, block, dtype):
     for seed in range(3):
         queries, labels = case(np.random.default_rng(seed))
-        check(queries.astype(dtype), labels, block)
+        assert_as_the_oracle(queries.astype(dtype), labels, block)
 
 
 @pytest.mark.parametrize("block", [5, 1024])
@@ -95,7 +95,7 @@ def test_a_gallery_of_its_own(block):
     gallery, gallery_labels = duplicated(rng)
     # One class of the queries is not in the gallery.
     gallery_labels = np.where(gallery_labels == 3, 99, gallery_labels)
-    check(queries, labels, block, gallery, gallery_labels)
+    assert_as_the_oracle(queries, labels, block, gallery, gallery_labels)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

@@ -50,15 +50,21 @@ def test_too_many_rows_are_refused(served):
     assert "at most 256 rows" in answer.json()["error"]
 
 
+def senders(server, count, sent):
+    """Connections that send this much, and then nothing."""
+    found = []
+    for _ in range(count):
+        one = socket.create_connection(("127.0.0.1", server.port))
+        one.sendall(sent)
+        found.append(one)
+    return found
+
+
 def test_slow_senders_are_let_go_and_hold_up_nobody(contract_folder):
     server = Served(contract_folder, "--request_seconds=2", name="contract")
     try:
-        slow = []
-        for _ in range(20):
-            one = socket.create_connection(("127.0.0.1", server.port))
-            head = b"POST /v1/models/contract:predict HTTP/1.1\r\nHost: x\r\n"
-            one.sendall(head + b"Content-Length: 1000\r\n\r\n{")
-            slow.append(one)
+        head = b"POST /v1/models/contract:predict HTTP/1.1\r\nHost: x\r\n"
+        slow = senders(server, 20, head + b"Content-Length: 1000\r\n\r\n{")
         start = time.monotonic()
         assert post(server.url, {"instances": [RED]}).status_code == 200
         assert time.monotonic() - start < 2
@@ -86,11 +92,7 @@ def test_slow_heads_are_let_go_and_hold_up_nobody(contract_folder, sent):
         contract_folder, "--request_seconds=1", "--max_connections=20", name="contract"
     )
     try:
-        slow = []
-        for _ in range(15):
-            one = socket.create_connection(("127.0.0.1", server.port))
-            one.sendall(sent)
-            slow.append(one)
+        slow = senders(server, 15, sent)
         assert post(server.url, {"instances": [RED]}).status_code == 200
         for one in slow:
             assert rest_of(one).startswith(b"HTTP/1.1 408")
@@ -121,12 +123,8 @@ def test_a_body_that_nobody_reads_holds_no_connection(contract_folder):
         name="contract",
     )
     try:
-        slow = []
-        for _ in range(15):
-            one = socket.create_connection(("127.0.0.1", server.port))
-            head = b"POST /nope HTTP/1.1\r\nHost: x\r\n"
-            one.sendall(head + b"Content-Length: 1000000\r\n\r\nx")
-            slow.append(one)
+        head = b"POST /nope HTTP/1.1\r\nHost: x\r\n"
+        slow = senders(server, 15, head + b"Content-Length: 1000000\r\n\r\nx")
         for one in slow:
             assert rest_of(one).startswith(b"HTTP/1.1 400")
         assert post(server.url, {"instances": [RED]}).status_code == 200
@@ -137,7 +135,7 @@ def test_a_body_that_nobody_reads_holds_no_connection(contract_folder):
 def test_more_connections_than_allowed_are_told(contract_folder):
     server = Served(contract_folder, "--max_connections=5", name="contract")
     try:
-        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
+        idle = senders(server, 5, b"")
         answer = post(server.url, {"instances": [RED]})
         assert answer.status_code == 503
         assert "5 connections already" in answer.json()["error"]
