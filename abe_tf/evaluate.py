@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from abe_tf import runs
+from abe_tf import run_results, runs
 from abe_tf.config import cluster, command
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import (
@@ -22,7 +22,7 @@ from abe_tf.config.evaluation import (
 from abe_tf.config.training import DistributionConfig
 from abe_tf.errors import InputError
 from abe_tf.run_folder import RunFolder
-from abe_tf.writing import write_atomically
+from abe_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from abe_tf.retrieval.archive import Archive
@@ -49,6 +49,7 @@ def main(
     folder = RunFolder(run.require())
     folder.check_writable()
     data = split.moved(folder.read_flags()[1])
+    folder.with_checkpoints(checkpoint.checkpoint)
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.
     from abe_tf import run_embeddings
@@ -75,13 +76,12 @@ def main(
     result = _measure(
         folder.path, embedded, ks, evaluation.block, embeddings.clustering
     )
-    by_checkpoint = {checkpoint.checkpoint: _in_short(result)}
+    in_short = {}
     if other and also:
-        by_checkpoint[other] = _in_short(_recall(also, ks, evaluation.block))
-        short = by_checkpoint[other]
-        print(f"{other}, {short['checkpoint']}: Recall@K {short['ensemble']}")
-    result["by_checkpoint"] = by_checkpoint
-    write_atomically(folder.results, json.dumps(result, indent=2) + "\n")
+        recall = _recall(also, ks, evaluation.block)
+        in_short[_key(recall)] = recall
+        print(f"{other}, {recall['checkpoint']}: Recall@K {recall['ensemble']}")
+    run_results.add(folder.results, {_key(result): result}, in_short)
 
 
 def _evaluate_file(path: str, evaluation: EvaluationConfig, clustering: bool) -> None:
@@ -119,16 +119,14 @@ def _measure(
 
 
 def _recall(embedded: Archive, ks: tuple[int, ...], block: int) -> dict[str, Any]:
-    from abe_tf.retrieval import table
     from abe_tf.retrieval.recall import measure_recall
 
     found = measure_recall(embedded.queries, ks, block, embedded.gallery)
-    return {**table.as_json(found, ""), **embedded.about}
+    return {**found.as_json(embedded.about["dataset"]), **embedded.about}
 
 
-def _in_short(result: dict[str, Any]) -> dict[str, Any]:
-    names = ("checkpoint", "ensemble", "individual_mean", "individual_std")
-    return {name: result[name] for name in names}
+def _key(result: dict[str, Any]) -> str:
+    return run_results.key(result["split"], result["checkpoint"])
 
 
 if __name__ == "__main__":

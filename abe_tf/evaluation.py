@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from abe_tf.retrieval import clustering, diversity, measures, ranks, table
+from abe_tf.retrieval import clustering, diversity, measures, ranks
 from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.recall import Recall, recall_of
@@ -56,7 +56,7 @@ class Evaluation:
     def as_json(self, dataset: str) -> dict[str, Any]:
         """What results.json holds."""
         return {
-            **table.as_json(self.recall, dataset),
+            **self.recall.as_json(dataset),
             "recall@1_interval": list(self.interval),
             "ranking": self.ranking,
             "clustering": self.clustering,

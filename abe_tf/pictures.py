@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from abe_tf import probes, published, summary
+from abe_tf import probes, published
 from abe_tf.figures import (
     ablation,
     confusion,
@@ -19,7 +19,6 @@ from abe_tf.figures import (
     similarity,
 )
 from abe_tf.reporting import RunReport
-from abe_tf.sweeping import Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +130,7 @@ def of_sweep(folder: str) -> Iterator[Picture]:
             "Ablations",
             f"Recall@1 for each --{factor}, mean and deviation over runs, on held-out "
             f"training classes ({os.path.basename(os.path.abspath(folder))}).",
-            ablation.draw(factor, [Row(**row) for row in rows]),
+            ablation.draw(factor, [ablation.Row(**row) for row in rows]),
         )
 
 
@@ -177,8 +176,8 @@ def _point(report: RunReport) -> cost.Model:
 
 def _families() -> dict[str, list[cost.Model]]:
     families: dict[str, list[cost.Model]] = {"paper: M-heads": [], "paper: ABE-M": []}
-    for row in summary.ROWS:
-        if row.model.embedding_dim != 512:
+    for row in published.COSTS:
+        if not row.name.endswith("^512"):
             continue
         family = families["paper: ABE-M" if "ABE" in row.name else "paper: M-heads"]
         recall = published.CARS196[row.name][0][0]

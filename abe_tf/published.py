@@ -1,6 +1,38 @@
-"""Recall that the paper prints (tables 1 to 4), in percent, by model."""
+"""What the paper prints, by model: recall (tables 1 to 4) in percent, and cost."""
 
 from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a model costs.
+
+    Attributes:
+      name: As the paper writes it.
+      parameters: As published, in 1e7.
+      multiply_adds: As published, in 1e9.
+    """
+
+    name: str
+    parameters: str
+    multiply_adds: str
+
+
+COSTS = (
+    Cost("1-head^512", "0.65", "1.58"),
+    Cost("2-heads^512", "1.18", "2.25"),
+    Cost("4-heads^512", "2.24", "3.60"),
+    Cost("8-heads^512", "4.36", "6.28"),
+    Cost("ABE-1^512", "0.97", "2.21"),
+    Cost("ABE-2^512", "0.98", "2.96"),
+    Cost("ABE-4^512", "1.05", "4.46"),
+    Cost("ABE-8^512", "1.20", "7.46"),
+    Cost("ABE-1^64", "0.92", "2.21"),
+    Cost("ABE-2^128", "0.96", "2.96"),
+    Cost("ABE-4^256", "1.04", "4.46"),
+)
 
 # Cars-196, Recall@1, 2, 4 and 8 of the ensemble, and of its learners, mean ± deviation.
 CARS196: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {

@@ -16,7 +16,7 @@ from abe_tf.config.evaluation import (
     SplitConfig,
 )
 from abe_tf.run_folder import RunFolder
-from abe_tf.writing import check_writable, write_atomically
+from abe_tf.storage.files import check_writable, write_atomically
 
 
 def main(
@@ -32,6 +32,7 @@ def main(
     trained = [run for run in folders if os.path.isfile(run.flags)]
     for run in trained:
         split.moved(run.read_flags()[1]).check_paths()
+        run.with_checkpoints(checkpoint.checkpoint)
     # From here on TensorFlow is needed, which takes seconds to import.
     from abe_tf import page, pictures, reporting
     from abe_tf.errors import InputError

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from abe_tf import evaluation, probes, run_embeddings, runs
-from abe_tf.config.evaluation import EvaluationConfig, SplitConfig
+from abe_tf import evaluation, probes, run_embeddings, run_results, runs
+from abe_tf.config.evaluation import CHECKPOINTS, EvaluationConfig, SplitConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.data.pipeline import Loader
@@ -84,7 +84,6 @@ def gather(
         gallery = Loader(splits.gallery, model.preprocessing)
     ks = tuple(sorted({1, *options.ks(data)}))
     flags = _read(folder.flags)
-    results = json.loads(_read(folder.results) or "{}")
     return RunReport(
         name=os.path.basename(os.path.abspath(folder.path)),
         paper_name=paper_name(model_flags, loss),
@@ -104,10 +103,19 @@ def gather(
         record=json.loads(_read(os.path.join(folder.path, "run.json")) or "{}"),
         flags=flags,
         settings=_settings(flags),
-        by_checkpoint=results.get("by_checkpoint", {})
-        if results.get("split") == split.split
-        else {},
+        by_checkpoint=_by_checkpoint(folder, split.split),
     )
+
+
+def _by_checkpoint(folder: RunFolder, split: str) -> dict[str, Any]:
+    """What was measured of the best and of the last checkpoint, where it was."""
+    results = run_results.read(folder.results)
+    newest = {which: folder.newest(which) for which in CHECKPOINTS}
+    return {
+        which: results[run_results.key(split, name)]
+        for which, name in newest.items()
+        if run_results.key(split, name) in results
+    }
 
 
 def paper_name(model: ModelConfig, loss: LossConfig) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from abe_tf import checkpoint_folder
 from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
 from abe_tf.data.examples import Examples, Splits
@@ -70,9 +69,7 @@ def embed(model: TrainedModel, splits: Splits, split: str, batch_size: int) -> A
 
 def other_checkpoint(folder: RunFolder, checkpoint: str) -> str | None:
     """The other of "best" and "last", if the run has it and it is another step."""
-    best, last = (
-        checkpoint_folder.steps(folder.checkpoints(which)) for which in ("best", "last")
-    )
-    if not best or not last or max(best) == max(last):
+    best, last = (folder.newest(which) for which in ("best", "last"))
+    if not best or not last or best == last:
         return None
     return "last" if checkpoint == "best" else "best"

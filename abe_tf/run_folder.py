@@ -7,7 +7,8 @@ WORKDIR/checkpoints/  the last ones, to go on from
 WORKDIR/best/         the best by validation recall
 WORKDIR/metrics.jsonl every number that TensorBoard shows, a line of JSON a report
 WORKDIR/tensorboard/  event files
-WORKDIR/results.json  what evaluation measured last
+WORKDIR/results.json  what evaluation measured, by split and checkpoint
+WORKDIR/training.lock held by the training that writes here
 """
 
 from __future__ import annotations
@@ -19,20 +20,26 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from abe_tf import checkpoint_folder, machine
+from abe_tf import machine
 from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import CHECKPOINTS
 from abe_tf.config.groups import Group, read_flagfile, write_flagfile
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
+from abe_tf.data.photos import normalised
 from abe_tf.errors import InputError
-from abe_tf.writing import check_writable, write_atomically
+from abe_tf.storage import checkpoints
+from abe_tf.storage.files import check_writable, made, write_atomically
+from abe_tf.storage.locks import TakenError, claimed
 
 # What a run was started with, in the order of its flagfile.
 _GROUPS: tuple[type[Group], ...] = (ModelConfig, DataConfig, LossConfig, TrainingConfig)
-# May change between the sessions of one run: where things lie, how often it reports.
+# May change between the sessions of one run: where things lie, what becomes of photos
+# that cannot be read, how often it reports.
 _MAY_CHANGE = {
     *("data_dir", "manual_dir", "download", "image_list", "cache"),
+    *("on_bad_image", "check"),
     *("encoder_weights", "init_from", "strategy"),
     *("log_every", "eval_every", "checkpoint_every", "keep", "jit"),
 }
@@ -66,12 +73,17 @@ class RunFolder:
 
     @property
     def results(self) -> str:
-        """What evaluation measured last."""
+        """What evaluation measured."""
         return os.path.join(self.path, "results.json")
 
     def checkpoints(self, which: str) -> str:
         """Folder of the checkpoints, "best" or "last"."""
         return os.path.join(self.path, "best" if which == "best" else "checkpoints")
+
+    def newest(self, which: str) -> str:
+        """Name of the newest checkpoint, "best" or "last"; "" where there is none."""
+        steps = checkpoints.steps(self.checkpoints(which))
+        return os.path.basename(checkpoints.path("", steps[-1])) if steps else ""
 
     def check_writable(self) -> None:
         """Tries to write, and leaves nothing behind.
@@ -80,6 +92,32 @@ class RunFolder:
           InputError: The folder cannot be written.
         """
         check_writable("workdir", self.path)
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Holds the folder for one training, on whatever host others may start.
+
+        The lock is free as soon as this process ends, however it ends. Where nothing
+        of a run was written, folder and lock are gone at the end.
+
+        Raises:
+          InputError: The folder cannot be written, or another training holds it.
+        """
+        self.check_writable()
+        lock = os.path.join(self.path, "training.lock")
+        try:
+            with made(self.path), claimed(lock):
+                try:
+                    yield
+                finally:
+                    if not os.path.exists(self.flags):
+                        os.remove(lock)
+        except TakenError as error:
+            raise InputError(
+                "One training at a time may write a run folder. Received: "
+                f"{self.path!r}, where {error} is training. Wait for it or stop it, or "
+                "choose another --workdir."
+            ) from error
 
     def check(self, configs: Sequence[Group]) -> None:
         """Checks that a training may write here; changes nothing.
@@ -153,6 +191,8 @@ class RunFolder:
             return
         with open(self.classes, encoding="utf-8", errors="surrogateescape") as file:
             theirs = file.read().removesuffix("\n").split("\n")
+        # Older runs have them as they were written.
+        theirs = [normalised(name) for name in theirs]
         if list(class_names) != theirs:
             other = [*sorted({*class_names} ^ {*theirs}), "none but their order"]
             raise InputError(
@@ -182,21 +222,34 @@ class RunFolder:
         return read_flagfile(text, list(_GROUPS))
 
     def with_checkpoints(self, which: str) -> str:
-        """The folder of some checkpoints.
+        """The folder of some checkpoints, or of one.
 
         Args:
-          which: "best", the last ones where no best one was chosen, or "last".
+          which: "best", the last ones where no best one was chosen, "last", or the
+            folder of one checkpoint of this run.
 
         Raises:
-          InputError: There are none.
+          InputError: There are none, or the one is of another run.
         """
+        if which not in CHECKPOINTS:
+            return self._of_this_run(which)
         for kind in dict.fromkeys([which, "last"]):
-            if checkpoint_folder.steps(self.checkpoints(kind)):
+            if checkpoints.steps(self.checkpoints(kind)):
                 return self.checkpoints(kind)
         raise InputError(
             "--workdir must hold a checkpoint. "
             f"Received: {self.path!r} without one. Let training write one first."
         )
+
+    def _of_this_run(self, checkpoint: str) -> str:
+        ours = {os.path.realpath(self.checkpoints(which)) for which in CHECKPOINTS}
+        if os.path.dirname(os.path.realpath(checkpoint)) not in ours:
+            raise InputError(
+                "--checkpoint must be best, last, or the folder of a checkpoint of "
+                f"this run. Received: {checkpoint!r}, which does not lie in "
+                f"{self.path!r}. Give that run's --workdir."
+            )
+        return checkpoint
 
 
 def check_same_network(model: ModelConfig, workdir: str) -> None:

@@ -86,8 +86,8 @@ def load(
     model, data, _, training = folder.read_flags()
     if precision is not None:
         model = dataclasses.replace(model, precision=precision)
+    checkpoints = folder.with_checkpoints(checkpoint)
     alone = checkpoint not in CHECKPOINTS
-    checkpoints = checkpoint if alone else folder.with_checkpoints(checkpoint)
     from abe_tf.data.preprocessing import Preprocessing
     from abe_tf.models.build import build
 
@@ -102,9 +102,11 @@ def initialise(network: tf.keras.Model, workdir: str) -> None:
     Raises:
       InputError: It has no readable checkpoint.
     """
-    folder = RunFolder(workdir)
-    averaged = folder.read_flags()[3].ema_momentum > 0
-    _restore(network, folder.with_checkpoints("best"), averaged)
+    from abe_tf.models.pretrained import copy_in_order
+
+    # Through that run's own network: what it trains and averages may be other
+    # variables than those that train here.
+    copy_in_order(load(workdir).network, network)
 
 
 def _restore(
@@ -126,7 +128,7 @@ def _restore(
     """
     import tensorflow as tf
 
-    from abe_tf.restoring import restore, restore_newest
+    from abe_tf.storage.restoring import restore, restore_newest
 
     def say(text: str) -> None:
         print(text, file=sys.stderr)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from abe_tf import checkpoint_folder, dry_run, runs
+from abe_tf import dry_run, runs
 from abe_tf.config import cluster
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import EvaluationConfig
@@ -31,6 +32,7 @@ from abe_tf.models.build import build
 from abe_tf.models.ensemble import PARTS, new_layer_variables
 from abe_tf.retrieval.embedding import Embedder
 from abe_tf.run_folder import RunFolder
+from abe_tf.storage import checkpoints
 from abe_tf.training import callbacks, optimizers, strategies
 from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.guards import FiniteGuard
@@ -39,6 +41,9 @@ from abe_tf.training.record import Record
 from abe_tf.training.signals import StopSignals
 from abe_tf.training.trainer import EnsembleTrainer
 from abe_tf.validation import RECALL_TAG, Validation
+
+# Batches that are read ahead of the step, and some more.
+_AHEAD = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Session:
     def _build_trainer(self) -> EnsembleTrainer:
         model, training = self._flags.model, self._flags.training
         network = build(model, self._flags.data.image_size)
-        begun = checkpoint_folder.steps(self._folder.checkpoints("last"))
+        begun = checkpoints.steps(self._folder.checkpoints("last"))
         if training.init_from and not begun:
             # Before the optimizers: their moving averages start from these weights.
             runs.initialise(network, training.init_from)
@@ -137,9 +142,26 @@ class Session:
             self._announce()
             if self._start == 0:
                 self._begin()
-            if self._start >= self._flags.training.steps:
+            if self._is_finished():
                 return None
+            if self._start >= self._flags.training.steps:
+                return self._evaluate_last_step(signals)
             return self._fit(signals)
+
+    def _is_finished(self) -> bool:
+        """Whether the last step is done, and evaluated too."""
+        start = self._start
+        trained = start >= self._flags.training.steps
+        return trained and self._checkpoints.evaluated >= start
+
+    def _evaluate_last_step(self, signals: StopSignals) -> signal.Signals | None:
+        """Makes up for the last evaluation of a run, which a signal broke off."""
+        _, evaluation, *_, saving = self._callbacks(signals)
+        for callback in (evaluation, saving):
+            callback.set_model(self._trainer)
+        evaluation.on_train_begin()
+        saving.after_step(self._start, {"stop": 0})
+        return self._ended(saving)
 
     def _fit(self, signals: StopSignals) -> signal.Signals | None:
         steps = self._flags.training.steps
@@ -149,13 +171,17 @@ class Session:
         loader = cached_loader(
             self._splits.train, self._preprocessing, self._flags.data.cache
         )
-        with unreadable_images_named(loader):
+        with unreadable_images_named(loader, self._due):
             self._trainer.fit(
                 self._batches(loader, self._start, steps),
                 steps_per_epoch=steps - self._start,
                 callbacks=[*others, saving],
                 verbose=0,
             )
+        return self._ended(saving)
+
+    def _ended(self, saving: callbacks.Saving) -> signal.Signals | None:
+        """The signal that ended the session, once the last checkpoint is written."""
         if saving.failed:
             raise InputError(
                 "The last checkpoint must be written. Received: none (see above). Free "
@@ -164,6 +190,12 @@ class Session:
         if saving.stopped_by:
             self._console.line("Stopped. The same command goes on from here.")
         return saving.stopped_by
+
+    def _due(self) -> Iterator[int]:
+        """Positions of the images of the next batches, which are read ahead."""
+        step = self._checkpoints.step()
+        for number in range(step, min(step + _AHEAD, self._flags.training.steps)):
+            yield from map(int, self._sampler.batch(number))
 
     def try_out(self) -> None:
         """Runs one step and one evaluation batch, and tells what it took."""
@@ -233,8 +265,10 @@ class Session:
         parameters = self._trainer.network.count_params()
         say(f"{self._trainer.network.name}: {parameters:,} parameters")
         steps, path = self._flags.training.steps, self._folder.path
-        if self._start >= steps > 0:
+        if self._start and self._is_finished():
             say(f"Finished already: step {self._start}/{steps} in {path}")
+        elif self._start >= steps > 0:
+            say(f"Evaluating the last step, {self._start}/{steps}, of {path}")
         elif self._start:
             say(f"Going on after step {self._start}/{steps} of {path}")
         else:

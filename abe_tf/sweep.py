@@ -20,7 +20,7 @@ from abe_tf.config.sweep import SweepConfig, changed
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
 from abe_tf.run_folder import RunFolder
-from abe_tf.writing import check_writable, write_atomically
+from abe_tf.storage.files import check_writable, write_atomically
 
 
 def main(
@@ -56,7 +56,7 @@ def main(
     for number, (_, point, flags) in enumerate(planned, 1):
         print(f"[{number}/{len(planned)}] {point.name}", flush=True)
         sweeping.run(point, flags)
-    results = [(setting, point.results()) for setting, point, _ in planned]
+    results = [(setting, point.results(flags)) for setting, point, flags in planned]
     summary = {}
     # From here on matplotlib is needed.
     from abe_tf.figures import ablation

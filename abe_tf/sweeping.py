@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import signal
 import statistics
@@ -13,10 +12,13 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from abe_tf import run_results
 from abe_tf.config.groups import write_flagfile
+from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
+from abe_tf.figures.ablation import Row
 from abe_tf.run_folder import RunFolder
-from abe_tf.writing import write_atomically
+from abe_tf.storage.files import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,27 +46,18 @@ class Point:
         """Its run folder."""
         return os.path.join(self.folder, self.name)
 
-    def results(self) -> dict[str, Any]:
-        """What evaluation wrote."""
-        with open(RunFolder(self.workdir).results, encoding="utf-8") as file:
-            return json.load(file)
+    def results(self, configs: Sequence[Any]) -> dict[str, Any]:
+        """What was measured of the last step on the validation classes.
 
+        Args:
+          configs: The training's flags.
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A value of a factor, over seeds and, in a grid, over the other factors.
-
-    Attributes:
-      value: As written on the command line.
-      ensemble: Recall@1 by ensemble distance in percent, one a run.
-      individual: Mean Recall@1 of the learners, one a run.
-      self_pair_cosine: One a run; none with one learner.
-    """
-
-    value: str
-    ensemble: list[float]
-    individual: list[float]
-    self_pair_cosine: list[float]
+        Returns:
+          The measurement; empty where there is none.
+        """
+        (steps,) = (c.steps for c in configs if isinstance(c, TrainingConfig))
+        wanted = run_results.key("validation", f"step-{steps}")
+        return run_results.read(RunFolder(self.workdir).results).get(wanted, {})
 
 
 def run(point: Point, configs: Sequence[Any]) -> None:
@@ -77,8 +70,7 @@ def run(point: Point, configs: Sequence[Any]) -> None:
     Raises:
       InputError: A command failed; it has said why.
     """
-    folder = RunFolder(point.workdir)
-    if os.path.exists(folder.results):
+    if point.results(configs):
         return
     os.makedirs(point.workdir, exist_ok=True)
     flagfile = os.path.join(point.workdir, "started_with.cfg")

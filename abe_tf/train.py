@@ -5,6 +5,7 @@ python -m abe_tf.train --flagfile=flags/digits_abe4.cfg
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 
@@ -35,20 +36,24 @@ def main(
     model.check_image_size(data.image_size)
     if training.init_from:
         check_same_network(model, training.init_from)
-    if cluster.from_environment().is_chief:
-        folder.check([model, data, loss, training])
-    # From here on TensorFlow is needed, which takes seconds to import.
-    from abe_tf.session import Flags, Session
+    chief = cluster.from_environment().is_chief
+    with contextlib.ExitStack() as held:
+        if chief and not session.dry_run:
+            held.enter_context(folder.training())
+        if chief:
+            folder.check([model, data, loss, training])
+        # From here on TensorFlow is needed, which takes seconds to import.
+        from abe_tf.session import Flags, Session
 
-    flags = Flags(model, data, loss, training, evaluation, session)
-    built = Session(folder, flags)
-    if session.dry_run:
-        built.try_out()
-    elif built.train() == signal.SIGINT:
-        # As a shell reports a process that Ctrl-C ended: what comes next on a command
-        # line must not take a part of a training for the whole. SIGTERM is how a
-        # cluster takes a machine back, and finds the run in order.
-        sys.exit(128 + signal.SIGINT)
+        flags = Flags(model, data, loss, training, evaluation, session)
+        built = Session(folder, flags)
+        if session.dry_run:
+            built.try_out()
+        elif built.train() == signal.SIGINT:
+            # As a shell reports a process that Ctrl-C ended: what comes next on a
+            # command line must not take a part of a training for the whole. SIGTERM
+            # is how a cluster takes a machine back, and finds the run in order.
+            sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

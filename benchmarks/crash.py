@@ -96,11 +96,11 @@ def tensors(workdir: str) -> dict[str, np.ndarray]:
     """All that the last checkpoint holds."""
     import tensorflow as tf
 
-    from abe_tf import checkpoint_folder
+    from abe_tf.storage import checkpoints
 
     folder = os.path.join(workdir, "checkpoints")
-    last = checkpoint_folder.path(folder, checkpoint_folder.steps(folder)[-1])
-    reader = tf.train.load_checkpoint(checkpoint_folder.prefix(last))
+    last = checkpoints.path(folder, checkpoints.steps(folder)[-1])
+    reader = tf.train.load_checkpoint(checkpoints.prefix(last))
     names = reader.get_variable_to_shape_map()
     return {name: reader.get_tensor(name) for name in names}
 

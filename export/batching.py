@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import queue
 import threading
@@ -23,12 +24,19 @@ class _Waiting:
     rows: int
     done: concurrent.futures.Future
 
+    def joins(self, other: _Waiting) -> bool:
+        """Whether the rows of both can stand in one array, input by input."""
+        ours, theirs = _row_shapes(self.feeds), _row_shapes(other.feeds)
+        same = self.signature == other.signature and ours == theirs
+        return same and None not in ours.values()
+
 
 class Batcher:
     """Runs a model for many callers: whatever waits when it is free runs together.
 
     No request waits for others to come. Where a batch fails, each of its requests runs
-    alone, so that a broken image costs only itself.
+    alone, so that a broken image costs only itself. Nothing that a run raises ends the
+    thread; should it end all the same, what waits and what comes is refused.
 
     Args:
       run: Runs a signature.
@@ -48,7 +56,13 @@ class Batcher:
         """Gives the outputs later; raises there what the run raised."""
         done: concurrent.futures.Future = concurrent.futures.Future()
         self._queue.put(_Waiting(signature, feeds, rows, done))
+        if not self.is_working():
+            self._refuse_waiting()
         return done
+
+    def is_working(self) -> bool:
+        """Whether requests are answered."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """Finishes what waits, and stops."""
@@ -56,10 +70,25 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
-        while (first := self._kept or self._queue.get()) is not None:
-            self._kept = None
-            if not self._answer(self._gather(first)):
-                return
+        try:
+            while (first := self._kept or self._queue.get()) is not None:
+                self._kept = None
+                if not self._answer(self._gather(first)):
+                    return
+        finally:
+            self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        """Refuses what nobody will answer any more."""
+        refusal = c_library.GraphError(14, "The model is not running any more")
+        waiting = [self._kept] if self._kept else []
+        self._kept = None
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting += [one for one in [self._queue.get_nowait()] if one]
+        for one in waiting:
+            if one.done.set_running_or_notify_cancel():
+                one.done.set_exception(refusal)
 
     def _gather(self, first: _Waiting) -> list[_Waiting | None]:
         batch: list[_Waiting | None] = [first]
@@ -71,7 +100,7 @@ class Batcher:
                 return batch
             if other is None:
                 return [*batch, None]
-            if other.signature != first.signature or rows + other.rows > self._most:
+            if not other.joins(first) or rows + other.rows > self._most:
                 self._kept = other
                 return batch
             batch.append(other)
@@ -79,34 +108,47 @@ class Batcher:
 
     def _answer(self, batch: list[_Waiting | None]) -> bool:
         """Runs a batch; whether there will be more."""
-        waiting = [one for one in batch if one is not None]
-        if len(waiting) == 1 or not self._together(waiting):
-            for one in waiting:
-                self._alone(one)
+        # Whoever has gone away meanwhile is left out.
+        waiting = [
+            one for one in batch if one and one.done.set_running_or_notify_cancel()
+        ]
+        answers = self._together(waiting) if len(waiting) > 1 else None
+        for number, one in enumerate(waiting):
+            try:
+                if answers is None:
+                    one.done.set_result(self._run(one.signature, one.feeds))
+                else:
+                    one.done.set_result(answers[number])
+            except BaseException as error:  # noqa: BLE001  (raised again at the caller)
+                one.done.set_exception(error)
         return None not in batch
 
-    def _alone(self, one: _Waiting) -> None:
-        try:
-            one.done.set_result(self._run(one.signature, one.feeds))
-        except Exception as error:  # noqa: BLE001  (raised again at the caller)
-            one.done.set_exception(error)
-
-    def _together(self, batch: list[_Waiting]) -> bool:
-        names = batch[0].feeds
+    def _together(self, batch: list[_Waiting]) -> list[Outputs] | None:
+        """Outputs for each of a batch, of one run; `None` where each must run alone."""
         try:
             feeds = {
-                name: _joined([one.feeds[name] for one in batch]) for name in names
+                name: _joined([one.feeds[name] for one in batch])
+                for name in batch[0].feeds
             }
             outputs = self._run(batch[0].signature, feeds)
-        except (c_library.GraphError, ValueError):
-            return False
+        except Exception:  # noqa: BLE001  (each runs alone, and raises its own)
+            return None
         ends = np.cumsum([one.rows for one in batch])
         if any(v.ndim == 0 or len(v) != ends[-1] for v in outputs.values()):
-            return False
-        for one, end in zip(batch, ends, strict=True):
-            part = slice(end - one.rows, end)
-            one.done.set_result({name: value[part] for name, value in outputs.items()})
-        return True
+            return None
+        return [
+            {name: value[end - one.rows : end] for name, value in outputs.items()}
+            for one, end in zip(batch, ends, strict=True)
+        ]
+
+
+def _row_shapes(feeds: Feeds) -> dict[str, tuple[int, ...] | None]:
+    """The shape of a row of each input; `None` for what has no rows."""
+    shapes = {
+        name: value.shape if isinstance(value, np.ndarray) else (len(value),)
+        for name, value in feeds.items()
+    }
+    return {name: shape[1:] if shape else None for name, shape in shapes.items()}
 
 
 def _joined(values: list[c_api.Value]) -> c_api.Value:

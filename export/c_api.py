@@ -5,13 +5,23 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from export import messages
-from export.c_library import INT64, POINTER, TEXT, GraphError, Output, Status, library
+from export.c_library import (
+    INT64,
+    POINTER,
+    TEXT,
+    Buffer,
+    GraphError,
+    Output,
+    Status,
+    library,
+)
 
 # TensorFlow's numbers for types (types.proto).
 STRING, BFLOAT16 = 7, 14
@@ -27,6 +37,10 @@ NUMBERS: dict[int, type[np.generic]] = {
 NAMES = {1: "DT_FLOAT", 2: "DT_DOUBLE", 3: "DT_INT32", 4: "DT_UINT8", 6: "DT_INT8"}
 NAMES |= {STRING: "DT_STRING", 9: "DT_INT64", 10: "DT_BOOL", BFLOAT16: "DT_BFLOAT16"}
 _TSTRING_SIZE = 24
+# What stands behind the colon of a tensor's name; nothing is 0.
+_INDEX = re.compile(r"[0-9]{0,9}")
+# Added to the number of a type that is passed by reference.
+_REFERENCE = 100
 
 # Text as a list of bytes, or as an array of them.
 Value = np.ndarray | Sequence[bytes]
@@ -62,11 +76,14 @@ class Model:
     Args:
       path: The version's folder.
 
+      seconds: That a run may take; 0 for as long as it likes. TensorFlow ends a run
+        that is late between two operations.
+
     Raises:
-      GraphError: It cannot be loaded.
+      GraphError: It cannot be loaded, or a signature names what its graph lacks.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, seconds: float = 0) -> None:
         self._tf = library()
         self._graph = self._tf.TF_NewGraph()
         meta = self._tf.TF_NewBuffer()
@@ -90,6 +107,21 @@ class Model:
             for entry in messages.MetaGraph.FromString(content).signature_def
             if not entry.key.startswith("__saved_model")
         }
+        try:
+            for name, signature in self.signatures.items():
+                for tensor in (
+                    *signature.inputs.values(),
+                    *signature.outputs.values(),
+                ):
+                    self._check(name, tensor)
+        except GraphError:
+            self.close()
+            raise
+        limit = messages.RunOptions(timeout_in_ms=round(1000 * seconds))
+        self._limit = limit.SerializeToString()
+        self._options = Buffer(
+            ctypes.cast(ctypes.c_char_p(self._limit), POINTER), len(self._limit), None
+        )
 
     def run(self, signature: str, inputs: dict[str, Value]) -> dict[str, np.ndarray]:
         """Runs a signature.
@@ -106,16 +138,17 @@ class Model:
         """
         wanted = self.signatures[signature]
         names = list(wanted.outputs)
-        fed = [
-            self._tensor(wanted.inputs[name], value) for name, value in inputs.items()
-        ]
         feeds = self._places([wanted.inputs[name] for name in inputs])
         fetches = self._places(list(wanted.outputs.values()))
         results = (POINTER * len(names))()
+        fed: list[int] = []
         try:
+            for name, value in inputs.items():
+                fed.append(self._tensor(wanted.inputs[name], value))
             with Status(self._tf) as status:
                 self._tf.TF_SessionRun(
-                    *(self._session, None, feeds, (POINTER * len(fed))(*fed)),
+                    *(self._session, ctypes.byref(self._options)),
+                    *(feeds, (POINTER * len(fed))(*fed)),
                     *(len(fed), fetches, results, len(names), None, 0, None, status),
                 )
             return {
@@ -135,33 +168,54 @@ class Model:
             self._tf.TF_DeleteSession(self._session, status)
         self._tf.TF_DeleteGraph(self._graph)
 
-    def _places(self, tensors: Sequence[Tensor]) -> Any:
-        found = (Output * len(tensors))()
-        for place, tensor in zip(found, tensors, strict=True):
-            operation, _, index = tensor.name.partition(":")
-            place.oper = self._tf.TF_GraphOperationByName(
-                self._graph, operation.encode()
+    def _check(self, signature: str, tensor: Tensor) -> None:
+        """Refuses a tensor that is not there, which would end the process."""
+        place = self._place(tensor)
+        outputs = self._tf.TF_OperationNumOutputs(place.oper) if place.oper else 0
+        if not 0 <= place.index < outputs:
+            raise GraphError(
+                3,
+                f"The signature {signature!r} must name tensors of its graph. "
+                f"Received: {tensor.name!r}, which is not there.",
             )
-            place.index = int(index or 0)
-        return found
+        kind = self._tf.TF_OperationOutputType(place)
+        if kind % _REFERENCE != tensor.dtype:
+            raise GraphError(
+                3,
+                f"The signature {signature!r} must tell the types of its tensors. "
+                f"Received: {NAMES.get(tensor.dtype, tensor.dtype)} for "
+                f"{tensor.name!r} of {NAMES.get(kind, kind)}.",
+            )
+
+    def _place(self, tensor: Tensor) -> Output:
+        operation, _, index = tensor.name.partition(":")
+        number = int(index or "0") if _INDEX.fullmatch(index) else -1
+        found = self._tf.TF_GraphOperationByName(self._graph, operation.encode())
+        return Output(found, number)
+
+    def _places(self, tensors: Sequence[Tensor]) -> Any:
+        return (Output * len(tensors))(*map(self._place, tensors))
+
+    def _allocated(self, kind: int, shape: Sequence[int], size: int) -> int:
+        tensor = self._tf.TF_AllocateTensor(
+            kind, (INT64 * len(shape))(*shape), len(shape), size
+        )
+        if not tensor:
+            raise GraphError(8, f"There is no memory for a tensor of {size:,} bytes")
+        return tensor
 
     def _tensor(self, wanted: Tensor, value: Value) -> int:
         if wanted.dtype == STRING:
             return self._text(value)
         array = np.ascontiguousarray(value, NUMBERS[wanted.dtype])
-        sides = (INT64 * array.ndim)(*array.shape)
-        tensor = self._tf.TF_AllocateTensor(
-            wanted.dtype, sides, array.ndim, array.nbytes
-        )
+        tensor = self._allocated(wanted.dtype, array.shape, array.nbytes)
         ctypes.memmove(self._tf.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
         return tensor
 
     def _text(self, value: Value) -> int:
         shape = value.shape if isinstance(value, np.ndarray) else (len(value),)
         texts = value.ravel() if isinstance(value, np.ndarray) else value
-        sides = (INT64 * len(shape))(*shape)
-        size = _TSTRING_SIZE * len(texts)
-        tensor = self._tf.TF_AllocateTensor(STRING, sides, len(shape), size)
+        tensor = self._allocated(STRING, shape, _TSTRING_SIZE * len(texts))
         start = self._tf.TF_TensorData(tensor)
         for number, text in enumerate(texts):
             place = start + number * _TSTRING_SIZE

@@ -66,8 +66,10 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "TF_CloseSession": (None, POINTER, POINTER),
     "TF_DeleteSession": (None, POINTER, POINTER),
     "TF_GraphOperationByName": (POINTER, POINTER, TEXT),
+    "TF_OperationNumOutputs": (INT, POINTER),
+    "TF_OperationOutputType": (INT, Output),
     "TF_SessionRun": (
-        *(None, POINTER, POINTER),
+        *(None, POINTER, ctypes.POINTER(Buffer)),
         *(ctypes.POINTER(Output), ctypes.POINTER(POINTER), INT),
         *(ctypes.POINTER(Output), ctypes.POINTER(POINTER), INT),
         *(POINTER, INT, POINTER, POINTER),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from abe_tf.config.data import IMAGE_ENDINGS
+from abe_tf.data import photos
 from abe_tf.errors import InputError
 from abe_tf.retrieval import archive
 from abe_tf.runs import TrainedModel
@@ -38,17 +38,13 @@ def load(path: str, model: TrainedModel) -> Gallery:
 
 
 def _of_folder(path: str, model: TrainedModel) -> Gallery:
-    found = []
-    for folder, _, names in sorted(os.walk(path)):
-        found += [
-            os.path.join(folder, name)
-            for name in sorted(names)
-            if name.lower().endswith(IMAGE_ENDINGS)
-        ]
-    if not found:
+    found = photos.find(path)
+    photos.tell_left_out(found.left_out, path)
+    if not found.paths:
         raise InputError(
-            f"--gallery must hold photos ({', '.join(IMAGE_ENDINGS)}). "
+            "--gallery must hold photos (JPEG, PNG, GIF or BMP files). "
             f"Received: {path!r} without any."
         )
-    ids = [os.path.relpath(photo, path) for photo in found]
-    return Gallery(model.embed(found), ids, [os.path.dirname(one) for one in ids])
+    ids = [os.path.relpath(photo, path) for photo in found.paths]
+    labels = [one.partition(os.sep)[0] if os.sep in one else "" for one in ids]
+    return Gallery(model.embed(found.paths), ids, labels)

@@ -102,6 +102,10 @@ class Server:
         request.state.read = True
         if request.headers.get("content-encoding", "").lower() != "gzip":
             return body
+        # However small it is, it may unpack to much.
+        return await asyncio.to_thread(self._unpack, body)
+
+    def _unpack(self, body: bytes) -> bytes:
         try:
             unpacking = zlib.decompressobj(wbits=31)
             unpacked = unpacking.decompress(body, self._limit())
@@ -150,11 +154,10 @@ class Server:
     ) -> str:
         name = rest.signature_of(request, version.signatures)
         signature = version.signatures[name]
-        feeds, rows = await _aside(size_of_body, rest.feeds_of, request, signature)
+        feeds, rows = await _aside(
+            size_of_body, rest.feeds_of, request, signature, self._options.max_rows
+        )
         size = max((_rows(value) for value in feeds.values()), default=0)
-        if size > self._options.max_rows:
-            text = f"A request must have at most {self._options.max_rows} rows"
-            raise RequestError(400, f"{text}. Received: {size}")
         try:
             done = version.batcher.submit(name, feeds, size)
             outputs = await asyncio.wrap_future(done)
@@ -216,7 +219,11 @@ def main(options: ServerConfig) -> None:
         flush=True,
     )
     versions = Versions(
-        folder, options.model_name, options.max_batch_size, options.load_retry_seconds
+        folder,
+        options.model_name,
+        options.max_batch_size,
+        options.load_retry_seconds,
+        options.run_seconds,
     )
     if not versions.states(None, None):
         raise InputError(

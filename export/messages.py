@@ -51,6 +51,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
         "signature_def": (5, "SignatureEntry", True),
     },
     "SavedModel": {"meta_graphs": (2, "MetaGraph", True)},
+    "RunOptions": {"timeout_in_ms": (2, _INT64, False)},
     "OpDef": {"name": (1, _TEXT, False)},
     "OpList": {"op": (1, "OpDef", True)},
 }
@@ -81,4 +82,4 @@ def _classes() -> dict[str, Any]:
 
 _CLASSES = _classes()
 MetaGraph, SavedModel = _CLASSES["MetaGraph"], _CLASSES["SavedModel"]
-OpList = _CLASSES["OpList"]
+OpList, RunOptions = _CLASSES["OpList"], _CLASSES["RunOptions"]

@@ -8,16 +8,12 @@ MODEL/incomplete-.../     being written, or left by an export that was killed; s
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 
 from abe_tf.errors import InputError
-from abe_tf.writing import sync
-
-_INCOMPLETE = "incomplete-"
+from abe_tf.storage import folders
+from abe_tf.storage.locks import LOCK, locked
 
 
 def versions(folder: str) -> list[int]:
@@ -26,22 +22,15 @@ def versions(folder: str) -> list[int]:
 
 
 @contextlib.contextmanager
-def locked(folder: str, wait: bool = True) -> Iterator[None]:
-    """Holds a folder's lock, which the system lets go of when the process dies."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+def changing(folder: str) -> Iterator[None]:
+    """Holds a model folder's lock: nobody publishes a version meanwhile."""
+    with locked(os.path.join(folder, LOCK)):
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
 def incomplete(folder: str) -> Iterator[str]:
-    """A folder to write a version in; it is gone at the end unless it was published.
-
-    Takes away what exports that were killed have left; one that another export is
-    writing stays.
+    """A folder to write a version in, as `folders.incomplete`.
 
     Args:
       folder: The model folder, which is made where it does not exist.
@@ -49,15 +38,9 @@ def incomplete(folder: str) -> Iterator[str]:
     Raises:
       InputError: It cannot be written.
     """
-    with contextlib.ExitStack() as undo:
+    with contextlib.ExitStack() as opened:
         try:
-            os.makedirs(folder, exist_ok=True)
-            # So that no other export takes the new one for a dead one's.
-            with locked(folder):
-                _clear_dead(folder)
-                beside = tempfile.mkdtemp(prefix=_INCOMPLETE, dir=folder)
-                undo.callback(shutil.rmtree, beside, ignore_errors=True)
-                undo.enter_context(locked(beside))
+            beside = opened.enter_context(folders.incomplete(folder))
         except OSError as error:
             raise InputError(
                 "--export_dir must be a folder that can be written. "
@@ -66,12 +49,11 @@ def incomplete(folder: str) -> Iterator[str]:
         yield beside
 
 
-def publish(beside: str, folder: str, version: int | None) -> str:
+def publish(beside: str, version: int | None) -> str:
     """Gives a version that is written its name, once the disk holds all of it.
 
     Args:
       beside: What `incomplete` gave.
-      folder: The model folder.
       version: Its number; the next one where `None`.
 
     Returns:
@@ -80,36 +62,16 @@ def publish(beside: str, folder: str, version: int | None) -> str:
     Raises:
       InputError: Another export has just taken this number.
     """
-    # mkdtemp lets nobody else in, but a server runs as another user.
+    folder = os.path.dirname(beside)
+    # A server runs as another user.
     os.chmod(beside, 0o755)
-    for path, _, names in os.walk(beside):
-        for name in [*names, "."]:
-            sync(os.path.join(path, name))
-    while True:
+    with folders.publishing(beside):
         number = version or max(versions(folder), default=0) + 1
         path = os.path.join(folder, str(number))
-        try:
-            # Fails where another export has just taken this version.
-            os.rename(beside, path)
-        except OSError as error:
-            if not os.path.isdir(path):
-                raise
-            if version is not None:
-                raise InputError(
-                    "--version must be one that does not exist yet. "
-                    f"Received: {version}, which another export has just written."
-                ) from error
-            continue
-        sync(folder)
-        return path
-
-
-def _clear_dead(folder: str) -> None:
-    for name in os.listdir(folder):
-        if not name.startswith(_INCOMPLETE):
-            continue
-        # Another export is writing it, or has just ended.
-        with contextlib.suppress(BlockingIOError, FileNotFoundError):
-            path = os.path.join(folder, name)
-            with locked(path, wait=False):
-                shutil.rmtree(path)
+        if os.path.lexists(path):
+            raise InputError(
+                "--version must be one that does not exist yet. "
+                f"Received: {number}, which another export has just written."
+            )
+        os.rename(beside, path)
+    return path

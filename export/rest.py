@@ -49,6 +49,8 @@ _EXCERPT = 64
 _MOST_DIMENSIONS = 32
 # Types that take integers of 32 bits and keep the lowest 8.
 _WRAPPING = (4, 6)
+# Of a request; so many are parsed in half a second.
+_MOST_LISTS, _MOST_VALUES = 1_000_000, 8_000_000
 
 
 class RequestError(Exception):
@@ -67,8 +69,9 @@ def parse(body: bytes) -> dict[str, Any]:
     """The JSON object of a request.
 
     Raises:
-      RequestError: It is none, or its signature's name is no text.
+      RequestError: It is none, holds too much, or its signature's name is no text.
     """
+    _check_amount(body)
     try:
         text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
         found = json.loads(text, parse_float=_finite)
@@ -83,6 +86,20 @@ def parse(body: bytes) -> dict[str, Any]:
     if not isinstance(found.get("signature_name", ""), str):
         raise RequestError(400, "'signature_name' key must be a string value")
     return found
+
+
+def _check_amount(body: bytes) -> None:
+    """Refuses what would take long to parse, during which nobody else is heard.
+
+    Counts the characters that lists, objects and values come with; in base64 there are
+    none of them.
+    """
+    for most, what, signs in (
+        (_MOST_LISTS, "lists and objects", (b"[", b"{")),
+        (_MOST_VALUES, "values", (b",",)),
+    ):
+        if sum(map(body.count, signs)) > most:
+            raise RequestError(413, f"A request must have at most {most:,} {what}")
 
 
 def _finite(digits: str) -> float:
@@ -106,9 +123,14 @@ def signature_of(request: dict[str, Any], offered: dict[str, Signature]) -> str:
 
 
 def feeds_of(
-    request: dict[str, Any], signature: Signature
+    request: dict[str, Any], signature: Signature, most_rows: int
 ) -> tuple[dict[str, c_api.Value], int | None]:
     """What a signature is to be fed.
+
+    Args:
+      request: As `parse` gives it.
+      signature: What it asks.
+      most_rows: More are refused, before they are converted.
 
     Returns:
       Values by input, and how many rows there are; `None` in column form.
@@ -121,13 +143,21 @@ def feeds_of(
         raise RequestError(400, text + "them")
     if "instances" in request:
         rows = request["instances"]
+        _check_rows(rows, most_rows)
         columns = _columns_of_rows(rows, signature.inputs)
         return _filled(columns, signature.inputs), len(rows)
     if "inputs" in request:
-        return _filled(
-            _columns(request["inputs"], signature.inputs), signature.inputs
-        ), None
+        columns = _columns(request["inputs"], signature.inputs)
+        for column in columns.values():
+            _check_rows(column, most_rows)
+        return _filled(columns, signature.inputs), None
     raise RequestError(400, "Missing 'inputs' or 'instances' key")
+
+
+def _check_rows(rows: Any, most: int) -> None:
+    if isinstance(rows, list) and len(rows) > most:
+        text = f"A request must have at most {most} rows. Received: {len(rows)}"
+        raise RequestError(400, text)
 
 
 def _columns_of_rows(rows: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from abe_tf.config import command
 from abe_tf.config.evaluation import CheckpointConfig, RunConfig, SplitConfig
 from abe_tf.config.export import ExportConfig
 from abe_tf.run_folder import RunFolder
-from abe_tf.writing import check_writable
+from abe_tf.storage.files import check_writable
 from export import model_folder
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def main(
     export.check_paths()
     check_writable("export_dir", export_dir)
     data = split.moved(folder.read_flags()[1])
+    folder.with_checkpoints(checkpoint.checkpoint)
     data.check_paths()
     from export import galleries, photos, serving_files
 
@@ -93,7 +94,7 @@ def publish(
         sizes = serving_files.batch_sizes(rates)
         serving_files.write_version(beside, photos.encoded, sizes, rates, card)
         verification.replay(beside)
-        return model_folder.publish(beside, export_dir, export.version)
+        return model_folder.publish(beside, export.version)
 
 
 if __name__ == "__main__":

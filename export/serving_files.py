@@ -12,11 +12,12 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from abe_tf import machine
+from abe_tf import machine, run_results
+from abe_tf.config.evaluation import SPLITS
 from abe_tf.config.export import ExportConfig
 from abe_tf.run_folder import RunFolder
 from abe_tf.runs import TrainedModel
-from abe_tf.writing import write_atomically
+from abe_tf.storage.files import write_atomically
 from export import model_folder
 from export.signatures import Gallery
 
@@ -119,27 +120,22 @@ def model_card(
 
 
 def _recall(folder: RunFolder, model: TrainedModel) -> dict[str, Any] | None:
-    """What evaluation last measured of these very weights, if it did."""
-    if not os.path.isfile(folder.results):
-        return None
-    with open(folder.results, encoding="utf-8") as file:
-        results = json.load(file)
-    measured = [results, *results.get("by_checkpoint", {}).values()]
-    for found in measured:
-        if found.get("checkpoint") == model.checkpoint:
-            kinds = {
-                name: found[name]
-                for name in ("ensemble", "concatenated")
-                if name in found
-            }
-            return {"split": results["split"], "checkpoint": model.checkpoint, **kinds}
+    """What evaluation measured of these very weights, if it did."""
+    results = run_results.read(folder.results)
+    for split in SPLITS:
+        found = results.get(run_results.key(split, model.checkpoint), {})
+        kinds: dict[str, Any] = {
+            name: found[name] for name in ("ensemble", "concatenated") if name in found
+        }
+        if kinds:
+            return {"split": split, "checkpoint": model.checkpoint, **kinds}
     return None
 
 
 def write_configurations(export_dir: str, model_name: str) -> None:
     """Writes the server's configuration files into the model folder."""
     # Of several exports at once, the last one to write has seen all versions.
-    with model_folder.locked(export_dir):
+    with model_folder.changing(export_dir):
         versions = model_folder.versions(export_dir)
         newest = os.path.join(export_dir, str(versions[-1]), "model_card.json")
         with open(newest, encoding="utf-8") as file:

@@ -27,10 +27,11 @@ class Version:
     Args:
       path: Its folder.
       most: Rows that run together at most.
+      seconds: That a run may take.
     """
 
-    def __init__(self, path: str, most: int) -> None:
-        self._model = c_api.Model(path)
+    def __init__(self, path: str, most: int, seconds: float) -> None:
+        self._model = c_api.Model(path, seconds)
         self.signatures = self._model.signatures
         self.batcher = Batcher(self._model.run, most)
         self._users, self._retired = 0, False
@@ -73,11 +74,19 @@ class Versions:
       name: Of the model.
       most: Rows that run together at most.
       retry_seconds: Until a version that did not load is tried again, five times.
+      run_seconds: That a run may take.
     """
 
-    def __init__(self, folder: str, name: str, most: int, retry_seconds: float) -> None:
+    def __init__(
+        self,
+        folder: str,
+        name: str,
+        most: int,
+        retry_seconds: float,
+        run_seconds: float,
+    ) -> None:
         self._folder, self._name, self._most = folder, name, most
-        self._retry_seconds = retry_seconds
+        self._retry_seconds, self._run_seconds = retry_seconds, run_seconds
         self._loaded: dict[int, Version] = {}
         self._labels: dict[str, int] = {}
         # How often, and when it may be tried again.
@@ -94,7 +103,7 @@ class Versions:
                 continue
             try:
                 path = os.path.join(self._folder, str(number))
-                version = Version(path, self._most)
+                version = Version(path, self._most, self._run_seconds)
             except c_library.GraphError as error:
                 again = time.monotonic() + self._retry_seconds
                 self._failed[number] = tries + 1, again
@@ -125,9 +134,9 @@ class Versions:
             time.sleep(seconds)
             try:
                 self.refresh()
-            except (OSError, ValueError) as error:
-                # A folder that is away, or a file that is being written: for now.
-                print(f"{self._folder} cannot be read: {error}", file=sys.stderr)
+            except Exception as error:  # noqa: BLE001  (the next look may succeed)
+                # A folder that is away, a file that is being written, no memory.
+                print(f"{self._folder} cannot be read: {error!r}", file=sys.stderr)
 
     @contextlib.contextmanager
     def use(
@@ -156,7 +165,10 @@ class Versions:
         with self._lock:
             if label is not None:
                 number = self._number(None, label)
-            known = dict.fromkeys(self._loaded, "AVAILABLE")
+            known = {
+                loaded: "AVAILABLE" if version.batcher.is_working() else "END"
+                for loaded, version in self._loaded.items()
+            }
             if number is None:
                 return known
             if number not in known:

@@ -99,8 +99,14 @@ def trained(photos, tmp_path_factory):
 
 
 @pytest.fixture
-def run_command(tmp_path):
+def run_command(run_command_once):
     """Runs `python -m MODULE FLAGS` in the checkout."""
+    return run_command_once
+
+
+@pytest.fixture(scope="session")
+def run_command_once():
+    """As `run_command`, for fixtures that live longer than a test."""
 
     def run(module, *flags, check=True):
         result = subprocess.run(

@@ -15,6 +15,7 @@ import requests
 import tensorflow as tf
 
 import abe_tf
+from abe_tf.storage.locks import LOCK
 from benchmarks.served import Served
 from tests.conftest import ROOT, SMALL, black_png
 
@@ -31,7 +32,10 @@ def test_training_shows_progress_and_time_left(trained):
 def test_evaluation_prints_the_table_and_writes_it(trained, run_command):
     workdir, _, _ = trained
     output = run_command("abe_tf.evaluate", f"--workdir={workdir}").stdout
-    results = json.loads((workdir / "results.json").read_text())
+    found = json.loads((workdir / "results.json").read_text())
+    assert found["format"] == 2
+    (step,) = (path.name for path in (workdir / "best").glob("step-*"))
+    results = found["results"][f"test/{step}"]
     assert results["num_queries"] == 15
     assert results["dataset"] == "image_folder"
     assert len(results["learners"]) == 2
@@ -49,7 +53,7 @@ def test_one_photo_has_one_embedding_everywhere(trained, run_command, photos, tm
     assert exported.endswith(str(models / "1"))
     assert docker.startswith("docker run ")
     assert sorted(path.name for path in models.iterdir()) == [
-        *("1", "batching.config", "models.config", "monitoring.config"),
+        *(LOCK, "1", "batching.config", "models.config", "monitoring.config"),
     ]
     paths = sorted(map(str, photos.glob("class_7/*")))
     embedded = abe_tf.load(str(workdir)).embed(paths).reshape(5, 16)
@@ -147,7 +151,7 @@ def test_a_diverged_run_stops_and_keeps_its_checkpoints(photos, run_command, tmp
     (line,) = result.stderr.splitlines()
     assert "the metric loss was nan" in line or "the gradient's norm was" in line
     assert re.search(r"at step \d\. .*class_\d/\d\.(jpg|png)", line)
-    assert [path.name for path in tmp_path.glob("run/checkpoints/*")] == ["step-0"]
+    assert [p.name for p in tmp_path.glob("run/checkpoints/step-*")] == ["step-0"]
 
 
 def test_training_starts_from_another_runs_weights(trained, run_command, tmp_path):

@@ -12,7 +12,8 @@ from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.models.build import build
 from abe_tf.models.cost import cost
-from abe_tf.summary import ROWS
+from abe_tf.published import COSTS
+from abe_tf.summary import model_of
 from tests.conftest import ROOT
 
 COMMON = "_common.cfg"
@@ -67,9 +68,10 @@ def test_the_papers_rows_follow_the_papers_protocol(path, monkeypatch):
 def test_cars_has_a_file_for_each_row_of_the_table():
     names = {path.stem for path in PAPER if path.parent.name == "cars196"}
     expected = set()
-    for row in ROWS:
-        kind = "abe" if row.model.ensemble == "abe" else "heads"
-        learners, dim = row.model.num_learners, row.model.embedding_dim
+    for row in COSTS:
+        model = model_of(row.name)
+        kind = "abe" if model.ensemble == "abe" else "heads"
+        learners, dim = model.num_learners, model.embedding_dim
         expected.add(f"cars196_{kind}{learners}_{dim}")
     assert names == expected | {"cars196_abe8_512_no_divergence"}
     for dataset in set(BENCHMARKS) - {"cars196", "omniglot"}:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
-BENCHMARKS = (
-    *("cars196", "cub200_2011", "stanford_online_products", "in_shop"),
-    "omniglot",
-)
-DATASETS = ("digits", "image_folder", *BENCHMARKS)
 # The K of Recall@K that the paper has for a data set.
 _RECALL_AT = {
     "stanford_online_products": (1, 10, 100, 1000),
@@ -22,9 +18,18 @@ _RECALL_AT = {
 _STRETCHED = ("cars196",)
 # The paper scales to 256 and crops 224.
 _RESIZE_TO_CROP = 256 / 224
-
-# What counts as an image in a folder.
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+# What TensorFlow Datasets calls them; ours but one.
+BUILDERS = {
+    "cars196": "abe_cars196",
+    "cub200_2011": "caltech_birds2011",
+    "stanford_online_products": "abe_stanford_online_products",
+    "in_shop": "abe_in_shop",
+    "omniglot": "abe_omniglot",
+}
+BENCHMARKS = tuple(BUILDERS)
+DATASETS = ("digits", "image_folder", *BENCHMARKS)
+ON_BAD_IMAGE = ("error", "skip")
+CHECKS = ("header", "decode")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +45,10 @@ class DataConfig(Group):
     )
     data_dir: str | None = option(
         None,
-        "image_folder: the folder of class folders, or what the paths of --image_list "
-        "are relative to; all others: where TensorFlow Datasets keeps them (its own "
-        "default where none is given)",
+        "image_folder: the folder of class folders, each a class with all photos in it "
+        "and in the folders below it, or what the paths of --image_list are relative "
+        "to; all others: where TensorFlow Datasets keeps them (its own default where "
+        "none is given)",
     )
     image_list: str | None = option(
         None,
@@ -64,7 +70,13 @@ class DataConfig(Group):
         "error",
         "what to do with images that cannot be read: stop at the first (error), or "
         "decode all before the first step and leave those out (skip)",
-        choices=("error", "skip"),
+        choices=ON_BAD_IMAGE,
+    )
+    check: str = option(
+        "header",
+        "how all images are checked before the first step: their beginnings and ends "
+        "are looked at and what looks broken is decoded (header), or all are decoded",
+        choices=CHECKS,
     )
     cache: str = option(
         "none",
@@ -137,7 +149,7 @@ class DataConfig(Group):
         16, "pairs of two classes in a batch, each of two others", lower=0
     )
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Refuses ranges that overlap and crops larger than the image."""
         if self.scaled_size < self.image_size:
             raise InputError(
@@ -196,12 +208,11 @@ class DataConfig(Group):
     def check_paths(self) -> None:
         """Refuses a folder that is missing.
 
-        Apart from `check`, because an export needs no photos.
-
         Raises:
           InputError: No folder was given, or it does not exist.
         """
-        self._check_folder("manual_dir", "the archives")
+        if not self.is_prepared():
+            self._check_folder("manual_dir", "the archives")
         if self.image_list and not os.path.isfile(self.image_list):
             raise InputError(
                 "--image_list must be an existing CSV file. "
@@ -215,6 +226,17 @@ class DataConfig(Group):
                 "or --image_list. Received: neither."
             )
         self._check_folder("data_dir", "one folder a class")
+
+    def is_prepared(self) -> bool:
+        """Whether TensorFlow Datasets seems to hold a benchmark already.
+
+        If so, the archives that it was made from may be gone.
+        """
+        if self.dataset not in BENCHMARKS:
+            return False
+        root = self.data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+        made = os.path.join(os.path.expanduser(root), BUILDERS[self.dataset])
+        return any(pathlib.Path(made).glob("*/features.json"))
 
     def _check_folder(self, name: str, content: str) -> None:
         path = getattr(self, name)

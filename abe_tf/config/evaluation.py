@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from abe_tf.config.data import DataConfig
+from abe_tf.config.data import CHECKS, ON_BAD_IMAGE, DataConfig
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
@@ -53,7 +53,7 @@ class CheckpointConfig(Group):
         "held out), last, or the folder of a checkpoint of this run",
     )
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Refuses what is neither of the two nor a checkpoint."""
         if self.checkpoint in CHECKPOINTS:
             return
@@ -98,7 +98,7 @@ class EmbeddingsConfig(Group):
     )
     clustering: bool = option(True, "measure NMI and F1 of k-means too")
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Refuses to write what was read."""
         if self.save_embeddings and self.embeddings:
             raise InputError(
@@ -190,9 +190,35 @@ class SplitConfig(Group):
     data_dir: str | None = option(
         None, "where the photos are, if they moved since training"
     )
+    image_list: str | None = option(
+        None, "the run's list of images, if it moved since training"
+    )
+    manual_dir: str | None = option(
+        None, "where a benchmark's archives are, if it must be made anew"
+    )
+    on_bad_image: str | None = option(
+        None,
+        "what to do with images that cannot be read; as the run where none is given",
+        choices=ON_BAD_IMAGE,
+    )
+    check: str | None = option(
+        None,
+        "how all images are checked before; as the run where none is given",
+        choices=CHECKS,
+    )
 
     def moved(self, data: DataConfig) -> DataConfig:
-        """The data flags of a run, with the photos where they are now."""
-        if self.data_dir is None:
-            return data
-        return dataclasses.replace(data, data_dir=self.data_dir)
+        """The data flags of a run, with the photos where they are now.
+
+        Raises:
+          InputError: The run has no use for a place that was given.
+        """
+        if self.image_list and not data.image_list:
+            raise InputError(
+                "--image_list may say where the list of a run is now. "
+                f"Received: {self.image_list!r} for a run without one. Leave it out."
+            )
+        given = dataclasses.asdict(self)
+        del given["split"]
+        places = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(data, **places)

@@ -39,7 +39,7 @@ class ExportConfig(Group):
     )
     model_name: str = option("abe", "what the server calls the model")
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Checks the name, which stands in addresses and in models.config."""
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.model_name):
             raise InputError(

@@ -52,14 +52,14 @@ def option(
 
 
 class Group:
-    """Base of the flag groups: checks ranges and choices, then `check`."""
+    """Base of the flag groups: checks ranges and choices, then `check_together`."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             _check_field(field, getattr(self, field.name))
-        self.check()
+        self.check_together()
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Checks that involve more than one field."""
 
 
@@ -71,7 +71,7 @@ def _check_field(field: dataclasses.Field, value: Any) -> None:
     choices = field.metadata["choices"]
     values = value if isinstance(value, tuple) else (value,)
     for one in values if choices else ():
-        if one not in choices:
+        if one is not None and one not in choices:
             raise InputError(
                 f"--{field.name} must be one of {', '.join(choices)}. "
                 f"Received: {one!r}."
@@ -180,7 +180,8 @@ def read_flagfile(text: str, groups: list[type[Group]]) -> list[Any]:
     for group in groups:
         define(group, values)
     try:
-        values(["flagfile", *text.splitlines()])
+        # Not splitlines: a path may hold what that takes for the end of a line.
+        values(["flagfile", *text.removesuffix("\n").split("\n")])
     except flags.Error as error:
         raise InputError(f"{error}".replace("\n", " ")) from error
     return [read(group, values) for group in groups]

@@ -99,7 +99,7 @@ class ModelConfig(Group):
         choices=PRECISIONS,
     )
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Refuses what no network can be built from."""
         if self.ensemble == "none" and self.num_learners != 1:
             raise InputError(
@@ -118,7 +118,7 @@ class ModelConfig(Group):
     def check_paths(self) -> None:
         """Refuses a weight file that is missing.
 
-        Apart from `check`, because a trained network no longer needs it.
+        Apart from `check_together`, because a trained network no longer needs it.
 
         Raises:
           InputError: The file does not exist.

@@ -24,6 +24,9 @@ class ServerConfig(Group):
     request_seconds: float = option(
         30.0, "a request must have arrived by then", lower=0.1
     )
+    run_seconds: float = option(
+        30.0, "a run of the model ends by then, with status 504", lower=0.1
+    )
     load_retry_seconds: float = option(
         60.0, "before a version that did not load is tried again", lower=0
     )

@@ -28,7 +28,7 @@ class SweepConfig(Group):
         1, "runs of each setting, with the seeds from --seed on", lower=1, upper=1000
     )
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Refuses a factor that is none, has no value, or comes twice."""
         names = [_factor(text)[0] for text in self.vary]
         for name in names:

@@ -41,7 +41,7 @@ class SessionConfig(Group):
         None, "FIRST:END: steps that TensorFlow's profiler records for TensorBoard"
     )
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Refuses what is no range of steps."""
         if self.profile_steps is not None and self.profiled() is None:
             raise InputError(
@@ -136,7 +136,7 @@ class TrainingConfig(DistributionConfig):
     checkpoint_every: int = option(200, "steps between two checkpoints", lower=1)
     keep: int = option(2, "checkpoints that are kept, beside the best one", lower=1)
 
-    def check(self) -> None:
+    def check_together(self) -> None:
         """Refuses what does not go together."""
         if self.optimizer == "lamb" and self.ema_momentum:
             raise InputError(

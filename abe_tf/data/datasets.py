@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from abe_tf.config.data import BENCHMARKS, DataConfig, parse_range
 from abe_tf.data import folders
 from abe_tf.data.examples import Examples, Splits, all_of, in_memory
-from abe_tf.data.pipeline import readable_images
+from abe_tf.data.pipeline import UnreadableImageError, check_images
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 
@@ -20,10 +22,9 @@ def load(config: DataConfig) -> Splits:
         a range of classes reaches beyond the data set.
     """
     examples, named = _examples(config)
-    if config.on_bad_image == "skip":
-        readable = readable_images(examples, Preprocessing.of(config))
-        examples = examples.where(readable)
-        named = None if named is None else named[readable]
+    readable = _readable(config, examples)
+    examples = examples.where(readable)
+    named = None if named is None else named[readable]
     if config.max_images_per_class:
         keep = _first_of_each_class(examples, named, config.max_images_per_class)
         examples = examples.where(keep)
@@ -31,6 +32,29 @@ def load(config: DataConfig) -> Splits:
     if named is None:
         named = _by_class(config, examples)
     return _split(config, examples, named)
+
+
+def _readable(config: DataConfig, examples: Examples) -> np.ndarray:
+    """Which images can be read, as far as was asked; `[images]` bool.
+
+    Raises:
+      InputError: One cannot, and that is not to be passed over.
+    """
+    skip = config.on_bad_image == "skip"
+    decode = skip or config.check == "decode"
+    bad = check_images(examples, Preprocessing.of(config), decode)
+    if bad and not skip:
+        raise UnreadableImageError(bad)
+    readable = np.ones(len(examples), bool)
+    readable[[one.position for one in bad]] = False
+    if bad:
+        print(
+            f"Left out {len(bad):,} of {len(examples):,} images that cannot be read:",
+            *(f"{one.name!r}: {one.reason}" for one in bad),
+            sep="\n  ",
+            file=sys.stderr,
+        )
+    return readable
 
 
 def _examples(config: DataConfig) -> tuple[Examples, np.ndarray | None]:
@@ -58,15 +82,21 @@ def _split(config: DataConfig, examples: Examples, named: np.ndarray) -> Splits:
     has_gallery = bool(np.any(named == "gallery"))
     test = examples.where(np.isin(named, ("test", "query")))
     gallery = examples.where(named == "gallery") if has_gallery else None
-    for name, part in (("training", train), ("test", test)):
-        if not len(part):
-            raise InputError(f"There must be {name} images. Received: none.")
     _check_disjoint(train, test, gallery)
     held_out = _held_out(np.unique(train.labels), config.validation_classes)
     is_held_out = np.isin(train.labels, held_out)
-    splits = Splits(train.where(~is_held_out), train.where(is_held_out), test, gallery)
-    _check_pairs(splits, config)
-    return splits
+    seen, validation = train.where(~is_held_out), train.where(is_held_out)
+    if config.batches == "classes":
+        seen = _without_lone(seen, "training")
+    validation = _without_lone(validation, "validation")
+    if gallery is None:
+        test = _without_lone(test, "test")
+    else:
+        _check_gallery(test, gallery)
+    for name, part in (("training", seen), ("test", test)):
+        if not len(part):
+            raise InputError(f"There must be {name} images. Received: none.")
+    return Splits(seen, validation, test, gallery)
 
 
 def _by_class(config: DataConfig, examples: Examples) -> np.ndarray:
@@ -101,29 +131,26 @@ def _check_disjoint(train: Examples, test: Examples, gallery: Examples | None) -
         )
 
 
-def _check_pairs(splits: Splits, config: DataConfig) -> None:
-    """Refuses classes of one image, where nothing could be like it."""
-    among_each_other = [splits.validation]
-    if config.batches == "classes":
-        among_each_other.append(splits.train)
-    if splits.gallery is None:
-        among_each_other.append(splits.test)
-    for examples in among_each_other:
-        classes, counts = np.unique(examples.labels, return_counts=True)
-        for label in classes[counts < 2]:
-            raise InputError(
-                "Each class must have two images at least, or none is like the other "
-                "(--batches=pairs allows training classes of one). "
-                f"Received: class {examples.class_names[label]} with 1. "
-                "Add images, or leave the class out."
-            )
-    if splits.gallery is not None:
-        absent = np.setdiff1d(splits.test.labels, splits.gallery.labels)
-        for label in absent:
-            raise InputError(
-                "Each query must have an image of its class in the gallery. "
-                f"Received: class {splits.test.class_names[label]} with none."
-            )
+def _without_lone(examples: Examples, split: str) -> Examples:
+    """Leaves out, by name, classes of one image, which nothing could be like."""
+    classes, counts = np.unique(examples.labels, return_counts=True)
+    is_lone = np.isin(examples.labels, classes[counts < 2])
+    if is_lone.any():
+        names = ", ".join(repr(str(examples.names[i])) for i in np.flatnonzero(is_lone))
+        print(
+            f"Left out, the only image of a {split} class, which no other could be "
+            f"like: {is_lone.sum():,}: {names}",
+            file=sys.stderr,
+        )
+    return examples.where(~is_lone)
+
+
+def _check_gallery(test: Examples, gallery: Examples) -> None:
+    for label in np.setdiff1d(test.labels, gallery.labels):
+        raise InputError(
+            "Each query must have an image of its class in the gallery. "
+            f"Received: class {test.class_names[label]} with none."
+        )
 
 
 def _class_ranges(config: DataConfig, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,10 @@ from abe_tf.data.orientation import exif_orientation, has_exif, swaps_sides, upr
 # A few kilobytes can decode to gigabytes; photos of 100 megapixels exist.
 MAX_PIXELS = 100_000_000
 _COLOUR_REACH = 2
+# Of a square JPEG file as sets of small images have them, for each of its pixels.
+_USUAL_BYTES = 4
+# Scans times pixels; so many take a second.
+_SCAN, _MOST_SCANNED, _COUNTED_SCANS = b"\xff\xda", 6_000_000_000, 100_000
 # TensorFlow's default is off by ten grey levels in finely compressed files.
 _ACCURATE = "INTEGER_ACCURATE"
 
@@ -36,7 +40,8 @@ def upright_size(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
 
     def jpeg() -> tf.Tensor:
         stored = tf.image.extract_jpeg_shape(encoded)[:2]
-        swapped = swaps_sides(exif_orientation(encoded))
+        with tf.control_dependencies(_check_scans(encoded, stored)):
+            swapped = swaps_sides(exif_orientation(encoded))
         return tf.cond(swapped, lambda: stored[::-1], lambda: stored)
 
     size = _by_format(encoded, jpeg, _png_size, gif.size, bitmap.size)
@@ -79,7 +84,7 @@ def decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 
 
 def is_plain_jpeg(encoded: tf.Tensor, side: int) -> tf.Tensor:
-    """Whether it is a square JPEG file of this side, upright as stored.
+    """Whether it is a square JPEG file of this side and usual size, upright as stored.
 
     Args:
       encoded: Scalar string, the bytes of any file.
@@ -88,12 +93,14 @@ def is_plain_jpeg(encoded: tf.Tensor, side: int) -> tf.Tensor:
     Returns:
       Scalar bool.
     """
+    # A larger file is of many scans, or has much else in it.
+    usual = tf.strings.length(encoded) <= _USUAL_BYTES * side * side
 
     def fits() -> tf.Tensor:
         height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(encoded), num=3)
         return (height == side) & (width == side) & ~has_exif(encoded)
 
-    return tf.cond(_is_jpeg(encoded), fits, lambda: tf.constant(False))
+    return tf.cond(_is_jpeg(encoded) & usual, fits, lambda: tf.constant(False))
 
 
 def decode_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
@@ -135,6 +142,26 @@ def _by_format(
 
     # JPEG first and apart: the others' checks cost it nothing.
     return tf.cond(_is_jpeg(encoded), jpeg, apart(others))
+
+
+def _check_scans(encoded: tf.Tensor, size: tf.Tensor) -> list[tf.Operation]:
+    """Bounds the work of decoding, which grows with scans times pixels.
+
+    A progressive file goes over all its pixels in each scan, and a scan may be ten
+    bytes long. Counted is what scans begin with, wherever it stands: by chance also in
+    a film behind the photo, so that the bound is far above what photos need.
+    """
+    pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    most = _MOST_SCANNED // tf.maximum(pixels, 1)
+    pieces = tf.raw_ops.StringSplitV2(
+        input=[encoded], sep=_SCAN, maxsplit=_COUNTED_SCANS
+    )
+    scans = tf.size(pieces.values, tf.int64) - 1
+    checked = tf.debugging.Assert(
+        scans <= most,
+        ["a JPEG must not have so many scans of so many pixels:", scans, size],
+    )
+    return [] if checked is None else [checked]
 
 
 def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:

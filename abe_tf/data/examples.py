@@ -22,6 +22,7 @@ class Examples:
       read: Graph function from a scalar int64 key to the bytes of the image file.
       boxes: `[images, 4]` float32, left, top, right, bottom of the part that is used,
         in pixels of the upright image; `None` where the whole image is.
+      are_files: Whether the names are paths of the files that `read` reads.
     """
 
     keys: np.ndarray
@@ -30,6 +31,7 @@ class Examples:
     class_names: tuple[str, ...]
     read: Callable[[tf.Tensor], tf.Tensor]
     boxes: np.ndarray | None = None
+    are_files: bool = False
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -81,7 +83,8 @@ def from_paths(
     def read(key: tf.Tensor) -> tf.Tensor:
         return tf.io.read_file(tf.gather(table, key))
 
-    return all_of(labels, paths, class_names, read, boxes)
+    examples = all_of(labels, paths, class_names, read, boxes)
+    return dataclasses.replace(examples, are_files=True)
 
 
 def from_files(paths: list[str]) -> Examples:

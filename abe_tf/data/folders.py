@@ -7,8 +7,16 @@ import os
 
 import numpy as np
 
-from abe_tf.config.data import IMAGE_ENDINGS
 from abe_tf.data.examples import Examples, from_paths
+from abe_tf.data.photos import (
+    HIDDEN,
+    LeftOut,
+    Photos,
+    find,
+    normalised,
+    tell_left_out,
+    tell_merged,
+)
 from abe_tf.errors import InputError
 
 _BOX = ("x1", "y1", "x2", "y2")
@@ -16,45 +24,60 @@ SPLITS = ("train", "test", "query", "gallery")
 
 
 def image_folder(data_dir: str) -> Examples:
-    """All images below one folder a class; classes sorted by name.
+    """All photos below one folder a class; classes sorted by name.
+
+    What is left out is named and counted on standard error.
 
     Raises:
-      InputError: There are fewer than two class folders, or one is empty.
+      InputError: There are fewer than two class folders with photos, or one cannot be
+        read.
     """
-    paths: list[str] = []
-    labels: list[int] = []
-    class_names = sorted(
-        entry.name
-        for entry in os.scandir(data_dir)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
+    by_class: dict[str, list[str]] = {}
+    folders, left_out = _class_folders(data_dir)
+    for folder in folders:
+        found = _find(folder)
+        left_out += found.left_out
+        if found.paths:
+            name = normalised(os.path.basename(folder))
+            by_class.setdefault(name, []).extend(found.paths)
+        else:
+            left_out.append(LeftOut(folder, "folders without a photo"))
+    tell_left_out(left_out, data_dir)
+    tell_merged([os.path.basename(folder) for folder in folders], "class folders")
+    class_names = sorted(by_class)
     if len(class_names) < 2:
         raise InputError(
-            "--data_dir must hold one folder for each class, two at least. "
+            "--data_dir must hold one folder with photos for each class, two at least. "
             f"Received: {data_dir!r} with {len(class_names)}."
         )
-    for label, class_name in enumerate(class_names):
-        folder = os.path.join(data_dir, class_name)
-        files = _image_files(folder)
-        if not files:
-            raise InputError(
-                f"Each class folder must hold images ({', '.join(IMAGE_ENDINGS)}). "
-                f"Received: {folder!r} with none. Remove it, or add some."
-            )
-        paths += [os.path.join(folder, file) for file in files]
-        labels += [label] * len(files)
-    return from_paths(paths, labels, tuple(class_names))
+    return from_paths(
+        [path for name in class_names for path in by_class[name]],
+        [label for label, name in enumerate(class_names) for _ in by_class[name]],
+        tuple(class_names),
+    )
 
 
-def _image_files(folder: str) -> list[str]:
+def _class_folders(data_dir: str) -> tuple[list[str], list[LeftOut]]:
+    """The folders in a folder, in order, and what else is there."""
+    folders, left_out = [], []
+    for entry in sorted(os.scandir(data_dir), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            left_out.append(LeftOut(entry.path, HIDDEN))
+        elif entry.is_dir():
+            folders.append(entry.path)
+        else:
+            left_out.append(LeftOut(entry.path, "in no class folder"))
+    return folders, left_out
+
+
+def _find(folder: str) -> Photos:
     try:
-        names = os.listdir(folder)
+        return find(folder)
     except OSError as error:
         raise InputError(
             "Each class folder must be readable. "
-            f"Received: {folder!r}: {error.strerror}."
+            f"Received: {error.filename!r}: {error.strerror}."
         ) from error
-    return sorted(name for name in names if name.lower().endswith(IMAGE_ENDINGS))
 
 
 def image_list(
@@ -77,6 +100,9 @@ def image_list(
     """
     root = data_dir or os.path.dirname(os.path.abspath(path))
     rows = _read_rows(path, cropped)
+    tell_merged(sorted({row["label"] for row in rows}), "labels")
+    for row in rows:
+        row["label"] = normalised(row["label"])
     class_names = sorted({row["label"] for row in rows})
     numbers = {name: number for number, name in enumerate(class_names)}
     rows.sort(key=lambda row: numbers[row["label"]])
@@ -120,17 +146,20 @@ def _read_rows(path: str, cropped: bool) -> list[dict[str, str]]:
 
 
 def _check_row(row: dict[str, str], where: str, cropped: bool, seen: set[str]) -> None:
-    if not (row["path"] and row["label"]) or None in row:
+    if not (row["path"] and (row["label"] or "").strip()) or None in row:
         raise InputError(
             "Each row of --image_list must give a path and a label, and no value "
             f"without a column. Received: {where}: {list(row.values())}."
         )
-    if row["path"] in seen:
+    place = os.path.normpath(row["path"])
+    if place in seen:
         raise InputError(
             "--image_list must name each path once. "
             f"Received: {where}: {row['path']!r} again."
         )
-    seen.add(row["path"])
+    seen.add(place)
+    if "split" in row:
+        row["split"] = (row["split"] or "").strip()
     if "split" in row and row["split"] not in SPLITS:
         raise InputError(
             f"A split must be one of {', '.join(SPLITS)}. "

@@ -2,18 +2,68 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from abe_tf.data import kinds
 from abe_tf.data.examples import Examples, in_memory
 from abe_tf.data.preprocessing import Draw, Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
+
+# What TensorFlow raises for a file that is broken, gone or unreadable; the last one
+# for whatever Python's own reading raises. Memory that runs out is none of them.
+_BROKEN_IMAGE = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.DataLossError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnknownError,
+)
+# So many are named in one line; so many files are looked at at once.
+_SHOWN, _LOOKING = 10, 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """An image that cannot be read: its position among the examples, name, reason."""
+
+    position: int
+    name: str
+    reason: str
+
+
+class UnreadableImageError(InputError):
+    """Images cannot be read.
+
+    Args:
+      bad: Which, at least one.
+      advice: What the user can do beside mending them.
+
+    Attributes:
+      bad: As given.
+    """
+
+    def __init__(
+        self,
+        bad: Sequence[Unreadable],
+        advice: str = "leave such images out with --on_bad_image=skip",
+    ) -> None:
+        self.bad = bad
+        shown = "; ".join(f"{one.name!r}: {one.reason}" for one in bad[:_SHOWN])
+        more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+        count = f"{len(bad):,} that are not: " if len(bad) > 1 else ""
+        it = "them" if len(bad) > 1 else "it"
+        super().__init__(
+            "Every image must be a readable JPEG, PNG, GIF or BMP file. "
+            f"Received: {count}{shown}{more}. Repair or remove {it}, or {advice}."
+        )
 
 
 class Loader:
@@ -74,7 +124,7 @@ class Loader:
         Raises:
           InputError: An image cannot be read.
         """
-        with unreadable_images_named(self):
+        with unreadable_images_named(self, lambda: positions):
             return np.stack([self.evaluated(int(i)).numpy() for i in positions])
 
     def _read(self, position: tf.Tensor) -> tf.Tensor:
@@ -217,62 +267,80 @@ def cached_loader(
 
 
 @contextlib.contextmanager
-def unreadable_images_named(loader: Loader) -> Iterator[None]:
+def unreadable_images_named(
+    loader: Loader, likely: Callable[[], Iterable[int]] = tuple
+) -> Iterator[None]:
     """Names the image that breaks a pipeline inside, which itself cannot.
 
+    What no image can be to blame for is left as it is, at once.
+
+    Args:
+      loader: What the pipeline loads with.
+      likely: Gives the positions of the images that were due when it broke.
+
     Raises:
-      InputError: An image cannot be read.
+      UnreadableImageError: An image cannot be read.
     """
     try:
         yield
-    except tf.errors.OpError:
-        everything = range(len(loader.examples))
-        for name, reason in _reasons(loader, everything):
-            raise InputError(
-                "Every image must be a readable JPEG, PNG, GIF or BMP file. "
-                f"Received: {name!r}: {reason}. Repair or remove it, or leave such "
-                "images out with --on_bad_image=skip."
-            ) from None
+    except _BROKEN_IMAGE:
+        for bad in _unreadable(loader, likely()):
+            raise UnreadableImageError([bad]) from None
+        count = len(loader.examples)
+        print(f"Looking for the image that cannot be read among {count:,} ...")
+        for bad in _unreadable(loader, range(count)):
+            raise UnreadableImageError([bad]) from None
         raise
 
 
-def readable_images(examples: Examples, preprocessing: Preprocessing) -> np.ndarray:
-    """Decodes every image; names and counts those that cannot be, on standard error.
+def check_images(
+    examples: Examples, preprocessing: Preprocessing, all_of_them: bool
+) -> list[Unreadable]:
+    """Finds the images that cannot be read.
+
+    Args:
+      examples: The images.
+      preprocessing: What decodes them.
+      all_of_them: Whether to decode all. Otherwise only those are decoded whose file
+        does not begin and end as a whole one does.
 
     Returns:
-      `[images]` bool.
+      Position, name and reason of each that cannot be read.
     """
     loader = Loader(examples, preprocessing)
-    positions = tf.data.Dataset.range(len(examples)).map(
+    if all_of_them:
+        return list(_unreadable(loader, _undecoded(loader)))
+    if not examples.are_files:
+        return []
+    # Files wait for the disk, which is what threads are for.
+    with concurrent.futures.ThreadPoolExecutor(_LOOKING) as pool:
+        whole = np.fromiter(pool.map(kinds.looks_whole, examples.names), bool)
+    return list(_unreadable(loader, np.flatnonzero(~whole)))
+
+
+def _undecoded(loader: Loader) -> np.ndarray:
+    """Positions of the images that a pass over all did not give."""
+    count = len(loader.examples)
+    positions = tf.data.Dataset.range(count).map(
         # The sum, so that decoding is not optimised away.
         lambda i: (i, tf.reduce_sum(tf.cast(loader.for_evaluation(i), tf.int32))),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    readable = np.zeros(len(examples), bool)
+    decoded = np.zeros(count, bool)
     for position, _ in positions.ignore_errors():
-        readable[int(position)] = True
-    bad = np.flatnonzero(~readable)
-    if len(bad):
-        print(
-            f"Left out {len(bad)} of {len(examples)} images that cannot be read:",
-            *(f"{name!r}: {reason}" for name, reason in _reasons(loader, bad)),
-            sep="\n  ",
-            file=sys.stderr,
-        )
-    return readable
+        decoded[int(position)] = True
+    return np.flatnonzero(~decoded)
 
 
-def _reasons(loader: Loader, positions: Iterable[int]) -> Iterator[tuple[str, str]]:
-    """Name of and reason for every image that cannot be read."""
-    load = tf.function(
-        loader.for_evaluation, input_signature=[tf.TensorSpec([], tf.int64)]
-    )
+def _unreadable(loader: Loader, positions: Iterable[int]) -> Iterator[Unreadable]:
+    """Decodes images one by one, and gives those that cannot be read."""
     for position in positions:
         try:
-            load(tf.constant(position, tf.int64))
-        except tf.errors.OpError as error:
+            loader.evaluated(tf.constant(position, tf.int64))
+        except _BROKEN_IMAGE as error:
             # Below the reason stands the node's trace; before it, where in the program
             # the node was made, or the function's name.
             reason = error.message.split("\n\t [[")[0].splitlines()[-1]
             reason = reason.split("}} ")[-1].removeprefix("assertion failed: ")
-            yield loader.examples.names[position], reason.rstrip(".")
+            name = str(loader.examples.names[position])
+            yield Unreadable(int(position), name, reason.rstrip("."))

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from abe_tf.config.data import DataConfig
+from abe_tf.config.data import BUILDERS, DataConfig
 from abe_tf.data.builders import cars196, in_shop, omniglot, online_products
 from abe_tf.data.examples import Examples, all_of
 from abe_tf.data.records import RecordIndex
@@ -50,13 +50,13 @@ class Protocol:
 
 PROTOCOLS = {
     "cars196": Protocol(
-        "abe_cars196",
+        BUILDERS["cars196"],
         cars196.AbeCars196.MANUAL_DOWNLOAD_INSTRUCTIONS,
         {"train": (98, 8054), "test": (98, 8131)},
         box=("box", "pixels"),
     ),
     "cub200_2011": Protocol(
-        "caltech_birds2011",
+        BUILDERS["cub200_2011"],
         "CUB_200_2011.tgz and segmentations.tgz, as published",
         {"train": (100, 5864), "test": (100, 5924)},
         filename="image/filename",
@@ -64,18 +64,18 @@ PROTOCOLS = {
         train_classes=100,
     ),
     "stanford_online_products": Protocol(
-        "abe_stanford_online_products",
+        BUILDERS["stanford_online_products"],
         online_products.AbeStanfordOnlineProducts.MANUAL_DOWNLOAD_INSTRUCTIONS,
         {"train": (11318, 59551), "test": (11316, 60502)},
     ),
     "in_shop": Protocol(
-        "abe_in_shop",
+        BUILDERS["in_shop"],
         in_shop.AbeInShop.MANUAL_DOWNLOAD_INSTRUCTIONS,
         {"train": (3997, 25882), "query": (3985, 14218), "gallery": (3985, 12612)},
         box=("box", "pixels"),
     ),
     "omniglot": Protocol(
-        "abe_omniglot",
+        BUILDERS["omniglot"],
         omniglot.AbeOmniglot.MANUAL_DOWNLOAD_INSTRUCTIONS,
         {"train": (136, 2720), "test": (106, 2120)},
     ),

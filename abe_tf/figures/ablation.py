@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from abe_tf.figures import style
 
-if TYPE_CHECKING:
-    from abe_tf.sweeping import Row
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A value of a factor, over seeds and, in a grid, over the other factors.
+
+    Attributes:
+      value: As written on the command line.
+      ensemble: Recall@1 by ensemble distance in percent, one a run.
+      individual: Mean Recall@1 of the learners, one a run.
+      self_pair_cosine: One a run; none with one learner.
+    """
+
+    value: str
+    ensemble: list[float]
+    individual: list[float]
+    self_pair_cosine: list[float]
 
 
 def draw(factor: str, rows: Sequence[Row]) -> bytes:

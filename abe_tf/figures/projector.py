@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins import projector
 
-from abe_tf.writing import write_atomically
+from abe_tf.storage.files import write_atomically
 
 _THUMBNAIL = 32
 

@@ -20,6 +20,8 @@ _SETTINGS: dict[Any, Any] = {
     "font.size": 15,
     "axes.titlesize": 15,
     "legend.fontsize": 13,
+    # A class may be called Ba$$in.
+    "text.parse_math": False,
 }
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +23,8 @@ _CAFFE_SHA1 = "405fc5acd08a3bb12de8ee5e23a96bec22f08204"
 # No checksum is published for it; names and shapes are checked.
 _SLIM_URL = "http://download.tensorflow.org/models/inception_v1_2016_08_28.tar.gz"
 _SLIM_CHECKPOINT = "inception_v1.ckpt"
+# Four times what it has.
+_SLIM_MOST_BYTES = 128 * 2**20
 _STEM = {
     "conv1_7x7_s2": "Conv2d_1a_7x7",
     "conv2_3x3_reduce": "Conv2d_2b_1x1",
@@ -96,15 +97,24 @@ def _from_slim(network: tf.keras.Model, path: str) -> pretrained.Weights:
     try:
         with _unpacked(path) as checkpoint:
             reader = tf.train.load_checkpoint(checkpoint)
-            names = reader.get_variable_to_shape_map()
-            found: pretrained.Weights = {}
-            for layer in network.layers:
-                if not layer.weights:
-                    continue
-                variables = _slim_variables(layer.name)
-                present = [v for v in variables if v in names]
-                found[layer.name] = [reader.get_tensor(v) for v in present]
-            return found
+            shapes = reader.get_variable_to_shape_map()
+            names = {
+                layer.name: [v for v in _slim_variables(layer.name) if v in shapes]
+                for layer in network.layers
+                if layer.weights
+            }
+            stated = {
+                layer: [tuple(shapes[v]) for v in variables]
+                for layer, variables in names.items()
+            }
+            # Before any is read: a small file may declare large ones.
+            pretrained.check_shapes(network, stated, path)
+            return {
+                layer: [reader.get_tensor(v) for v in variables]
+                for layer, variables in names.items()
+            }
+    except InputError:
+        raise
     except (
         tarfile.TarError,
         EOFError,
@@ -142,6 +152,9 @@ def _unpacked(path: str) -> Iterator[str]:
         yield path
         return
     with tempfile.TemporaryDirectory() as folder, tarfile.open(path) as archive:
-        archive.extractall(folder, filter="data")
-        checkpoint = pathlib.Path(folder) / _SLIM_CHECKPOINT
-        yield os.fspath(checkpoint)
+        # One file, or several whose names begin so.
+        members = [m for m in archive if m.name.startswith(_SLIM_CHECKPOINT)]
+        if not 0 < sum(member.size for member in members) <= _SLIM_MOST_BYTES:
+            raise OSError(f"it holds no {_SLIM_CHECKPOINT} of usual size")
+        archive.extractall(folder, members, filter="data")
+        yield os.path.join(folder, _SLIM_CHECKPOINT)

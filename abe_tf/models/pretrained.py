@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import h5py
 import numpy as np
 import tensorflow as tf
 
 from abe_tf.errors import InputError
+from abe_tf.models import weight_files
+from abe_tf.storage.files import writing
 
 # New arrays for a layer, in the order of its weights.
 Weights = dict[str, list[np.ndarray]]
@@ -117,14 +119,9 @@ def load_converted(
         return
     path = fetch()
     set_weights(network, convert(network, path), path)
-    # Written beside and renamed: a half-written cache would be found ever after.
-    beside = cached.replace(".weights.h5", f".{os.getpid()}.h5")
-    try:
-        network.save_weights(beside, save_format="h5")
-        os.replace(beside, cached)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(beside)
+    # A half-written cache would be found ever after.
+    with writing(cached) as file:
+        network.save_weights(file.name, save_format="h5")
 
 
 def _is_hdf5(path: str) -> bool:
@@ -146,36 +143,34 @@ def load_h5(network: tf.keras.Model, path: str, in_order: bool = False) -> None:
       in_order: Whether layers are told by their order and not by their names.
 
     Raises:
-      InputError: The file is missing, no HDF5 file, or of another network.
+      InputError: The file is missing, no HDF5 file, of another network, or points to
+        other files.
     """
     layers = _layers_with_weights(network)
     try:
         with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
+            root = weight_files.item(file, "model_weights") or file
             names = [layer.name for layer in layers]
             if in_order:
-                all_names = [_text(name) for name in root.attrs["layer_names"]]
-                stored = [n for n in all_names if len(root[n].attrs["weight_names"])]
+                stored = weight_files.layers_with_weights(root)
                 names = [*stored, *names][: len(names)]
-            found = {
-                layer.name: _read_layer(root, name)
+            datasets = {
+                layer.name: weight_files.weights(root, name)
                 for layer, name in zip(layers, names, strict=True)
             }
-    except (OSError, KeyError, AttributeError) as error:
+            # Before any is read: a small file may declare large ones.
+            stated = {name: [d.shape for d in held] for name, held in datasets.items()}
+            check_shapes(network, stated, path)
+            found = {
+                name: [dataset[()] for dataset in held]
+                for name, held in datasets.items()
+            }
+    except (OSError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
             "--encoder_weights must be none, imagenet or a Keras weight file in HDF5 "
             f"format. Received: {path!r}, which cannot be read: {error}."
         ) from error
     set_weights(network, found, path)
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name
-
-
-def _read_layer(root: h5py.Group, name: str) -> list[np.ndarray]:
-    names = root[name].attrs["weight_names"] if name in root else []
-    return [root[name][weight][()] for weight in names]
 
 
 def set_weights(network: tf.keras.Model, found: Weights, path: str) -> None:
@@ -189,9 +184,29 @@ def set_weights(network: tf.keras.Model, found: Weights, path: str) -> None:
     Raises:
       InputError: A layer has none, or of other shapes; nothing was filled.
     """
-    layers = _layers_with_weights(network)
-    for layer in layers:
-        shapes = [value.shape for value in found.get(layer.name, [])]
+    shapes = {name: [value.shape for value in found[name]] for name in found}
+    check_shapes(network, shapes, path)
+    for layer in _layers_with_weights(network):
+        layer.set_weights(found[layer.name])
+
+
+def check_shapes(
+    network: tf.keras.Model,
+    stated: Mapping[str, Sequence[tuple[int, ...]]],
+    path: str,
+) -> None:
+    """Checks that there are weights of the right shapes for every layer.
+
+    Args:
+      network: That is to be filled.
+      stated: Shapes by the name of the layer.
+      path: Where it comes from, for the message.
+
+    Raises:
+      InputError: A layer has none, or of other shapes.
+    """
+    for layer in _layers_with_weights(network):
+        shapes = list(stated.get(layer.name, []))
         wanted = [tuple(weight.shape) for weight in layer.weights]
         if shapes != wanted:
             raise InputError(
@@ -199,8 +214,6 @@ def set_weights(network: tf.keras.Model, found: Weights, path: str) -> None:
                 f"Received: {path!r}, whose layer {layer.name} has weights of shape "
                 f"{shapes or 'none'} instead of {wanted}."
             )
-    for layer in layers:
-        layer.set_weights(found[layer.name])
 
 
 def copy_in_order(source: tf.keras.Model, network: tf.keras.Model) -> None:

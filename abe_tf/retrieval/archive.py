@@ -11,7 +11,7 @@ import numpy as np
 
 from abe_tf.errors import InputError
 from abe_tf.retrieval.embedded import Embedded
-from abe_tf.writing import write_atomically
+from abe_tf.storage.files import write_atomically
 
 _GALLERY = "gallery_"
 

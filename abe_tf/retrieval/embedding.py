@@ -11,6 +11,7 @@ from abe_tf.data.examples import from_files
 from abe_tf.data.pipeline import (
     Loader,
     Share,
+    UnreadableImageError,
     evaluation_batches,
     unreadable_images_named,
 )
@@ -65,8 +66,13 @@ class Embedder:
           InputError: An image cannot be read.
           Interrupted: `interrupted` became true.
         """
-        found = []
-        with unreadable_images_named(loader):
+        found: list[np.ndarray] = []
+        whole = batch_size * self._strategy.num_replicas_in_sync
+
+        def left() -> range:
+            return range(whole * len(found), len(loader.examples))
+
+        with unreadable_images_named(loader, left):
             batches = self._strategy.distribute_datasets_from_function(
                 lambda context: evaluation_batches(
                     loader, batch_size, Share.of(context)
@@ -101,4 +107,7 @@ def embed_files(
     """
     if not paths:
         raise InputError("There must be an image to embed. Received: no path.")
-    return Embedder(network)(Loader(from_files(paths), preprocessing), batch_size)
+    try:
+        return Embedder(network)(Loader(from_files(paths), preprocessing), batch_size)
+    except UnreadableImageError as error:
+        raise UnreadableImageError(error.bad, "leave it out of the paths") from None

@@ -6,6 +6,7 @@ Ties count against the query, so a model that maps everything to one point has r
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -43,6 +44,24 @@ class Recall:
     def individual_std(self) -> dict[int, float]:
         """Standard deviation over the learners, as of the whole population."""
         return {k: float(np.std(self._by_learner(k))) for k in self.ensemble}
+
+    def as_json(self, dataset: str) -> dict[str, Any]:
+        """What results.json holds; recall in percent."""
+
+        def named(values: dict[int, float]) -> dict[str, float]:
+            return {f"recall@{k}": value for k, value in values.items()}
+
+        return {
+            "dataset": dataset,
+            "num_queries": self.num_queries,
+            "num_gallery": self.num_gallery,
+            "ensemble": named(self.ensemble),
+            "concatenated": named(self.concatenated),
+            "learners": [named(learner) for learner in self.learners],
+            "individual_mean": named(self.individual_mean()),
+            "individual_std": named(self.individual_std()),
+            "self_pair_cosine": self.self_pair_cosine,
+        }
 
     def _by_learner(self, k: int) -> list[float]:
         return [learner[k] for learner in self.learners]

@@ -1,33 +1,10 @@
-"""Recall as the paper's table, and as results.json."""
+"""Recall and other measures as text for people, recall as the paper's table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from abe_tf.evaluation import Evaluation
 from abe_tf.retrieval import clustering, measures
 from abe_tf.retrieval.recall import Recall
-
-if TYPE_CHECKING:
-    from abe_tf.evaluation import Evaluation
-
-
-def as_json(recall: Recall, dataset: str) -> dict[str, Any]:
-    """What results.json holds; recall in percent."""
-
-    def named(values: dict[int, float]) -> dict[str, float]:
-        return {f"recall@{k}": value for k, value in values.items()}
-
-    return {
-        "dataset": dataset,
-        "num_queries": recall.num_queries,
-        "num_gallery": recall.num_gallery,
-        "ensemble": named(recall.ensemble),
-        "concatenated": named(recall.concatenated),
-        "learners": [named(learner) for learner in recall.learners],
-        "individual_mean": named(recall.individual_mean()),
-        "individual_std": named(recall.individual_std()),
-        "self_pair_cosine": recall.self_pair_cosine,
-    }
 
 
 def as_text(recall: Recall) -> str:

@@ -160,7 +160,8 @@ class Evaluation(StepCallback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Makes up for an evaluation that a signal broke off."""
         start = self._run.start
-        if start and start % self._every == 0 and self._checkpoints.evaluated < start:
+        is_due = start % self._every == 0 or start == self._run.steps
+        if start and is_due and self._checkpoints.evaluated < start:
             self.when_due(start, {})
 
     def when_due(self, step: int, logs: dict[str, Any]) -> None:
@@ -219,9 +220,9 @@ class Saving(StepCallback):
         self.failed = False
 
     def after_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Stops where it is asked to."""
-        stop = self._asked(logs) if step < self._run.steps else None
-        if stop is None:
+        """Stops where it is asked to, unless all is done."""
+        stop = self._asked(logs)
+        if stop is None or step == self._run.steps == self._checkpoints.evaluated:
             super().after_step(step, logs)
             return
         self.stopped_by = stop

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from abe_tf import checkpoint_folder
-from abe_tf.restoring import restore_newest
+from abe_tf.storage import checkpoints, folders
+from abe_tf.storage.restoring import restore_newest
 from abe_tf.training.trainer import EnsembleTrainer
 
 # What TensorFlow and Python raise where a disk is full or cannot be written.
@@ -62,8 +60,8 @@ class Checkpoints:
         """
         if self._writes:
             for folder in (self._last_dir, self._best_dir):
-                checkpoint_folder.clear_incomplete(folder)
-        if not checkpoint_folder.steps(self._last_dir):
+                folders.clear(folder)
+        if not checkpoints.steps(self._last_dir):
             return 0
         restore_newest(self._checkpoint(), self._last_dir, self._say)
         return self.step()
@@ -88,7 +86,7 @@ class Checkpoints:
           Where; `None` where it could not be written, which is said.
         """
         path = self._write(self._last_dir)
-        for step in checkpoint_folder.steps(self._last_dir)[: -self._keep]:
+        for step in checkpoints.steps(self._last_dir)[: -self._keep]:
             self._remove(self._last_dir, step)
         return path
 
@@ -105,7 +103,7 @@ class Checkpoints:
         if self._write(self._best_dir) is None:
             self._best.assign(before)
             return False
-        for step in checkpoint_folder.steps(self._best_dir):
+        for step in checkpoints.steps(self._best_dir):
             if step != self.step():
                 self._remove(self._best_dir, step)
         return True
@@ -124,18 +122,13 @@ class Checkpoints:
 
     def _write(self, folder: str) -> str | None:
         step = self.step()
-        beside = checkpoint_folder.incomplete(folder, step)
         try:
-            os.makedirs(beside)
-            self._checkpoint().write(checkpoint_folder.prefix(beside))
-            if self._writes:
-                return checkpoint_folder.publish(beside, folder, step)
-            shutil.rmtree(beside)
-            return beside
+            with folders.incomplete(folder) as beside:
+                self._checkpoint().write(checkpoints.prefix(beside))
+                return checkpoints.publish(beside, step) if self._writes else beside
         except _CANNOT_WRITE as error:
-            shutil.rmtree(beside, ignore_errors=True)
             reason = str(error).partition("\n")[0]
-            last = checkpoint_folder.steps(folder)[-1:]
+            last = checkpoints.steps(folder)[-1:]
             good = f"step {last[0]}'s" if last else "none"
             self._say(
                 f"step {step}: NO CHECKPOINT in {folder}: {reason}. "
@@ -145,4 +138,4 @@ class Checkpoints:
 
     def _remove(self, folder: str, step: int) -> None:
         if self._writes:
-            checkpoint_folder.remove(folder, step)
+            checkpoints.remove(folder, step)

@@ -1,3 +1,6 @@
+import re
+import unicodedata
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -81,13 +84,67 @@ def test_other_files_and_hidden_folders_are_left_out(tmp_path):
     assert len(splits.train) == 2
 
 
+def test_photos_are_told_by_content_to_the_bottom_of_a_class_folder(tmp_path, capsys):
+    make(tmp_path, {"a": 2, "b": 2})
+    png = (tmp_path / "a" / "0.png").read_bytes()
+    jpeg = tf.io.encode_jpeg(np.zeros([4, 4, 3], np.uint8)).numpy()
+    for name, content in {
+        "photo.jfif": jpeg,
+        "photo.jpe": jpeg,
+        "photo": png,
+        "2024/May/deep.PNG": png,
+        "._0.png": b"\0\5\26\7",
+        ".thumbs/0.png": png,
+        "a.webp": b"RIFF\0\0\0\0WEBPVP8 ",
+        "called_a_photo.jpg": b"\0\0\0\30ftypheic\0\0\0\0mif1heic",
+        "notes.txt": b"BM is no picture",
+    }.items():
+        path = tmp_path / "a" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (tmp_path / "loose.png").write_bytes(png)
+    train = load(tmp_path).train
+    assert [name.removeprefix(f"{tmp_path}/a/") for name in train.names] == [
+        *("0.png", "1.png", "photo", "photo.jfif", "photo.jpe", "2024/May/deep.PNG")
+    ]
+    told = capsys.readouterr().err
+    for line in (
+        "hidden: 2: 'a/._0.png', 'a/.thumbs'",
+        "WebP, a format that is not read: 1: 'a/a.webp'",
+        "HEIC, a format that is not read: 1: 'a/called_a_photo.jpg'",
+        "no photos: 1: 'a/notes.txt'",
+        "in no class folder: 1: 'loose.png'",
+    ):
+        assert f"Left out in {tmp_path}, {line}\n" in told
+
+
+def test_class_folders_that_differ_in_what_cannot_be_seen_are_one(tmp_path, capsys):
+    composed, decomposed = (
+        unicodedata.normalize(form, "Caf\u00e9") for form in ("NFC", "NFD")
+    )
+    make(tmp_path, {"b": 2, "b ": 2, composed: 2, decomposed: 3, "a\nb": 2})
+    splits = load(tmp_path)
+    assert splits.train.class_names == (composed, "a b", "b")
+    assert [len(splits.train), len(splits.test)] == [5, 6]
+    told = capsys.readouterr().err
+    assert "taken for one: 'b', 'b '" in told
+    assert told.count("taken for one") == 2
+
+
+def test_a_link_in_a_circle_ends(tmp_path, capsys):
+    make(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "a")
+    assert len(load(tmp_path).train) == 2
+    assert "seen already: 1: 'a/again'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
         ({"a": 2}, "two at least"),
-        ({"a": 2, "b": 0}, "with none. Remove it"),
-        ({"a": 2, "b": 2, "c": 1}, "Received: class c with 1"),
-        ({"a": 1, "b": 2, "c": 2}, "Received: class a with 1"),
+        ({"a": 2, "b": 0}, "two at least"),
+        ({"a": 2, "b": 1}, "There must be test images"),
+        ({"a": 1, "b": 2}, "There must be training images"),
     ],
 )
 def test_folders_that_cannot_be_learnt_from_are_refused(tmp_path, counts, message):
@@ -106,6 +163,17 @@ def test_folders_that_cannot_be_learnt_from_are_refused(tmp_path, counts, messag
 def test_ranges_beyond_the_data_are_refused(photos, flags, message):
     with pytest.raises(InputError, match=message):
         load(photos, **flags)
+
+
+def test_classes_of_one_image_and_of_none_are_left_out_by_name(tmp_path, capsys):
+    make(tmp_path, {"a": 2, "b": 1, "c": 0, "d": 2, "e": 2, "f": 1})
+    splits = load(tmp_path)
+    assert splits.train.class_names == ("a", "b", "d", "e", "f")
+    assert (classes(splits.train), classes(splits.test)) == ([0], [2, 3])
+    told = capsys.readouterr().err
+    assert re.search(r"only image of a training class.*: 1: '\S*b/0\.png'", told)
+    assert re.search(r"only image of a test class.*: 1: '\S*f/0\.png'", told)
+    assert "folders without a photo: 1: 'c'" in told
 
 
 PREPROCESSING = Preprocessing(28, 32, random_flip=True)
@@ -152,14 +220,70 @@ def test_pixels_and_labels_belong_together(photos):
 )
 def test_a_broken_image_is_named_with_the_reason(tmp_path, length, reason):
     make(tmp_path, {"a": 2, "b": 2})
+    message = rf"a/1\.png': {reason}\. Repair or remove it"
+    loader = Loader(load(tmp_path).train, PREPROCESSING)
     broken = tmp_path / "a" / "1.png"
     broken.write_bytes(broken.read_bytes()[:length])
-    loader = Loader(load(tmp_path).train, PREPROCESSING)
     with (
-        pytest.raises(InputError, match=rf"a/1\.png': {reason}\. Repair or remove it"),
+        pytest.raises(InputError, match=message),
         unreadable_images_named(loader),
     ):
         list(evaluation_batches(loader, 2))
+    # A look at its ends finds it too, before the first step.
+    with pytest.raises(InputError, match=message):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (["c/1.png"], "Received: '"),
+        (["a/0.png", "c/0.png"], "Received: 2 that are not"),
+    ],
+)
+def test_broken_images_of_every_split_are_named_before_the_first_step(
+    tmp_path, broken, message
+):
+    make(tmp_path, {"a": 2, "b": 2, "c": 2, "d": 2})
+    for name in broken:
+        whole = (tmp_path / name).read_bytes()
+        # Whole at both ends: only decoding shows it.
+        (tmp_path / name).write_bytes(whole[:40] + bytes(8) + whole[48:])
+    assert len(load(tmp_path).train) == 4
+    with pytest.raises(InputError, match=message) as refused:
+        load(tmp_path, check="decode")
+    assert all(name in str(refused.value) for name in broken)
+
+
+def test_what_no_image_is_to_blame_for_is_not_looked_for_among_images(
+    photos, monkeypatch
+):
+    loader = Loader(load(photos).train, PREPROCESSING)
+    monkeypatch.setattr(loader, "evaluated", None)  # looking would fail
+    with (
+        pytest.raises(tf.errors.ResourceExhaustedError),
+        unreadable_images_named(loader),
+    ):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+
+def test_the_batch_that_was_due_is_looked_at_first(tmp_path, capsys):
+    make(tmp_path, {"a": 3, "b": 3})
+    loader = Loader(load(tmp_path).train, PREPROCESSING)
+    for number in (0, 2):
+        (tmp_path / "a" / f"{number}.png").write_bytes(b"")
+    error = tf.errors.InvalidArgumentError(None, None, "somewhere")
+    with (
+        pytest.raises(InputError, match=r"a/2\.png"),
+        unreadable_images_named(loader, lambda: [1, 2]),
+    ):
+        raise error
+    assert "Looking" not in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"a/0\.png"), unreadable_images_named(loader):
+        raise error
+    assert (
+        "Looking for the image that cannot be read among 3" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize("cache", ["encoded", "decoded"])
@@ -230,9 +354,18 @@ def test_a_list_names_images_splits_and_boxes(tmp_path):
     assert uncropped.train.boxes is None
 
 
+def test_labels_that_differ_in_what_cannot_be_seen_are_one(tmp_path, capsys):
+    make(tmp_path, {"a": 2, "b": 2, "c": 2, "d": 1})
+    rows = [row.replace(",b,train,0,0,1,1", ", b ,train,0,0,1,1") for row in ROWS]
+    splits = load_list(tmp_path, write_list(tmp_path, rows))
+    assert splits.train.class_names == ("a", "b", "c", "d")
+    assert "taken for one: ' b ', 'b'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        ("./a/0.png,a,train,0,0,2,2", "each path once"),
         ("a/0.png,a,train,0,0,2,2", "each path once"),
         ("c/2.png,,train,0,0,2,2", "a path and a label"),
         ("c/2.png,c,training,0,0,2,2", "one of train, test, query, gallery"),
@@ -243,6 +376,7 @@ def test_a_list_names_images_splits_and_boxes(tmp_path):
     ],
 )
 def test_a_list_with_mistakes_is_refused(tmp_path, row, message):
+    make(tmp_path, {"a": 2, "b": 2, "c": 3, "d": 1, "e": 3})
     with pytest.raises(InputError, match=message):
         load_list(tmp_path, write_list(tmp_path, [*ROWS, row]), cropped=True)
 

@@ -11,9 +11,11 @@ from PIL import Image, ImageOps
 
 from abe_tf.config.data import DataConfig
 from abe_tf.data import decoding
+from abe_tf.data.orientation import exif_orientation
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.runs import TrainedModel
 from export.signatures import ServingModule
+from tests import attack_files
 
 HEIGHT, WIDTH = 23, 37
 _CORNERS = np.random.default_rng(0).integers(0, 256, [6, 8, 3], np.uint8)
@@ -186,6 +188,12 @@ def test_colours_at_a_windows_edge_are_those_of_the_whole():
         np.testing.assert_array_equal(window, whole[top : top + 20, left : left + 30])
 
 
+def with_profiles(encoded, count):
+    """So many segments of a colour profile before the EXIF block."""
+    profile = b"\xff\xe2\0\x12ICC_PROFILE\0\1\1.."
+    return encoded[:2] + profile * count + encoded[2:]
+
+
 def huge(width, height):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + b"0000"
@@ -197,6 +205,11 @@ def resized(encoded, width, height):
 
 
 REFUSED = {
+    "a JPEG with a megabyte of filling": attack_files.filled_jpeg(10**6),
+    "a JPEG of 2,000 segments": attack_files.jpeg_of_segments(2000),
+    "a JPEG of 400 scans": attack_files.jpeg_of_scans(7000, 400),
+    "a GIF of 25,000 comments": attack_files.gif_of_comments(25_000),
+    "a GIF of 25,000 blocks": attack_files.gif_of_blocks(25_000),
     "WebP": save(PHOTO, "WEBP"),
     "TIFF": save(PHOTO, "TIFF"),
     "nothing": b"",
@@ -219,6 +232,24 @@ REFUSED = {
 def test_what_cannot_be_read_right_is_refused(kind):
     with pytest.raises(tf.errors.InvalidArgumentError):
         DECODE(REFUSED[kind])
+
+
+@pytest.mark.parametrize(
+    ("encoded", "orientation"),
+    [
+        # As cameras and editors write them.
+        (JPEGS["JPEG, orientation 6"].replace(b"\xff\xe1", b"\xff\xff\xe1", 1), 6),
+        (with_profiles(JPEGS["JPEG, orientation 6"], 255), 6),
+        # Behind what is no image file any more.
+        (JPEGS["JPEG, orientation 8"] + b"\xff\xda" * 1000, 8),
+        (attack_files.filled_jpeg(900), 1),
+    ],
+)
+def test_orientation_is_found_behind_what_files_have_before_it(encoded, orientation):
+    found = tf.function(exif_orientation, [tf.TensorSpec([], tf.string)])
+    assert int(found(encoded)) == orientation
+    assert int(exif_orientation(tf.constant(encoded))) == orientation
+    assert sorted(DECODE(encoded).shape)[0] == 3
 
 
 @pytest.mark.parametrize("cut", range(20, 120, 7))

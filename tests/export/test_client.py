@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import threading
 
 import numpy as np
@@ -17,14 +18,22 @@ class Flaky(http.server.BaseHTTPRequestHandler):
 
     before: list = []
     asked: list = []
+    elsewhere = 0
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         images = [one["image_bytes"]["b64"] for one in body["instances"]]
         self.asked.append((self.path, body["signature_name"], len(images)))
         status = self.before.pop(0) if self.before else "fine"
-        if status == "a list":
+        if isinstance(status, dict):
+            self.answer(200, status)
+        elif status == "a list":
             self.answer(200, [1])
+        elif status == "redirect":
+            self.send_response(307)
+            self.send_header("location", f"http://127.0.0.1:{self.elsewhere}/photos")
+            self.send_header("content-length", "0")
+            self.end_headers()
         elif status != "fine":
             if status == "hang up":
                 self.close_connection = True
@@ -51,6 +60,7 @@ class Flaky(http.server.BaseHTTPRequestHandler):
 def url():
     Flaky.before, Flaky.asked = [], []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flaky)
+    Flaky.elsewhere = server.server_port
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/v1/models/abe"
@@ -73,6 +83,89 @@ def test_broken_images_cost_only_themselves(url, files):
     assert refused == [Refused(files[n], "no image") for n in (3, 8)]
     answered = [one[0] for one in answers if not isinstance(one, Refused)]
     assert answered == [path for n, path in enumerate(files) if n not in (3, 8)]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_refusal_that_was_anothers_is_cleared_by_one_answer(url, files, times):
+    """A server that batches across clients refuses one image for another's."""
+    Flaky.before = [(400, "no image")] * times
+    (answer,) = Client(url).ask([files[2]])
+    assert answer == (files[2], [4])
+    assert len(Flaky.asked) == times + 1
+
+
+def test_an_image_is_named_broken_once_it_is_refused_alone_four_times(url, files):
+    (refused,) = Client(url).ask([files[3]])
+    assert refused == Refused(files[3], "no image")
+    assert len(Flaky.asked) == 4
+
+
+def test_photos_are_sent_nowhere_else(url, files):
+    Flaky.before = ["redirect"]
+    with pytest.raises(ServerError, match=r"points to '.*/photos', where nothing is"):
+        list(Client(url, concurrency=1).ask(files[:1]))
+    assert [path for path, _, _ in Flaky.asked] == ["/v1/models/abe:predict"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"predictions": [[1]]}, "once for each of 2 images. Received: 1 pred"),
+        ({"predictions": [[1]] * 3}, "once for each of 2 images. Received: 3 pred"),
+        ({"predictions": None}, "Received: none predictions"),
+        ({"predictions": {"a": 1, "b": 2}}, "Received: none predictions"),
+    ],
+)
+def test_answers_that_are_not_one_an_image_are_refused(url, files, answer, message):
+    Flaky.before = [answer]
+    with pytest.raises(ServerError, match=message):
+        list(Client(url, concurrency=1).ask(files[:2]))
+
+
+@pytest.mark.parametrize(
+    "odd", [None, [1, [2]], [None], {"y": [1]}, [[1, 2]], "text", [1, 2]]
+)
+def test_an_answer_that_is_no_array_costs_only_itself(
+    url, files, tmp_path, capsys, odd
+):
+    Flaky.before = [{"predictions": [[7], odd, [9]]}]
+    written = tmp_path / "answers.npz"
+    options = ClientConfig(url=url, npy=str(written), concurrency=1)
+    with pytest.raises(SystemExit):
+        main(options, files[:3])
+    with np.load(written) as found:
+        assert found["ids"].tolist() == [files[0], files[2]]
+        assert found["answers"].tolist() == [[7], [9]]
+    told = capsys.readouterr().err
+    assert f"refused: {files[1]}: answered with {json.dumps(odd)}, no numbers" in told
+    assert "2 of 3 images answered" in told
+
+
+def test_what_was_answered_about_later_images_is_kept_too(url, files):
+    good = [*files[:3], *files[4:8]]
+    client = Client(url, batch_size=1, concurrency=2, retries=0)
+    first = threading.Event()
+
+    def predict(encoded):
+        if encoded == [b""]:
+            assert first.wait(30)
+            raise ServerError(503, "later")
+        first.set()
+        return [len(encoded[0])]
+
+    client.predict = predict
+    answers = []
+    with pytest.raises(ServerError, match="later"):
+        for answer in client.ask(good):
+            answers.append(answer)  # noqa: PERF402  (also those before it raises)
+    assert answers[0] == (good[1], 1)
+
+
+def test_a_pipe_is_no_image(url, files, tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    pipe, last = Client(url).ask([str(tmp_path / "pipe.jpg"), files[0]])
+    assert pipe == Refused(str(tmp_path / "pipe.jpg"), "no regular file")
+    assert last[0] == files[0]
 
 
 def test_a_file_that_is_gone_costs_only_itself(url, files):
@@ -146,9 +239,15 @@ def test_signature_and_label_are_asked_for(url, files):
     assert Flaky.asked == [("/v1/models/abe/labels/stable:predict", "learners", 1)]
 
 
-def test_images_are_found_below_folders(tmp_path, files):
+def test_images_are_found_below_folders(tmp_path, files, capsys):
     (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    (tmp_path / "._0.jpg").write_bytes(b"")
     assert find_images([str(tmp_path)]) == files
+    told = capsys.readouterr().err
+    assert f"Left out in {tmp_path}, no photos: 1: 'notes.txt'" in told
+    assert "HEIC, a format that is not read: 1: 'photo.heic'" in told
+    assert "hidden: 1: '._0.jpg'" in told
     with pytest.raises(InputError, match="must exist"):
         find_images(["/no/such"])
     with pytest.raises(InputError, match="no path"):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from abe_tf.errors import InputError
+from abe_tf.storage.locks import LOCK
 from export import model_folder
 from tests.conftest import ROOT
 
@@ -21,10 +22,15 @@ def read(path):
         return file.read()
 
 
+def listed(folder):
+    """What lies in a folder, beside its lock."""
+    return [name for name in os.listdir(folder) if name != LOCK]
+
+
 def export(folder, text, version=None):
     with model_folder.incomplete(folder) as beside:
         write(beside, text)
-        return model_folder.publish(beside, folder, version)
+        return model_folder.publish(beside, version)
 
 
 def test_versions_count_up_and_can_be_named(tmp_path):
@@ -42,7 +48,7 @@ def test_a_version_that_exists_is_not_touched(tmp_path):
     with pytest.raises(InputError, match="another export has just written"):
         export(tmp_path, "second", 1)
     assert read(path) == "first"
-    assert os.listdir(tmp_path) == ["1"]
+    assert listed(tmp_path) == ["1"]
 
 
 def test_what_fails_leaves_nothing(tmp_path):
@@ -52,7 +58,7 @@ def test_what_fails_leaves_nothing(tmp_path):
     ):
         write(beside, "half")
         raise RuntimeError("no")
-    assert os.listdir(tmp_path) == []
+    assert listed(tmp_path) == []
 
 
 def test_what_a_killed_export_left_is_swept_and_what_is_being_written_stays(tmp_path):
@@ -64,14 +70,14 @@ def test_what_a_killed_export_left_is_swept_and_what_is_being_written_stays(tmp_
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
-    (dead,) = os.listdir(tmp_path)
+    (dead,) = listed(tmp_path)
     with model_folder.incomplete(tmp_path) as first:
         assert dead not in os.listdir(tmp_path)
         with model_folder.incomplete(tmp_path) as second:
             assert {os.path.basename(first), os.path.basename(second)} == {
-                *os.listdir(tmp_path)
+                *listed(tmp_path)
             }
-    assert os.listdir(tmp_path) == []
+    assert listed(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -22,6 +22,7 @@ from abe_tf.retrieval import archive
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.run_folder import RunFolder
 from abe_tf.runs import TrainedModel
+from abe_tf.storage.locks import LOCK
 from export import galleries, serving_files, verification
 from export.photos import Photos, masks_of
 from export.saved_model import publish
@@ -197,7 +198,7 @@ def test_an_export_that_answers_otherwise_is_not_published(model, shown, tmp_pat
     )
     with pytest.raises(InputError, match="must differ by at most"):
         publish(model, wrong, to(tmp_path), None, {})
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == [LOCK]
 
 
 def test_a_graph_that_calls_python_is_refused(tmp_path, shown):
@@ -244,7 +245,7 @@ def test_a_version_that_exists_is_never_touched(model, shown, tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "mine").write_text("mine")
     assert publish(model, shown, to(tmp_path), None, {}) == str(tmp_path / "8")
-    assert sorted(os.listdir(tmp_path)) == ["7", "8"]
+    assert sorted(os.listdir(tmp_path)) == [LOCK, "7", "8"]
     assert os.listdir(tmp_path / "7") == ["mine"]
     with pytest.raises(InputError, match="--version must be one that does not exist"):
         publish(model, shown, to(tmp_path, version=7), None, {})
@@ -257,7 +258,7 @@ def test_a_failed_export_leaves_nothing(model, shown, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(RuntimeError, match="disk full"):
         publish(model, shown, to(tmp_path), None, {})
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == [LOCK]
 
 
 def test_a_folder_that_cannot_be_written_is_refused(model, shown, tmp_path):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from abe_tf import checkpoint_folder
 from abe_tf.config.data import DataConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ENCODERS, ModelConfig
@@ -15,7 +14,8 @@ from abe_tf.config.training import TrainingConfig
 from abe_tf.data.preprocessing import Preprocessing
 from abe_tf.models.build import build, encoder
 from abe_tf.models.ensemble import new_layer_variables
-from abe_tf.restoring import restore
+from abe_tf.storage import checkpoints
+from abe_tf.storage.restoring import restore
 from abe_tf.training import optimizers
 from abe_tf.training.trainer import EnsembleTrainer
 from export.signatures import ServingModule
@@ -74,7 +74,7 @@ def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(expected, axis=-1), 1, atol=1e-5)
 
     path = str(tmp_path / "checkpoint")
-    tf.train.Checkpoint(network=network).write(checkpoint_folder.prefix(path))
+    tf.train.Checkpoint(network=network).write(checkpoints.prefix(path))
     loaded = build(model, size)
     restore(tf.train.Checkpoint(network=loaded), path)
     np.testing.assert_allclose(loaded(pixels), expected, atol=1e-5)

@@ -99,7 +99,7 @@ def test_an_embedding_that_is_not_finite_is_refused(value):
 def test_the_table_and_the_json_hold_what_was_measured():
     embeddings, labels = random_case(0)
     recall = measure_recall(Embedded(embeddings, labels), KS)
-    result = json.loads(json.dumps(table.as_json(recall, "cars196")))
+    result = json.loads(json.dumps(recall.as_json("cars196")))
     assert result["ensemble"] == {f"recall@{k}": recall.ensemble[k] for k in KS}
     ones = [learner["recall@1"] for learner in result["learners"]]
     assert result["individual_mean"]["recall@1"] == pytest.approx(np.mean(ones))

@@ -55,6 +55,10 @@ SIGNATURES = {
             spec(None, dtype=tf.int64, name="large"),
         ],
     ),
+    "endless": (
+        lambda x: {"y": tf.while_loop(lambda y: y[0] < 2e9, lambda y: [y + 1e-3], [x])},
+        [spec(None, name="x")],
+    ),
     "pairs": (lambda x: {"y": 2 * x}, [spec(None, 2, name="x")]),
 }
 

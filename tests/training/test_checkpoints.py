@@ -1,18 +1,24 @@
 """Checkpoints: whole or not there, the last good one wins, nothing is lost silently."""
 
+import os
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from abe_tf import checkpoint_folder
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
+from abe_tf.storage import checkpoints
+from abe_tf.storage.locks import LOCK
+from abe_tf.storage.restoring import restore
 from abe_tf.training import optimizers
 from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.trainer import EnsembleTrainer
+from tests.conftest import ROOT
 
 
 def small_trainer(size=2, **flags):
@@ -36,7 +42,7 @@ class Folder:
         return Checkpoints(trainer, self.last, self.best, keep, self.said.append)
 
     def kept(self, folder=None):
-        return checkpoint_folder.steps(folder or self.last)
+        return checkpoints.steps(folder or self.last)
 
 
 def save_at(checkpoints, trainer, step):
@@ -60,13 +66,13 @@ def test_so_many_are_kept_and_the_last_comes_back(tmp_path, keep):
 
 
 def tear(folder, step):
-    path = checkpoint_folder.prefix(checkpoint_folder.path(folder, step))
+    path = checkpoints.prefix(checkpoints.path(folder, step))
     with open(f"{path}.data-00000-of-00001", "r+b") as file:
         file.truncate(20)
 
 
 def flip_a_bit(folder, step):
-    path = checkpoint_folder.prefix(checkpoint_folder.path(folder, step))
+    path = checkpoints.prefix(checkpoints.path(folder, step))
     with open(f"{path}.data-00000-of-00001", "r+b") as file:
         first = file.read(1)
         file.seek(0)
@@ -115,8 +121,8 @@ def test_a_full_disk_keeps_the_last_good_one_and_says_so(tmp_path):
     assert folder.kept() == [3]
     assert "step 6: NO CHECKPOINT" in folder.said[0]
     assert "The last good one is step 3's" in folder.said[0]
-    assert [p.name for p in (tmp_path / "last").iterdir()] == ["step-3"]
-    assert list((tmp_path / "best").iterdir()) == []
+    assert sorted(os.listdir(folder.last)) == [LOCK, "step-3"]
+    assert os.listdir(folder.best) == [LOCK]
     # With room again, both are written.
     assert save_at(checkpoints, trainer, 8)
     assert checkpoints.save_if_best(50.0)
@@ -130,6 +136,61 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
     (left / "weights.data-00000-of-00001").write_bytes(b"half")
     assert folder.open(small_trainer()).restore() == 3
     assert not left.exists()
+
+
+# Saves fifteen checkpoints; as in two pods, every such process has the id 1.
+WRITER = """
+import os, sys
+os.getpid = lambda: 1
+from tests.training.test_checkpoints import Folder, save_at, small_trainer
+import pathlib
+folder, trainer = Folder(pathlib.Path(sys.argv[1])), small_trainer()
+checkpoints = folder.open(trainer, keep=100)
+print("ready", flush=True)
+sys.stdin.readline()
+for step in range(int(sys.argv[2]), 30, 2):
+    assert save_at(checkpoints, trainer, step), folder.said
+    assert checkpoints.save_if_best(float(step))
+"""
+
+
+def test_two_processes_with_one_id_write_beside_each_other(tmp_path):
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), str(first)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for first in (0, 1)
+    ]
+    for writer in writers:
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    assert [writer.wait() for writer in writers] == [0, 0]
+    folder = Folder(tmp_path)
+    assert folder.kept() == list(range(30))
+    assert sorted(os.listdir(folder.last))[1:] == sorted(f"step-{n}" for n in range(30))
+    for step in range(30):
+        trainer = small_trainer()
+        path = checkpoints.path(folder.last, step)
+        restore(tf.train.Checkpoint(network=trainer.network), path)
+        assert all((weight.numpy() == step).all() for weight in trainer.network.weights)
+
+
+def test_a_torn_file_and_another_network_are_two_messages(tmp_path):
+    folder, trainer = Folder(tmp_path), small_trainer()
+    save_at(folder.open(trainer), trainer, 3)
+    path = checkpoints.path(folder.last, 3)
+    other = tf.train.Checkpoint(network=small_trainer(size=3).network)
+    with pytest.raises(InputError, match=r"network in its run's flags.cfg.*step-3"):
+        restore(other, path)
+    tear(folder.last, 3)
+    with pytest.raises(InputError, match=r"must be readable.*step-3"):
+        restore(other, path)
 
 
 def test_the_best_is_the_later_of_the_highest(tmp_path):

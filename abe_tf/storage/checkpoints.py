@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 
-from abe_tf.writing import sync
+from abe_tf.storage import folders
 
 _NAME = re.compile(r"step-(\d+)")
-_INCOMPLETE = "incomplete-"
 
 
 def steps(folder: str) -> list[int]:
@@ -35,46 +33,29 @@ def prefix(checkpoint: str) -> str:
     return os.path.join(checkpoint, "weights")
 
 
-def incomplete(folder: str, step: int) -> str:
-    """Where a checkpoint of this process is written first."""
-    return os.path.join(folder, f"{_INCOMPLETE}{step}-{os.getpid()}")
-
-
-def clear_incomplete(folder: str) -> None:
-    """Removes what a process that was killed has left."""
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            if name.startswith(_INCOMPLETE):
-                shutil.rmtree(os.path.join(folder, name))
-
-
-def publish(beside: str, folder: str, step: int) -> str:
+def publish(beside: str, step: int) -> str:
     """Gives a checkpoint that is written its name.
 
     One of the same step gives way: a run that was killed between two checkpoints comes
     by the same step again.
 
     Args:
-      beside: What `incomplete` gave, with all files in it.
-      folder: Of the checkpoints.
-      step: Of this one.
+      beside: What `folders.incomplete` gave, with all files in it.
+      step: Of the checkpoint.
 
     Returns:
       Its path.
+
+    Raises:
+      OSError: The disk does not take it.
     """
-    for name in os.listdir(beside):
-        sync(os.path.join(beside, name))
-    sync(beside)
-    final = path(folder, step)
-    remove(folder, step)
-    os.rename(beside, final)
-    sync(folder)
+    final = path(os.path.dirname(beside), step)
+    with folders.publishing(beside):
+        folders.remove(final)
+        os.rename(beside, final)
     return final
 
 
 def remove(folder: str, step: int) -> None:
     """Takes a checkpoint away, at once."""
-    aside = f"{incomplete(folder, step)}-old"
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path(folder, step), aside)
-        shutil.rmtree(aside)
+    folders.remove(path(folder, step))

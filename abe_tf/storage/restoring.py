@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from abe_tf import checkpoint_folder
 from abe_tf.errors import InputError
+from abe_tf.storage import checkpoints
 
-# What TensorFlow raises for files that are torn, missing, or of other variables.
-_FAILURES = (tf.errors.OpError, ValueError, IndexError, AssertionError)
+# What TensorFlow raises for files that are torn or missing, and for whole ones that
+# lack a variable or have it in another shape.
+_TORN = (tf.errors.OpError, IndexError)
+_OTHER = (AssertionError, ValueError)
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
@@ -21,17 +23,26 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
       path: The checkpoint's folder.
 
     Raises:
-      InputError: The files are unreadable, or of another network.
+      InputError: The files are unreadable, or of another network; the texts differ.
     """
     try:
-        status = checkpoint.read(checkpoint_folder.prefix(path))
+        status = checkpoint.read(checkpoints.prefix(path))
         status.expect_partial().assert_existing_objects_matched()
-    except _FAILURES as error:
+    except _TORN as error:
         raise InputError(
-            "A checkpoint must be readable and of the network in its flags.cfg. "
-            f"Received: {path}: {str(error).partition(chr(10))[0]}. "
-            "Remove it, or the run folder, and train again."
+            f"A checkpoint must be readable. Received: {path}: {_in_short(error)}. "
+            "Remove it: what reads it takes the one before, and training goes on there."
         ) from error
+    except _OTHER as error:
+        raise InputError(
+            "A checkpoint must be of the network in its run's flags.cfg. "
+            f"Received: {path}: {_in_short(error)}. Give the flags that it was trained "
+            "with, or another run."
+        ) from error
+
+
+def _in_short(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 def restore_newest(
@@ -50,9 +61,9 @@ def restore_newest(
     Raises:
       InputError: None can be read.
     """
-    steps = checkpoint_folder.steps(folder)
+    steps = checkpoints.steps(folder)
     for step in reversed(steps):
-        path = checkpoint_folder.path(folder, step)
+        path = checkpoints.path(folder, step)
         try:
             restore(checkpoint, path)
         except InputError as error:

@@ -1,0 +1,139 @@
+"""Which photos lie below a folder, and what is left out there; without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from abe_tf.data import kinds
+
+HIDDEN, NO_PHOTO = "hidden", "no photos"
+# So many of a kind are named; all are counted.
+_NAMED = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A file or folder that is not used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Photos:
+    """What lies below a folder.
+
+    Attributes:
+      paths: The photos, in order.
+      left_out: Everything else.
+    """
+
+    paths: list[str]
+    left_out: list[LeftOut]
+
+
+def find(folder: str) -> Photos:
+    """Looks through a folder to the bottom, and at the first bytes of each file.
+
+    A photo is what is JPEG, PNG, GIF or BMP by its content, whatever its name, or what
+    is called like one: that may be broken, and is for others to refuse. Hidden files
+    and folders are passed over. Links are followed.
+
+    Args:
+      folder: The folder.
+
+    Raises:
+      OSError: A folder in it cannot be read.
+    """
+    found = Photos([], [])
+    for path in _files(folder, found.left_out, set()):
+        if os.path.basename(path).startswith("."):
+            found.left_out.append(LeftOut(path, HIDDEN))
+            continue
+        reason = _why_not(path)
+        if reason is None:
+            found.paths.append(path)
+        else:
+            found.left_out.append(LeftOut(path, reason))
+    return found
+
+
+def _files(folder: str, left_out: list[LeftOut], seen: set[str]) -> Iterator[str]:
+    """Files below a folder, those of a folder before those of the folders in it."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        left_out.append(LeftOut(folder, "links to a folder that was seen already"))
+        return
+    seen.add(real)
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    yield from (entry.path for entry in entries if not entry.is_dir())
+    for entry in entries:
+        if entry.is_dir():
+            if entry.name.startswith("."):
+                left_out.append(LeftOut(entry.path, HIDDEN))
+            else:
+                yield from _files(entry.path, left_out, seen)
+
+
+def _why_not(path: str) -> str | None:
+    """Why a file is no photo that can be used; `None` where it is one."""
+    try:
+        kind = kinds.kind_of_file(path)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if kind in kinds.DECODED or (kind is None and kinds.is_named_as_photo(path)):
+        return None
+    return NO_PHOTO if kind is None else f"{kind}, a format that is not read"
+
+
+def tell_left_out(left_out: Sequence[LeftOut], folder: str) -> None:
+    """Names and counts on standard error what is not used.
+
+    Args:
+      left_out: Of one folder.
+      folder: That one, which names are relative to.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for one in left_out:
+        name = os.path.relpath(one.path, folder)
+        by_reason.setdefault(one.reason, []).append(name)
+    for reason, names in by_reason.items():
+        more = len(names) - _NAMED
+        shown = ", ".join(map(repr, names[:_NAMED])) + (
+            f" and {more:,} more" if more > 0 else ""
+        )
+        print(
+            f"Left out in {folder}, {reason}: {len(names):,}: {shown}", file=sys.stderr
+        )
+
+
+def normalised(name: str) -> str:
+    """A name without what cannot be seen in it.
+
+    White space at its ends goes, white space within becomes one blank, and letters with
+    marks take their composed Unicode form (NFC): a Mac stores them decomposed.
+    """
+    return unicodedata.normalize("NFC", " ".join(name.split()))
+
+
+def tell_merged(names: Sequence[str], what: str) -> None:
+    """Says which names are one after `normalised`, on standard error.
+
+    Args:
+      names: All different.
+      what: They are names of.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(normalised(name), []).append(name)
+    for group in groups.values():
+        if len(group) > 1:
+            print(
+                f"These {what} differ only in what cannot be seen, and are taken for "
+                f"one: {', '.join(map(repr, sorted(group)))}",
+                file=sys.stderr,
+            )

@@ -1,0 +1,85 @@
+"""What was measured of a run: results.json, by split and checkpoint.
+
+{"format": 2, "results": {"test/step-400": {...}, "validation/step-400": {...}}}
+
+Keyed so, nobody can take figures of the test classes for those of the validation
+classes, or of one checkpoint for another's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from abe_tf.errors import InputError
+from abe_tf.storage.files import write_atomically
+from abe_tf.storage.locks import LOCK, locked
+
+_FORMAT = 2
+
+
+def key(split: str, checkpoint: str) -> str:
+    """What a measurement is filed under.
+
+    Args:
+      split: "test", "validation" or "train".
+      checkpoint: Its name, such as "step-400".
+    """
+    return f"{split}/{checkpoint}"
+
+
+def read(path: str) -> dict[str, dict[str, Any]]:
+    """All that was measured, by `key`; empty where nothing was.
+
+    The flat file that was written before, of one measurement, is read too.
+
+    Raises:
+      InputError: The file is damaged, or of a later format.
+    """
+    if not os.path.isfile(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+        if "format" not in found:
+            return _from_flat(found)
+        results = found["results"] if found["format"] == _FORMAT else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            "results.json must be what abe_tf.evaluate wrote. "
+            f"Received: {path!r}: {error}. Remove it and evaluate again."
+        ) from error
+    if not isinstance(results, dict):
+        raise InputError(
+            f"results.json must be of format {_FORMAT}. Received: {path!r} of format "
+            f"{found['format']}. Use the version of abe_tf that wrote it."
+        )
+    return results
+
+
+def add(path: str, measured: dict[str, Any], in_short: dict[str, Any]) -> None:
+    """Files measurements beside those that are there.
+
+    Args:
+      path: Of results.json.
+      measured: By `key`; they replace older ones.
+      in_short: By `key`, recall alone: filed only where there is nothing yet.
+
+    Raises:
+      InputError: The file is damaged, or cannot be written.
+    """
+    # Two evaluations of one run may end at once; neither shall lose the other's.
+    with locked(os.path.join(os.path.dirname(path), LOCK)):
+        results = {**in_short, **read(path), **measured}
+        content = {"format": _FORMAT, "results": results}
+        write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def _from_flat(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of the file that held one measurement, and another checkpoint's in short."""
+    split = found["split"]
+    short = found.get("by_checkpoint", {}).values()
+    results = {key(split, one["checkpoint"]): one for one in short}
+    whole = {name: value for name, value in found.items() if name != "by_checkpoint"}
+    return {**results, key(split, found["checkpoint"]): whole}

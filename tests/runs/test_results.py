@@ -1,0 +1,84 @@
+"""Results are filed by split and checkpoint; the flat file of before is read too."""
+
+import json
+import threading
+
+import pytest
+
+from abe_tf import run_results
+from abe_tf.errors import InputError
+
+FLAT = {
+    "split": "validation",
+    "checkpoint": "step-9",
+    "ensemble": {"recall@1": 90.0},
+    "by_checkpoint": {
+        "best": {"checkpoint": "step-9", "ensemble": {"recall@1": 90.0}},
+        "last": {"checkpoint": "step-10", "ensemble": {"recall@1": 70.0}},
+    },
+}
+
+
+def recalls(path):
+    found = run_results.read(str(path))
+    return {key: one["ensemble"]["recall@1"] for key, one in found.items()}
+
+
+def measured(recall):
+    return {"ensemble": {"recall@1": recall}}
+
+
+def test_test_and_validation_lie_beside_each_other(tmp_path):
+    path = tmp_path / "results.json"
+    assert run_results.read(str(path)) == {}
+    path.write_text(json.dumps(FLAT))
+    assert recalls(path) == {"validation/step-9": 90.0, "validation/step-10": 70.0}
+    run_results.add(str(path), {"test/step-9": measured(50.0)}, {})
+    run_results.add(str(path), {"test/step-9": measured(51.0)}, {})
+    assert recalls(path) == {
+        "validation/step-9": 90.0,
+        "validation/step-10": 70.0,
+        "test/step-9": 51.0,
+    }
+    assert json.loads(path.read_text())["format"] == 2
+
+
+def test_recall_alone_replaces_nothing(tmp_path):
+    path = tmp_path / "results.json"
+    for _ in range(2):
+        run_results.add(str(path), {}, {"test/step-1": measured(1.0)})
+    run_results.add(str(path), {"test/step-1": measured(2.0)}, {})
+    run_results.add(str(path), {}, {"test/step-1": measured(3.0)})
+    assert recalls(path) == {"test/step-1": 2.0}
+
+
+def test_evaluations_that_end_at_once_lose_nothing(tmp_path):
+    path = str(tmp_path / "results.json")
+
+    def file(split):
+        for step in range(20):
+            run_results.add(path, {run_results.key(split, f"step-{step}"): {}}, {})
+
+    threads = [threading.Thread(target=file, args=[split]) for split in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(run_results.read(path)) == 80
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"format": 2, "resu', "must be what abe_tf.evaluate wrote"),
+        ("[]", "must be what abe_tf.evaluate wrote"),
+        ('{"ensemble": {}}', "must be what abe_tf.evaluate wrote"),
+        ('{"format": 3, "results": {}}', "must be of format 2. .* of format 3"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_and_stays(tmp_path, text, message):
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        run_results.add(str(path), {"test/step-1": {}}, {})
+    assert path.read_text() == text
