@@ -44,11 +44,11 @@ test-all: $(VENV)/development
 
 smoke-serving: $(VENV)/development
 	@test -n "$(MODEL)" || { echo "smoke-serving: MODEL must be a model folder, such as MODEL=models/digits_abe4. Received: none."; exit 1; }
-	rm -rf models/contract && $(VENV)/bin/python -m tests.serving.contract_model models/contract
+	rm -rf models/contract && $(VENV)/bin/python -m tests.export.server.contract_model models/contract
 	docker run --rm -d --name abe-contract -p 8591:8501 -v "$(CURDIR)/models/contract:/models/contract" tensorflow/serving:2.15.1 --model_config_file=/models/contract/models.config --allow_version_labels_for_unavailable_models
 	docker run --rm -d --name abe-model -p 8592:8501 -v "$(abspath $(MODEL)):/models/abe" tensorflow/serving:2.15.1 --model_config_file=/models/abe/models.config --allow_version_labels_for_unavailable_models
 	sleep 20; status=0; \
-	$(VENV)/bin/python -m pytest tests/serving/test_contract.py --server_url=http://localhost:8591 || status=1; \
+	$(VENV)/bin/python -m pytest tests/export/server/test_contract.py --server_url=http://localhost:8591 || status=1; \
 	curl --fail --silent http://localhost:8592/v1/models/abe/labels/stable || status=1; \
 	docker stop abe-contract abe-model; exit $$status
 

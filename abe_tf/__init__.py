@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from abe_tf.runs import TrainedModel
+    from abe_tf.runs.trained import TrainedModel
 
 
 def load(workdir: str, checkpoint: str = "best") -> TrainedModel:
@@ -27,6 +27,6 @@ def load(workdir: str, checkpoint: str = "best") -> TrainedModel:
     Raises:
       InputError: The folder holds no such run or checkpoint.
     """
-    from abe_tf import runs
+    from abe_tf.runs import trained
 
-    return runs.load(workdir, checkpoint)
+    return trained.load(workdir, checkpoint)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from abe_tf import run_results, runs
 from abe_tf.config import cluster, command
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import (
@@ -21,7 +20,8 @@ from abe_tf.config.evaluation import (
 )
 from abe_tf.config.training import DistributionConfig
 from abe_tf.errors import InputError
-from abe_tf.run_folder import RunFolder
+from abe_tf.runs import measurements, trained
+from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -52,15 +52,15 @@ def main(
     folder.with_checkpoints(checkpoint.checkpoint)
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.
-    from abe_tf import run_embeddings
     from abe_tf.retrieval import archive
+    from abe_tf.runs import embeddings as run_embeddings
     from abe_tf.training import strategies
 
     strategy = strategies.create(distribution.strategy)
 
     def embed(which: str) -> Archive:
         with strategy.scope():
-            model = runs.load(folder.path, which)
+            model = trained.load(folder.path, which)
         size = evaluation.eval_batch_size
         return run_embeddings.embed(model, splits, split.split, size)
 
@@ -81,7 +81,7 @@ def main(
         recall = _recall(also, ks, evaluation.block)
         in_short[_key(recall)] = recall
         print(f"{other}, {recall['checkpoint']}: Recall@K {recall['ensemble']}")
-    run_results.add(folder.results, {_key(result): result}, in_short)
+    measurements.add(folder.results, {_key(result): result}, in_short)
 
 
 def _evaluate_file(path: str, evaluation: EvaluationConfig, clustering: bool) -> None:
@@ -99,8 +99,8 @@ def _measure(
     source: str, embedded: Archive, ks: tuple[int, ...], block: int, clustering: bool
 ) -> dict[str, Any]:
     """Measures, prints, and gives what results.json holds."""
-    from abe_tf.evaluation import evaluate
-    from abe_tf.retrieval import table
+    from abe_tf.reports import text
+    from abe_tf.retrieval.evaluation import evaluate
 
     found = evaluate(embedded, ks, block, clustering)
     among = "among each other"
@@ -113,8 +113,8 @@ def _measure(
         f"{where}: {known + ' classes, ' if known else ''}"
         f"{found.recall.num_queries} queries {among}"
     )
-    print(table.as_text(found.recall))
-    print(table.measures_as_text(found))
+    print(text.as_text(found.recall))
+    print(text.measures_as_text(found))
     return {**found.as_json(about.get("dataset", "unknown")), **about}
 
 
@@ -126,7 +126,7 @@ def _recall(embedded: Archive, ks: tuple[int, ...], block: int) -> dict[str, Any
 
 
 def _key(result: dict[str, Any]) -> str:
-    return run_results.key(result["split"], result["checkpoint"])
+    return measurements.key(result["split"], result["checkpoint"])
 
 
 if __name__ == "__main__":

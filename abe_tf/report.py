@@ -15,7 +15,7 @@ from abe_tf.config.evaluation import (
     ReportConfig,
     SplitConfig,
 )
-from abe_tf.run_folder import RunFolder
+from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import check_writable, write_atomically
 
 
@@ -34,14 +34,14 @@ def main(
         split.moved(run.read_flags()[1]).check_paths()
         run.with_checkpoints(checkpoint.checkpoint)
     # From here on TensorFlow is needed, which takes seconds to import.
-    from abe_tf import page, pictures, reporting
     from abe_tf.errors import InputError
+    from abe_tf.reports import measured, page, pictures
 
     drawn: list[pictures.Picture] = []
     reports = []
     for number, run in enumerate(trained, 1):
         print(f"[{number}/{len(trained)}] {run.path}", flush=True)
-        found = reporting.gather(run, checkpoint.checkpoint, split, evaluation)
+        found = measured.gather(run, checkpoint.checkpoint, split, evaluation)
         reports.append(found)
         drawn += pictures.of_run(found)
     if reports:

@@ -5,7 +5,7 @@ python -m abe_tf.summary
 
 from __future__ import annotations
 
-from abe_tf import published
+from abe_tf import paper
 from abe_tf.config import command
 from abe_tf.config.model import ModelConfig
 
@@ -33,7 +33,7 @@ def main() -> None:
 
     print(f"{'':14}{'parameters (1e7)':>24}{'multiply-adds (1e9)':>26}")
     print(f"{'GoogLeNet':14}" + f"{'paper':>12}{'built':>12}{'paper':>14}{'built':>12}")
-    for row in published.COSTS:
+    for row in paper.COSTS:
         built = cost(build(model_of(row.name), image_size=224))
         print(
             f"{row.name:14}{row.parameters:>12}{built.parameters / 1e7:12.2f}"

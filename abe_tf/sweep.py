@@ -19,7 +19,7 @@ from abe_tf.config.model import ModelConfig
 from abe_tf.config.sweep import SweepConfig, changed
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
-from abe_tf.run_folder import RunFolder
+from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import check_writable, write_atomically
 
 
@@ -32,7 +32,7 @@ def main(
     sweep: SweepConfig,
 ) -> None:
     """Checks every setting, runs what is missing, and writes tables and plots."""
-    from abe_tf import sweeping
+    from abe_tf.sweeps import points
 
     folder = run.workdir or command.default_workdir("sweep_")
     data.check_paths()
@@ -48,14 +48,14 @@ def main(
         # What a factor leaves as the flagfile has it is one run for all factors.
         changes = {} if changed(configs, setting) == configs else setting
         for seed in range(training.seed, training.seed + sweep.seeds):
-            point = sweeping.Point(folder, changes, seed)
+            point = points.Point(folder, changes, seed)
             flags = changed(configs, {**setting, "seed": str(seed)})
             RunFolder(point.workdir).check(flags)
             planned.append((setting, point, flags))
     check_writable("workdir", folder)
     for number, (_, point, flags) in enumerate(planned, 1):
         print(f"[{number}/{len(planned)}] {point.name}", flush=True)
-        sweeping.run(point, flags)
+        points.run(point, flags)
     results = [(setting, point.results(flags)) for setting, point, flags in planned]
     summary = {}
     # From here on matplotlib is needed.
@@ -63,11 +63,11 @@ def main(
 
     for factor, values in sweep.factors().items():
         rows = [
-            sweeping.summarise(value, [r for s, r in results if s.get(factor) == value])
+            points.summarise(value, [r for s, r in results if s.get(factor) == value])
             for value in values
         ]
         summary[factor] = [dataclasses.asdict(row) for row in rows]
-        print(f"\n{sweeping.as_text(factor, rows)}")
+        print(f"\n{points.as_text(factor, rows)}")
         path = os.path.join(folder, f"{factor}.png")
         write_atomically(path, ablation.draw(factor, rows))
         print(f"plot: {path}")

@@ -15,7 +15,7 @@ from abe_tf.config.evaluation import EvaluationConfig, RunConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import SessionConfig, TrainingConfig
-from abe_tf.run_folder import RunFolder, check_same_network
+from abe_tf.runs.folder import RunFolder, check_same_network
 
 
 def main(
@@ -43,7 +43,7 @@ def main(
         if chief:
             folder.check([model, data, loss, training])
         # From here on TensorFlow is needed, which takes seconds to import.
-        from abe_tf.session import Flags, Session
+        from abe_tf.session.session import Flags, Session
 
         flags = Flags(model, data, loss, training, evaluation, session)
         built = Session(folder, flags)

@@ -22,8 +22,8 @@ import time
 import requests
 from absl import app, flags
 
-from benchmarks.served import Served
-from export import model_folder
+from export.runtime import model_folder
+from tests.helpers.served import Served
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A run folder.", required=True)
 _KILLS = flags.DEFINE_integer("kills", 20, "How many.")
@@ -46,7 +46,7 @@ def check(export_dir: str, photos: str) -> None:
     """Loads every version, and lets it answer."""
     for number in model_folder.versions(export_dir):
         path = os.path.join(export_dir, str(number))
-        command = [sys.executable, "-m", "export.check", f"--model={path}"]
+        command = [sys.executable, "-m", "export.runtime.check", f"--model={path}"]
         flags_of_check = [f"--photos={photos}", "--batches=1"]
         flags_of_check.append("--signatures=serving_default")
         subprocess.run(

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 from absl import app, flags
 
-from export import c_api, model_folder
+from export.runtime import c_api, model_folder
 
 _MODELS = flags.DEFINE_multi_string("model_dir", None, "A model folder.", required=True)
 _DATA = flags.DEFINE_string("data_dir", None, "One folder a class.", required=True)

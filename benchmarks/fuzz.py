@@ -19,7 +19,7 @@ import tempfile
 
 from absl import app, flags
 
-from benchmarks.served import Served
+from tests.helpers.served import Served
 
 _MODEL = flags.DEFINE_string("model_dir", None, "The model folder.", required=True)
 _REQUESTS = flags.DEFINE_integer("requests", 10_000, "At least so many.")

@@ -42,7 +42,7 @@ def our_batches(data_dir: str, parallel: int, copies: int = 1) -> Iterator:
     from abe_tf.data import folders
     from abe_tf.data.examples import from_paths
     from abe_tf.data.pipeline import Loader, training_batches
-    from abe_tf.data.preprocessing import Preprocessing
+    from abe_tf.data.pixels.preprocessing import Preprocessing
     from abe_tf.data.sampling import ClassSampler
 
     once = folders.image_folder(data_dir)

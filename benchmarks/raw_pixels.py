@@ -16,8 +16,8 @@ def main(data: DataConfig) -> None:
     data.check_paths()
     from abe_tf.data import datasets
     from abe_tf.data.pipeline import Loader, evaluation_batches
-    from abe_tf.data.preprocessing import Preprocessing
-    from abe_tf.retrieval import table
+    from abe_tf.data.pixels.preprocessing import Preprocessing
+    from abe_tf.reports import text
     from abe_tf.retrieval.embedded import Embedded
     from abe_tf.retrieval.recall import measure_recall
 
@@ -27,7 +27,7 @@ def main(data: DataConfig) -> None:
     vectors = pixels.reshape(len(pixels), -1).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     embedded = Embedded(vectors[:, np.newaxis], examples.labels)
-    print(table.as_text(measure_recall(embedded, (1, 2, 4, 8))))
+    print(text.as_text(measure_recall(embedded, (1, 2, 4, 8))))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import tempfile
 
 from absl import app, flags
 
-from benchmarks.served import Served
+from tests.helpers.served import Served
 
 _MODEL = flags.DEFINE_string("model_dir", None, "The model folder.", required=True)
 _PHOTO = flags.DEFINE_string("photo", None, "A photo.", required=True)
@@ -33,7 +33,7 @@ def bare(folder: str) -> dict[int, float]:
     """Images a second of the model in a loop, by batch size."""
     versions = [name for name in os.listdir(_MODEL.value) if name.isdigit()]
     newest = os.path.join(_MODEL.value, max(versions, key=int))
-    command = [sys.executable, "-m", "export.check", f"--model={newest}"]
+    command = [sys.executable, "-m", "export.runtime.check", f"--model={newest}"]
     result = subprocess.run(
         [*command, f"--photos={folder}/photos", f"--measure={_SIZES}"],
         check=True,

@@ -24,10 +24,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from abe_tf.config import command
-from abe_tf.config.client import ClientConfig
 from abe_tf.data import photos
 from abe_tf.errors import InputError
 from abe_tf.storage.files import writing
+from export.config.client import ClientConfig
 
 # Refusals for which no image is to blame.
 _NOT_THE_IMAGES = (

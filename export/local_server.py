@@ -20,12 +20,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from abe_tf.config import command
-from abe_tf.config.server import ServerConfig
 from abe_tf.errors import InputError
-from export import answers, c_api, c_library, rest
-from export.head_limits import BoundedHeads, Connections
-from export.rest import RequestError
-from export.versions import Version, Versions
+from export.config.server import ServerConfig
+from export.runtime import c_api, c_library
+from export.server import answers, rest
+from export.server.head_limits import BoundedHeads, Connections
+from export.server.rest import RequestError
+from export.server.versions import Version, Versions
 
 _WHICH = r"/v1/models/([^/:?]+)(?:/versions/(\d{1,18})|/labels/([^/:?]+))?"
 _PREDICT = re.compile(_WHICH + r":(predict|classify|regress)")

@@ -8,18 +8,18 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from abe_tf import runs
 from abe_tf.config import command
 from abe_tf.config.evaluation import CheckpointConfig, RunConfig, SplitConfig
-from abe_tf.config.export import ExportConfig
-from abe_tf.run_folder import RunFolder
+from abe_tf.runs import trained
+from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import check_writable
-from export import model_folder
+from export.config.export import ExportConfig
+from export.runtime import model_folder
 
 if TYPE_CHECKING:
-    from abe_tf.runs import TrainedModel
-    from export.photos import Photos
-    from export.signatures import Gallery
+    from abe_tf.runs.trained import TrainedModel
+    from export.publish.photos import Photos
+    from export.publish.signatures import Gallery
 
 
 def main(
@@ -36,9 +36,9 @@ def main(
     data = split.moved(folder.read_flags()[1])
     folder.with_checkpoints(checkpoint.checkpoint)
     data.check_paths()
-    from export import galleries, photos, serving_files
+    from export.publish import galleries, photos, serving_files
 
-    reference = runs.load(folder.path, checkpoint.checkpoint, "float32")
+    reference = trained.load(folder.path, checkpoint.checkpoint, "float32")
     model = reference
     if export.precision == "bfloat16":
         from abe_tf.models.lower_precision import in_bfloat16
@@ -82,8 +82,8 @@ def publish(
     """
     import tensorflow as tf
 
-    from export import serving_files, verification
-    from export.signatures import ServingModule
+    from export.publish import serving_files, verification
+    from export.publish.signatures import ServingModule
 
     export_dir = export.require()
     with model_folder.incomplete(export_dir) as beside:

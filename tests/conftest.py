@@ -52,7 +52,7 @@ def black_png(side):
 def pytest_addoption(parser):
     parser.addoption(
         "--server_url",
-        help="a TensorFlow Serving that serves tests/serving/contract_model.py as "
+        help="a TensorFlow Serving that serves what contract_model.py writes as "
         "`contract`, such as http://localhost:8501; the local server by default",
     )
 

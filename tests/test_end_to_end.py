@@ -16,8 +16,8 @@ import tensorflow as tf
 
 import abe_tf
 from abe_tf.storage.locks import LOCK
-from benchmarks.served import Served
 from tests.conftest import ROOT, SMALL, black_png
+from tests.helpers.served import Served
 
 
 def test_training_shows_progress_and_time_left(trained):

@@ -12,7 +12,7 @@ from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.models.build import build
 from abe_tf.models.cost import cost
-from abe_tf.published import COSTS
+from abe_tf.paper import COSTS
 from abe_tf.summary import model_of
 from tests.conftest import ROOT
 

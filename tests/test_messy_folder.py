@@ -11,8 +11,8 @@ from PIL import Image
 import abe_tf
 from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
-from benchmarks.served import Served
 from tests.conftest import SMALL
+from tests.helpers.served import Served
 
 CLASSES = ("Ba$$in", "it's \"5 o'clock\"", "写真 旅行", "two  blanks", "$x_$", "-dash")
 KINDS = ("JPEG", "PNG", "GIF", "BMP")

@@ -19,7 +19,7 @@ def main(data: DataConfig, show: ShowConfig) -> None:
 
     from abe_tf.data import contact_sheet, datasets
     from abe_tf.data.pipeline import Loader, training_batches, unreadable_images_named
-    from abe_tf.data.preprocessing import Preprocessing
+    from abe_tf.data.pixels.preprocessing import Preprocessing
     from abe_tf.data.sampling import ClassSampler
     from abe_tf.storage.files import write_atomically
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.data.decoding import upright_size
 from abe_tf.data.examples import Examples
+from abe_tf.data.pixels.decoding import upright_size
 
 _GAP, _WHITE = 4, 255
 # Sizes are read from files: a thousand tell as much as all.

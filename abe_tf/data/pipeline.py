@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from abe_tf.data import kinds
 from abe_tf.data.examples import Examples, in_memory
-from abe_tf.data.preprocessing import Draw, Preprocessing
+from abe_tf.data.pixels.preprocessing import Draw, Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from abe_tf import addons
 from abe_tf.config.loss import LossConfig
+from abe_tf.losses import addons
 from abe_tf.losses.contrastive import contrastive_loss
 from abe_tf.losses.divergence import divergence_loss
 

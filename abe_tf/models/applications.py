@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from abe_tf.models import pretrained
 from abe_tf.models.backbones import Backbone, backbone
 from abe_tf.models.layers import PixelNormalization
+from abe_tf.models.weights import pretrained
 
 # Of ImageNet's channels, as a share of 255.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

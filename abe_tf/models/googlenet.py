@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.models import inception_weights
 from abe_tf.models.backbones import Backbone, backbone
 from abe_tf.models.inception import BLOCKS, PLACES, inception_block
 from abe_tf.models.layers import LocalResponseNormalization, PixelNormalization
+from abe_tf.models.weights import inception
 
 layers = tf.keras.layers
 
@@ -49,7 +49,7 @@ def googlenet(image_size: int, weights: str = "none") -> Backbone:
         x = inception_block(x, BLOCKS[block], f"inception_{block}", _convolve)
     network = tf.keras.Model(pixels, x, name="googlenet")
     if weights != "none":
-        inception_weights.load_caffe(network, weights)
+        inception.load_caffe(network, weights)
     return backbone(network, PLACES, "pool3", 5)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.models import inception_weights
 from abe_tf.models.backbones import Backbone, backbone
 from abe_tf.models.inception import BLOCKS, PLACES, inception_block
 from abe_tf.models.layers import PixelNormalization
+from abe_tf.models.weights import inception
 
 layers = tf.keras.layers
 
@@ -42,7 +42,7 @@ def inception_bn(image_size: int, weights: str = "none") -> Backbone:
     x = _blocks(x, "5a", "5b")
     network = tf.keras.Model(pixels, x, name="inception_bn")
     if weights != "none":
-        inception_weights.load_slim(network, weights)
+        inception.load_slim(network, weights)
     return backbone(network, PLACES, "pool3", 5)
 
 

@@ -15,7 +15,7 @@ from abe_tf.data.pipeline import (
     evaluation_batches,
     unreadable_images_named,
 )
-from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from abe_tf import addons
 from abe_tf.config.training import TrainingConfig
+from abe_tf.losses import addons
 
 # Neither biases nor batch normalisation decay. Matched anywhere in a variable's name.
 _NO_DECAY = ["bias", "gamma", "beta"]

@@ -13,7 +13,7 @@ from abe_tf.data.pipeline import (
     training_batches,
     unreadable_images_named,
 )
-from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
 

@@ -9,9 +9,9 @@ import tensorflow_datasets as tfds
 
 from abe_tf.config.data import BENCHMARKS, DataConfig
 from abe_tf.data import datasets, protocols
-from abe_tf.data.decoding import decode
 from abe_tf.data.pipeline import Loader, evaluation_batches
-from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.pixels.decoding import decode
+from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 from tests.data.builders import layouts
 

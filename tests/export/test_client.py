@@ -8,9 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from abe_tf.config.client import ClientConfig
 from abe_tf.errors import InputError
 from export.client import Client, Refused, ServerError, find_images, main
+from export.config.client import ClientConfig
 
 
 class Flaky(http.server.BaseHTTPRequestHandler):

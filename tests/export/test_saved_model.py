@@ -12,21 +12,21 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from abe_tf.config.data import DataConfig
-from abe_tf.config.export import ExportConfig
 from abe_tf.config.model import ModelConfig
-from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 from abe_tf.models.build import build
 from abe_tf.models.lower_precision import in_bfloat16
 from abe_tf.retrieval import archive
 from abe_tf.retrieval.embedded import Embedded
-from abe_tf.run_folder import RunFolder
-from abe_tf.runs import TrainedModel
+from abe_tf.runs.folder import RunFolder
+from abe_tf.runs.trained import TrainedModel
 from abe_tf.storage.locks import LOCK
-from export import galleries, serving_files, verification
-from export.photos import Photos, masks_of
+from export.config.export import ExportConfig
+from export.publish import galleries, serving_files, verification
+from export.publish.photos import Photos, masks_of
+from export.publish.signatures import ServingModule
 from export.saved_model import publish
-from export.signatures import ServingModule
 from tests.conftest import ROOT, black_png
 
 
@@ -140,7 +140,7 @@ def test_an_image_of_too_many_pixels_is_refused_undecoded(version, tmp_path, sid
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "0").write_bytes(bomb)
     code = (
-        "import re, export.check as c; from absl import flags\n"
+        "import re, export.runtime.check as c; from absl import flags\n"
         f"flags.FLAGS(['x', '--model={version}', '--photos={tmp_path / 'photos'}',"
         " '--batches=1'])\n"
         "try:\n c.main([])\nfinally:\n"

@@ -80,14 +80,14 @@ def answers(version):
     """What an export makes of the first photos in its warmup records."""
     script = (
         "import sys, numpy as np\n"
-        "from export import serving_files\n"
+        "from export.publish import serving_files\n"
         "photos = max(serving_files.read_warmup(sys.argv[1]), key=len)[:8]\n"
         "np.save(sys.argv[2], np.array(photos, object), allow_pickle=True)\n"
     )
     photos = f"{version}.npy"
     ask = (
         "import sys, numpy as np\n"
-        "from export import c_api\n"
+        "from export.runtime import c_api\n"
         "photos = np.load(sys.argv[2], allow_pickle=True)\n"
         "model = c_api.Model(sys.argv[1])\n"
         "answer = model.run('learners', {'image_bytes': list(photos)})\n"

@@ -3,7 +3,7 @@ import tensorflow as tf
 
 from abe_tf.models.build import build
 from abe_tf.models.cost import cost
-from abe_tf.published import COSTS
+from abe_tf.paper import COSTS
 from abe_tf.summary import model_of
 
 

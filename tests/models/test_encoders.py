@@ -11,14 +11,14 @@ from abe_tf.config.data import DataConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ENCODERS, ModelConfig
 from abe_tf.config.training import TrainingConfig
-from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.models.build import build, encoder
 from abe_tf.models.ensemble import new_layer_variables
 from abe_tf.storage import checkpoints
 from abe_tf.storage.restoring import restore
 from abe_tf.training import optimizers
 from abe_tf.training.trainer import EnsembleTrainer
-from export.signatures import ServingModule
+from export.publish.signatures import ServingModule
 
 FAST = ("googlenet", "inception_bn", "mobilenet")
 SIZES = {"inception_v3": 75}

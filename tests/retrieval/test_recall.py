@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from abe_tf.errors import InputError
-from abe_tf.retrieval import table
+from abe_tf.reports import text
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.recall import measure_recall
 
@@ -105,9 +105,9 @@ def test_the_table_and_the_json_hold_what_was_measured():
     assert result["individual_mean"]["recall@1"] == pytest.approx(np.mean(ones))
     assert result["individual_std"]["recall@1"] == pytest.approx(np.std(ones))
     assert result["num_queries"] == 60
-    text = table.as_text(recall)
-    assert f"{recall.ensemble[1]:.1f}" in text.splitlines()[1]
-    assert f"{np.mean(ones):.1f} ± {np.std(ones):.2f}" in text
+    table = text.as_text(recall)
+    assert f"{recall.ensemble[1]:.1f}" in table.splitlines()[1]
+    assert f"{np.mean(ones):.1f} ± {np.std(ones):.2f}" in table
 
 
 def test_queries_look_in_a_gallery_of_their_own():

@@ -17,7 +17,7 @@ from tests.conftest import ROOT, SMALL
 # As a signal that comes while the network is measured for the last time.
 INTERRUPTED = """
 import os, runpy, signal, sys
-from abe_tf import validation
+from abe_tf.session import validation
 measure, calls = validation.Validation.__call__, []
 def interrupted(self, asked):
     calls.append(1)

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from abe_tf import run_results
 from abe_tf.errors import InputError
+from abe_tf.runs import measurements
 
 FLAT = {
     "split": "validation",
@@ -20,7 +20,7 @@ FLAT = {
 
 
 def recalls(path):
-    found = run_results.read(str(path))
+    found = measurements.read(str(path))
     return {key: one["ensemble"]["recall@1"] for key, one in found.items()}
 
 
@@ -30,11 +30,11 @@ def measured(recall):
 
 def test_test_and_validation_lie_beside_each_other(tmp_path):
     path = tmp_path / "results.json"
-    assert run_results.read(str(path)) == {}
+    assert measurements.read(str(path)) == {}
     path.write_text(json.dumps(FLAT))
     assert recalls(path) == {"validation/step-9": 90.0, "validation/step-10": 70.0}
-    run_results.add(str(path), {"test/step-9": measured(50.0)}, {})
-    run_results.add(str(path), {"test/step-9": measured(51.0)}, {})
+    measurements.add(str(path), {"test/step-9": measured(50.0)}, {})
+    measurements.add(str(path), {"test/step-9": measured(51.0)}, {})
     assert recalls(path) == {
         "validation/step-9": 90.0,
         "validation/step-10": 70.0,
@@ -46,9 +46,9 @@ def test_test_and_validation_lie_beside_each_other(tmp_path):
 def test_recall_alone_replaces_nothing(tmp_path):
     path = tmp_path / "results.json"
     for _ in range(2):
-        run_results.add(str(path), {}, {"test/step-1": measured(1.0)})
-    run_results.add(str(path), {"test/step-1": measured(2.0)}, {})
-    run_results.add(str(path), {}, {"test/step-1": measured(3.0)})
+        measurements.add(str(path), {}, {"test/step-1": measured(1.0)})
+    measurements.add(str(path), {"test/step-1": measured(2.0)}, {})
+    measurements.add(str(path), {}, {"test/step-1": measured(3.0)})
     assert recalls(path) == {"test/step-1": 2.0}
 
 
@@ -57,14 +57,14 @@ def test_evaluations_that_end_at_once_lose_nothing(tmp_path):
 
     def file(split):
         for step in range(20):
-            run_results.add(path, {run_results.key(split, f"step-{step}"): {}}, {})
+            measurements.add(path, {measurements.key(split, f"step-{step}"): {}}, {})
 
     threads = [threading.Thread(target=file, args=[split]) for split in "abcd"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(run_results.read(path)) == 80
+    assert len(measurements.read(path)) == 80
 
 
 @pytest.mark.parametrize(
@@ -80,5 +80,5 @@ def test_a_file_that_is_none_is_refused_and_stays(tmp_path, text, message):
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        run_results.add(str(path), {"test/step-1": {}}, {})
+        measurements.add(str(path), {"test/step-1": {}}, {})
     assert path.read_text() == text

@@ -12,7 +12,7 @@ from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.data import datasets
 from abe_tf.data.pipeline import Loader, Share, training_batches
-from abe_tf.data.preprocessing import Preprocessing
+from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
 from abe_tf.models.build import build, synchronise_batch_norm

@@ -1,0 +1,1 @@
+"""Bytes to pixels, by graph operations alone."""

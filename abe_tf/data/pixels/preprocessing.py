@@ -1,0 +1,307 @@
+"""From the bytes of an image file to the square of pixels that the network sees.
+
+The paper's way: the longer side is scaled to 256, the rest padded, and 224 x 224 are
+cut out, at random in training and from the centre in test. All of it is graph
+operations, so that training, evaluation and an exported model share it. Scaling,
+padding and cropping are one resampling, and only what it needs of a file is decoded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from abe_tf.config.data import DataConfig
+from abe_tf.data.pixels.branches import apart
+from abe_tf.data.pixels.decoding import (
+    MAX_PIXELS,
+    decode_plain_jpeg,
+    decode_window,
+    is_plain_jpeg,
+    upright_size,
+)
+
+# Of a random resized crop: share of the image's area, and width by height.
+_AREA, _ASPECT = (0.2, 1.0), (3 / 4, 4 / 3)
+# Seeds of runs are below this: beyond it keys are free for other draws.
+_SEED_RANGE = 2**31
+
+# Of one image, or with a leading dimension of several: "corner" `[2]` int32, of the
+# crop in the scaled image; "mirrored" bool; "seed" `[2]` int64, for further draws.
+Draw = dict[str, tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """Scaling and cropping.
+
+    Attributes:
+      image_size: Side of the square that comes out, in pixels.
+      scaled_size: Length that the longer side is scaled to, at least `image_size`.
+      random_flip: Whether training mirrors images from left to right at random.
+      stretch: Whether both sides are scaled to `scaled_size`, and none is padded.
+      random_resized_crop: Whether training cuts out a part of random area and aspect,
+        and stretches it to the square.
+      color_jitter: How far training changes brightness, contrast and saturation, as a
+        share; 0 for not at all.
+      max_pixels: A larger image is refused before it is decoded.
+    """
+
+    image_size: int
+    scaled_size: int
+    random_flip: bool
+    stretch: bool = False
+    random_resized_crop: bool = False
+    color_jitter: float = 0.0
+    max_pixels: int = MAX_PIXELS
+
+    @classmethod
+    def of(cls, data: DataConfig) -> Preprocessing:
+        """What the data flags ask for."""
+        return cls(
+            data.image_size,
+            data.scaled_size,
+            data.random_flip,
+            data.stretch,
+            data.random_resized_crop,
+            data.color_jitter,
+        )
+
+    def draw(self, seed: int, number: tf.Tensor, size: int) -> Draw:
+        """Draws what training leaves to chance, for all images of a batch at once.
+
+        Args:
+          seed: Of the run.
+          number: Scalar int64, of the batch. Equal seeds and numbers give equal draws.
+          size: Images in the batch.
+
+        Returns:
+          Of each image; all with a leading dimension of `size`.
+        """
+        room = self.scaled_size - self.image_size + 1
+        key = tf.stack([tf.constant(seed, tf.int64), number])
+        shift = tf.constant([_SEED_RANGE, 0], tf.int64)
+        chance = tf.random.stateless_uniform([size], key + shift)
+        # One key an image for what is drawn later, apart from the two for the batch.
+        rest = tf.stack(
+            [tf.fill([size], key[0]), size * number + tf.range(size, dtype=tf.int64)], 1
+        )
+        return {
+            "corner": tf.random.stateless_uniform(
+                [size, 2], key, maxval=room, dtype=tf.int32
+            ),
+            "mirrored": (chance < 0.5) & self.random_flip,
+            "seed": rest + 2 * shift,
+        }
+
+    def for_training(
+        self, encoded: tf.Tensor, draw: Draw, box: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """A random crop, mirrored or not.
+
+        Args:
+          encoded: Scalar string, the bytes of an image file.
+          draw: What `draw` drew for the image.
+          box: `[4]` float32, left, top, right, bottom in pixels of the upright image:
+            the part that is used. The whole where `None`.
+
+        Returns:
+          uint8 RGB `[image_size, image_size, 3]`.
+        """
+        if self.random_resized_crop:
+            region = self._region(encoded, box)
+            image = self._resized_crop(encoded, region, draw["seed"])
+            image = _mirror(image, draw["mirrored"])
+        else:
+            image = self._crop(encoded, box, draw["corner"], draw["mirrored"])
+        return self._jitter(image, draw["seed"])
+
+    def scaled(self, encoded: tf.Tensor, box: tf.Tensor | None = None) -> tf.Tensor:
+        """The whole image, scaled and padded, of which crops are cut.
+
+        Args:
+          encoded: Scalar string, the bytes of an image file.
+          box: As for training.
+
+        Returns:
+          uint8 RGB `[scaled_size, scaled_size, 3]`.
+        """
+        whole = dataclasses.replace(self, image_size=self.scaled_size)
+        return whole.for_evaluation(encoded, box)
+
+    def crop_for_training(self, scaled: tf.Tensor, draw: Draw) -> tf.Tensor:
+        """What `for_training` gives, from what `scaled` gave.
+
+        To one grey level: the resampling of a part rounds otherwise than the whole's.
+        """
+        image = _mirror(self._cut(scaled, draw["corner"]), draw["mirrored"])
+        return self._jitter(image, draw["seed"])
+
+    def crop_for_evaluation(self, scaled: tf.Tensor) -> tf.Tensor:
+        """What `for_evaluation` gives, from what `scaled` gave, to one grey level."""
+        return self._cut(scaled, self._central_corner())
+
+    def for_evaluation(
+        self, encoded: tf.Tensor, box: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The centre.
+
+        Args:
+          encoded: Scalar string, the bytes of an image file.
+          box: As for training.
+
+        Returns:
+          uint8 RGB `[image_size, image_size, 3]`.
+        """
+        return self._crop(encoded, box, self._central_corner(), tf.constant(False))
+
+    def _central_corner(self) -> tf.Tensor:
+        margin = (self.scaled_size - self.image_size) // 2
+        return tf.constant([margin, margin])
+
+    def _crop(
+        self,
+        encoded: tf.Tensor,
+        box: tf.Tensor | None,
+        corner: tf.Tensor,
+        mirrored: tf.Tensor,
+    ) -> tf.Tensor:
+        """Scales and pads an image, and cuts the square out at a corner."""
+
+        def any_image() -> tf.Tensor:
+            drawn = self._resample(encoded, self._region(encoded, box), corner)
+            return _mirror(drawn, mirrored)
+
+        if box is not None or self.scaled_size**2 > self.max_pixels:
+            return any_image()
+
+        def plain_jpeg() -> tf.Tensor:
+            return _mirror(self._cut(decode_plain_jpeg(encoded), corner), mirrored)
+
+        # JPEG files that are stored at the right size come often, and decode so fast
+        # that each operation around it counts.
+        is_plain = is_plain_jpeg(encoded, self.scaled_size)
+        return tf.cond(is_plain, plain_jpeg, apart(any_image))
+
+    def _cut(self, scaled: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
+        size = self.image_size
+        return tf.slice(scaled, tf.concat([corner, [0]], 0), [size, size, 3])
+
+    def _jitter(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        if not self.color_jitter:
+            return image
+        low, high = 1 - self.color_jitter, 1 + self.color_jitter
+        pixels = tf.cast(image, tf.float32)
+        brightness = tf.random.stateless_uniform([], seed + 1, low, high)
+        pixels = tf.clip_by_value(pixels * brightness, 0, 255)
+        pixels = tf.image.stateless_random_contrast(pixels, low, high, seed + 2)
+        pixels = tf.clip_by_value(pixels, 0, 255) / 255
+        pixels = tf.image.stateless_random_saturation(pixels, low, high, seed + 3)
+        return tf.saturate_cast(tf.round(255 * pixels), tf.uint8)
+
+    def _resample(
+        self, encoded: tf.Tensor, region: tf.Tensor, corner: tf.Tensor
+    ) -> tf.Tensor:
+        """Scales and pads a region of a file, and cuts the square out at a corner."""
+        size = self.scaled_size
+        sides = tf.cast(region[2:], tf.float32)
+        if self.stretch:
+            scaled = tf.constant([size, size])
+        else:
+            rounded = tf.round(sides * (size / tf.reduce_max(sides)))
+            scaled = tf.clip_by_value(tf.cast(rounded, tf.int32), 1, size)
+        padding = (size - scaled) // 2
+        return self._draw(encoded, region, scaled, padding - corner)
+
+    def _resized_crop(
+        self, encoded: tf.Tensor, region: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        begin, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
+            tf.concat([region[2:], [3]], 0),
+            tf.zeros([1, 0, 4]),
+            seed,
+            aspect_ratio_range=_ASPECT,
+            area_range=_AREA,
+            use_image_if_no_bounding_boxes=True,
+        )
+        part = tf.concat([region[:2] + begin[:2], sides[:2]], 0)
+        square = tf.constant([self.image_size, self.image_size])
+        return self._draw(encoded, part, square, tf.constant([0, 0]))
+
+    def _draw(
+        self,
+        encoded: tf.Tensor,
+        region: tf.Tensor,
+        scaled: tf.Tensor,
+        offset: tf.Tensor,
+    ) -> tf.Tensor:
+        """Draws a region, scaled, with its corner at an offset from the square's.
+
+        The rest of the square is black.
+        """
+        sides, size = region[2:], self.image_size
+        scale = tf.cast(scaled, tf.float32) / tf.cast(sides, tf.float32)
+        # The source pixels that the square shows, and as many around them as the
+        # antialiasing triangle reaches.
+        reach = tf.maximum(1 / scale, 1.0) + 1
+        begin = tf.cast(-offset, tf.float32) / scale - reach
+        end = tf.cast(size - offset, tf.float32) / scale + reach
+        begin = tf.clip_by_value(tf.cast(tf.floor(begin), tf.int32), 0, sides - 1)
+        end = tf.clip_by_value(tf.cast(tf.math.ceil(end), tf.int32), begin + 1, sides)
+        window = tf.concat([region[:2] + begin, end - begin], 0)
+        source = decode_window(encoded, window)
+        drawn = tf.cond(
+            tf.reduce_all(scaled == sides),
+            lambda: _place(source, begin + offset, size),
+            lambda: _scale(source, scale, begin, offset, size),
+        )
+        return tf.ensure_shape(drawn, [size, size, 3])
+
+    def _region(self, encoded: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
+        """`[4]` int32, top, left, height, width: whole pixels that a box touches."""
+        size = upright_size(encoded, self.max_pixels)
+        if box is None:
+            return tf.concat([[0, 0], size], 0)
+        left, top, right, bottom = tf.unstack(box, num=4)
+        first = tf.cast(tf.floor([top, left]), tf.int32)
+        last = tf.cast(tf.math.ceil([bottom, right]), tf.int32)
+        first = tf.clip_by_value(first, 0, size - 1)
+        last = tf.clip_by_value(last, first + 1, size)
+        return tf.concat([first, last - first], 0)
+
+
+def _place(source: tf.Tensor, corner: tf.Tensor, size: int) -> tf.Tensor:
+    """Cuts and pads with black, so that the source's corner lies at `corner`."""
+    inside = source[
+        tf.maximum(-corner[0], 0) : tf.maximum(size - corner[0], 0),
+        tf.maximum(-corner[1], 0) : tf.maximum(size - corner[1], 0),
+    ]
+    before = tf.maximum(corner, 0)
+    after = tf.maximum(size - before - tf.shape(inside)[:2], 0)
+    paddings = tf.concat([tf.stack([before, after], 1), [[0, 0]]], 0)
+    return tf.pad(inside, paddings)[:size, :size]
+
+
+def _scale(
+    source: tf.Tensor,
+    scale: tf.Tensor,
+    begin: tf.Tensor,
+    offset: tf.Tensor,
+    size: int,
+) -> tf.Tensor:
+    """Resamples bilinearly, with antialiasing where it shrinks."""
+    translation = tf.cast(offset, tf.float32) + tf.cast(begin, tf.float32) * scale
+    drawn = tf.raw_ops.ScaleAndTranslate(
+        images=source[tf.newaxis],
+        size=[size, size],
+        scale=scale,
+        translation=translation,
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+    return tf.saturate_cast(tf.round(drawn), tf.uint8)
+
+
+def _mirror(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    return tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)

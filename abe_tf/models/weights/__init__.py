@@ -1,0 +1,1 @@
+"""Pretrained weights: where from, checksum, conversion."""

@@ -1,0 +1,145 @@
+"""What a report tells of a run: measured once, then drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from abe_tf.config.evaluation import CHECKPOINTS, EvaluationConfig, SplitConfig
+from abe_tf.config.loss import LossConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.data.pipeline import Loader
+from abe_tf.figures import probes
+from abe_tf.models.cost import Cost, cost
+from abe_tf.retrieval import evaluation
+from abe_tf.retrieval.archive import Archive
+from abe_tf.retrieval.nearest import nearest_images
+from abe_tf.retrieval.similarity import similarity_histograms
+from abe_tf.runs import embeddings as run_embeddings
+from abe_tf.runs import measurements, trained
+from abe_tf.runs.folder import RunFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReport:
+    """One run.
+
+    Attributes:
+      name: Of its folder.
+      paper_name: What the paper would call the model, such as ABE-4^512.
+      archive: The embeddings.
+      measured: All that was measured of them.
+      histograms: As of `similarity_histograms`.
+      nearest: `[queries, neighbours]` positions in the gallery.
+      cost: Of the network.
+      masks: PNG files as of `probes.Masks`.
+      queries: The images that were looked for.
+      gallery: Those among which.
+      metrics: The lines of metrics.jsonl.
+      record: run.json.
+      flags: The flagfile.
+      settings: The flagfile without seed and places, which runs of several seeds share.
+      by_checkpoint: Recall of the best and the last checkpoint, as results.json has it.
+    """
+
+    name: str
+    paper_name: str
+    archive: Archive
+    measured: evaluation.Evaluation
+    histograms: dict[str, np.ndarray]
+    nearest: np.ndarray
+    cost: Cost
+    masks: dict[str, bytes]
+    queries: Loader
+    gallery: Loader
+    metrics: list[dict[str, Any]]
+    record: dict[str, Any]
+    flags: str
+    settings: str
+    by_checkpoint: dict[str, Any]
+
+    def gallery_labels(self) -> np.ndarray:
+        """`[gallery]` classes."""
+        return np.asarray((self.archive.gallery or self.archive.queries).labels)
+
+
+def gather(
+    folder: RunFolder, checkpoint: str, split: SplitConfig, options: EvaluationConfig
+) -> RunReport:
+    """Embeds and measures the images of a run.
+
+    Raises:
+      InputError: Run, images or checkpoint are not there, or an image is broken.
+    """
+    model_flags, data, loss, _ = folder.read_flags()
+    data = split.moved(data)
+    model = trained.load(folder.path, checkpoint)
+    splits = run_embeddings.images(folder, data, split.split)
+    size = options.eval_batch_size
+    archive = run_embeddings.embed(model, splits, split.split, size)
+    queries = Loader(getattr(splits, split.split), model.preprocessing)
+    gallery = queries
+    if archive.gallery is not None and splits.gallery is not None:
+        gallery = Loader(splits.gallery, model.preprocessing)
+    ks = tuple(sorted({1, *options.ks(data)}))
+    flags = _read(folder.flags)
+    return RunReport(
+        name=os.path.basename(os.path.abspath(folder.path)),
+        paper_name=paper_name(model_flags, loss),
+        archive=archive,
+        measured=evaluation.evaluate(archive, ks, options.block, cluster=True),
+        histograms=similarity_histograms(
+            archive.queries.learner_embeddings, np.asarray(archive.queries.labels)
+        ),
+        nearest=nearest_images(
+            archive.queries, probes.NEIGHBOURS, options.block, archive.gallery
+        ),
+        cost=cost(model.network),
+        masks=probes.Masks(model.network, queries).draw(),
+        queries=queries,
+        gallery=gallery,
+        metrics=[json.loads(line) for line in _read(folder.metrics).splitlines()],
+        record=json.loads(_read(os.path.join(folder.path, "run.json")) or "{}"),
+        flags=flags,
+        settings=_settings(flags),
+        by_checkpoint=_by_checkpoint(folder, split.split),
+    )
+
+
+def _by_checkpoint(folder: RunFolder, split: str) -> dict[str, Any]:
+    """What was measured of the best and of the last checkpoint, where it was."""
+    results = measurements.read(folder.results)
+    newest = {which: folder.newest(which) for which in CHECKPOINTS}
+    return {
+        which: results[measurements.key(split, name)]
+        for which, name in newest.items()
+        if measurements.key(split, name) in results
+    }
+
+
+def paper_name(model: ModelConfig, loss: LossConfig) -> str:
+    """What the paper would call a model."""
+    learners, dim = model.num_learners, model.embedding_dim
+    if model.ensemble == "abe":
+        plain = learners > 1 and not loss.lambda_div
+        return f"ABE-{learners}^{dim}{' without divergence' if plain else ''}"
+    if model.ensemble == "none" or learners == 1:
+        return f"1-head^{dim}"
+    return f"{learners}-heads^{dim}"
+
+
+def _read(path: str) -> str:
+    if not os.path.isfile(path):
+        return ""
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
+
+
+def _settings(flags: str) -> str:
+    lines = flags.splitlines()
+    passed_over = ("--seed=", "--data_dir=", "--encoder_weights=")
+    return "\n".join(line for line in lines if not line.startswith(passed_over))

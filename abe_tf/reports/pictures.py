@@ -1,0 +1,188 @@
+"""Every picture of a report, with the sentence that stands below it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from abe_tf import paper
+from abe_tf.figures import (
+    ablation,
+    confusion,
+    cost,
+    curves,
+    learners,
+    probes,
+    similarity,
+)
+from abe_tf.reports.measured import RunReport
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture.
+
+    Attributes:
+      name: Of its file, without the ending.
+      section: The heading that it stands under.
+      caption: What it shows.
+      png: The file.
+      run: Which run it is of, if of one.
+    """
+
+    name: str
+    section: str
+    caption: str
+    png: bytes
+    run: str = ""
+
+
+def of_all(reports: Sequence[RunReport]) -> Iterator[Picture]:
+    """Pictures that show all runs together."""
+    yield Picture(
+        "cost",
+        "Recall and cost",
+        "Recall@1 against parameters and multiply-adds. The lines are the paper's, on "
+        "Cars-196 with GoogLeNet at 224 pixels; our points are on "
+        f"{_datasets(reports)}, with their own encoders.",
+        cost.draw([_point(report) for report in reports], _families()),
+    )
+    yield Picture(
+        "similarity",
+        "Diversity",
+        "Cosine similarity of the same image seen by two learners (self pairs), of "
+        "images of one class (positive) and of two (negative), over all learners; each "
+        "histogram is drawn to the same height.",
+        similarity.draw({report.name: report.histograms for report in reports}),
+    )
+    several = {
+        report.name: report.measured.sub_ensembles
+        for report in reports
+        if len(report.measured.sub_ensembles) > 1
+    }
+    if several:
+        yield Picture(
+            "learners",
+            "Diversity",
+            "Recall@1 of ensembles of some of the learners: mean and deviation over "
+            "subsets.",
+            learners.draw(several),
+        )
+
+
+def of_run(report: RunReport) -> Iterator[Picture]:
+    """Pictures of one run."""
+    name = report.name
+    if report.metrics:
+        yield Picture(f"curves_{name}", "Training", "", png=curves.draw(report.metrics))
+    if report.masks:
+        yield Picture(
+            f"mask_channels_{name}",
+            "Masks, channel by channel",
+            "The image under one channel of each learner's mask, a row a channel: "
+            "those that vary most over the image, each stretched from its least value "
+            "to its greatest.",
+            report.masks["channel"],
+            name,
+        )
+        yield Picture(
+            f"mask_means_{name}",
+            "Masks, averaged over their channels",
+            "Bright is open. The numbers are the range of the means in the row.",
+            report.masks["mean"],
+            name,
+        )
+    evenly = probes.positions(report.queries.examples)
+    yield Picture(
+        f"neighbours_{name}",
+        "Queries and their nearest images",
+        "By ensemble distance, evenly spaced queries; right ones framed in solid blue "
+        "(✓), wrong ones in dashed vermillion (✗).",
+        _neighbours(report, evenly),
+        name,
+    )
+    ranks = report.measured.ranks[-2]
+    worst = np.argsort(-ranks, kind="stable")[: probes.QUERIES]
+    yield Picture(
+        f"worst_{name}",
+        "Worst queries",
+        "The queries with most images of other classes before the first of their own: "
+        f"{', '.join(_rank(ranks[query]) for query in worst)}.",
+        _neighbours(report, worst),
+        name,
+    )
+    yield from _confusion(report)
+
+
+def of_sweep(folder: str) -> Iterator[Picture]:
+    """The ablations of a sweep, if the folder is one's."""
+    path = os.path.join(folder, "sweep.json")
+    if not os.path.isfile(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        factors = json.load(file)
+    for factor, rows in factors.items():
+        yield Picture(
+            f"ablation_{factor}",
+            "Ablations",
+            f"Recall@1 for each --{factor}, mean and deviation over runs, on held-out "
+            f"training classes ({os.path.basename(os.path.abspath(folder))}).",
+            ablation.draw(factor, [ablation.Row(**row) for row in rows]),
+        )
+
+
+def _confusion(report: RunReport) -> Iterator[Picture]:
+    labels = np.asarray(report.archive.queries.labels)
+    found = report.gallery_labels()[report.nearest[:, 0]]
+    chosen, counts = confusion.most_confused(labels, found)
+    if not len(chosen):
+        return
+    names = [report.archive.class_names[label] for label in chosen]
+    yield Picture(
+        f"confusion_{report.name}",
+        "Most confused classes",
+        "How many queries of a class have their nearest image in which; the colours "
+        "leave out the diagonal.",
+        confusion.draw(names, counts),
+        report.name,
+    )
+
+
+def _neighbours(report: RunReport, queries: np.ndarray) -> bytes:
+    return probes.draw_neighbours(
+        report.queries, queries, report.gallery, report.nearest[queries]
+    )
+
+
+def _rank(rank: np.int64) -> str:
+    return "none to find" if rank == np.iinfo(np.int64).max else str(rank)
+
+
+def _datasets(reports: Sequence[RunReport]) -> str:
+    return ", ".join(sorted({report.archive.about["dataset"] for report in reports}))
+
+
+def _point(report: RunReport) -> cost.Model:
+    return cost.Model(
+        report.name,
+        report.cost.parameters / 1e6,
+        report.cost.multiply_adds / 1e9,
+        report.measured.recall.ensemble[1],
+    )
+
+
+def _families() -> dict[str, list[cost.Model]]:
+    families: dict[str, list[cost.Model]] = {"paper: M-heads": [], "paper: ABE-M": []}
+    for row in paper.COSTS:
+        if not row.name.endswith("^512"):
+            continue
+        family = families["paper: ABE-M" if "ABE" in row.name else "paper: M-heads"]
+        recall = paper.CARS196[row.name][0][0]
+        parameters = 10 * float(row.parameters)
+        name = row.name.partition("^")[0]
+        family.append(cost.Model(name, parameters, float(row.multiply_adds), recall))
+    return families

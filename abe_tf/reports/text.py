@@ -1,0 +1,68 @@
+"""Recall and other measures as text for people, recall as the paper's table."""
+
+from __future__ import annotations
+
+from abe_tf.retrieval import clustering, measures
+from abe_tf.retrieval.evaluation import Evaluation
+from abe_tf.retrieval.recall import Recall
+
+
+def as_text(recall: Recall) -> str:
+    """A table for people: one row for each way to measure distance."""
+    ks = list(recall.ensemble)
+    lines = [f"{'Recall@K in percent':24}" + "".join(f"{f'@{k}':>14}" for k in ks)]
+    rows = {"ensemble": recall.ensemble, "concatenated": recall.concatenated}
+    for number, learner in enumerate(recall.learners, 1):
+        rows[f"learner {number}"] = learner
+    for name, values in rows.items():
+        lines.append(f"{name:24}" + "".join(f"{values[k]:14.1f}" for k in ks))
+    mean, deviation = recall.individual_mean(), recall.individual_std()
+    cells = "".join(f"{f'{mean[k]:.1f} ± {deviation[k]:.2f}':>14}" for k in ks)
+    lines.append(f"{'learners, mean ± dev.':24}{cells}")
+    if recall.self_pair_cosine is not None:
+        lines.append(f"{'self-pair cosine':24}{recall.self_pair_cosine:14.3f}")
+    return "\n".join(lines)
+
+
+def measures_as_text(evaluation: Evaluation) -> str:
+    """What else was measured, each with its definition."""
+    low, high = evaluation.interval
+    lines = [
+        f"Recall@1 of the ensemble: {low:.1f} to {high:.1f} in 95 % of bootstrap draws "
+        "of the queries",
+        f"{'percent':14}{'ensemble':>10}{'concatenated':>14}",
+    ]
+    for name, definition in measures.DEFINITIONS.items():
+        cells = [evaluation.ranking[kind][name] for kind in measures.KINDS]
+        lines.append(f"{name:14}{cells[0]:10.1f}{cells[1]:14.1f}  {definition}")
+    found = evaluation.clustering
+    if found:
+        clustered = f"{found['images']} images into {found['classes']} clusters"
+        if found["images"] < evaluation.recall.num_queries:
+            clustered += ", a sample of whole classes"
+        for name, definition in clustering.DEFINITIONS.items():
+            cell = f"{'-':>10}{found[name]:14.1f}"
+            lines.append(f"{name:14}{cell}  {definition}; k-means of {clustered}")
+    worst = sorted(evaluation.by_class.items(), key=lambda item: item[1])[:5]
+    lines.append(
+        "lowest classes: " + ", ".join(f"{name} {value:.1f}" for name, value in worst)
+    )
+    if evaluation.without_learner:
+        lines += _diversity_as_text(evaluation)
+    return "\n".join(lines)
+
+
+def _diversity_as_text(evaluation: Evaluation) -> list[str]:
+    sizes = " ".join(
+        f"{size}: {found['mean']:.1f}"
+        for size, found in evaluation.sub_ensembles.items()
+    )
+    without = " ".join(f"{value:.1f}" for value in evaluation.without_learner)
+    mean = evaluation.mean_error_correlation()
+    correlation = "-" if mean is None else f"{mean:.2f}"
+    return [
+        f"Recall@1 by number of learners, mean over subsets: {sizes}",
+        f"Recall@1 without each learner in turn: {without}",
+        "correlation of the learners' errors at Recall@1, mean over pairs: "
+        f"{correlation}",
+    ]

@@ -1,0 +1,1 @@
+"""Run folders, their flags, their trained models: the door behind training."""

@@ -1,0 +1,75 @@
+"""The embeddings of a run's images, for evaluation and report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from abe_tf.config.data import DataConfig
+from abe_tf.data import datasets
+from abe_tf.data.examples import Examples, Splits
+from abe_tf.data.pipeline import Loader
+from abe_tf.errors import InputError
+from abe_tf.retrieval.archive import Archive
+from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.embedding import Embedder
+from abe_tf.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from abe_tf.runs.trained import TrainedModel
+
+
+def images(folder: RunFolder, data: DataConfig, split: str) -> Splits:
+    """The images of a run, with those of the wanted split known to exist.
+
+    Raises:
+      InputError: They are not those of the run, or the split has none.
+    """
+    splits = datasets.load(data)
+    folder.check_classes(splits.train.class_names)
+    if not len(getattr(splits, split)):
+        raise InputError(
+            f"--split={split} needs images. Received: a run that held none out."
+        )
+    return splits
+
+
+def embed(model: TrainedModel, splits: Splits, split: str, batch_size: int) -> Archive:
+    """Embeds the images of a split, and the gallery if it has one.
+
+    Args:
+      model: The network.
+      splits: The images.
+      split: "test", "validation" or "train".
+      batch_size: Images that a replica embeds at once.
+
+    Raises:
+      InputError: An image cannot be read, or an embedding is not finite.
+    """
+    embedder = Embedder(model.network)
+
+    def side(examples: Examples) -> Embedded:
+        found = embedder(Loader(examples, model.preprocessing), batch_size)
+        return Embedded(found, examples.labels, examples.names)
+
+    examples = getattr(splits, split)
+    gallery = splits.gallery if split == "test" else None
+    about = {
+        "dataset": model.data.dataset,
+        "split": split,
+        "checkpoint": model.checkpoint,
+        "fingerprint": model.fingerprint(),
+    }
+    return Archive(
+        side(examples),
+        None if gallery is None else side(gallery),
+        examples.class_names,
+        about,
+    )
+
+
+def other_checkpoint(folder: RunFolder, checkpoint: str) -> str | None:
+    """The other of "best" and "last", if the run has it and it is another step."""
+    best, last = (folder.newest(which) for which in ("best", "last"))
+    if not best or not last or best == last:
+        return None
+    return "last" if checkpoint == "best" else "best"

@@ -1,0 +1,296 @@
+"""The run folder: what lies in it, and who may write there.
+
+WORKDIR/flags.cfg     the flags, to be read again with --flagfile
+WORKDIR/classes.txt   the names of the classes, so that no other data set slips in
+WORKDIR/run.json      versions, git revision, machine
+WORKDIR/checkpoints/  the last ones, to go on from
+WORKDIR/best/         the best by validation recall
+WORKDIR/metrics.jsonl every number that TensorBoard shows, a line of JSON a report
+WORKDIR/tensorboard/  event files
+WORKDIR/results.json  what evaluation measured, by split and checkpoint
+WORKDIR/training.lock held by the training that writes here
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import CHECKPOINTS
+from abe_tf.config.groups import Group, read_flagfile, write_flagfile
+from abe_tf.config.loss import LossConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.config.training import TrainingConfig
+from abe_tf.data.photos import normalised
+from abe_tf.errors import InputError
+from abe_tf.runs import machine
+from abe_tf.storage import checkpoints
+from abe_tf.storage.files import check_writable, made, write_atomically
+from abe_tf.storage.locks import TakenError, claimed
+
+# What a run was started with, in the order of its flagfile.
+_GROUPS: tuple[type[Group], ...] = (ModelConfig, DataConfig, LossConfig, TrainingConfig)
+# May change between the sessions of one run: where things lie, what becomes of photos
+# that cannot be read, how often it reports.
+_MAY_CHANGE = {
+    *("data_dir", "manual_dir", "download", "image_list", "cache"),
+    *("on_bad_image", "check"),
+    *("encoder_weights", "init_from", "strategy"),
+    *("log_every", "eval_every", "checkpoint_every", "keep", "jit"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Names of what lies in a run folder."""
+
+    path: str
+
+    @property
+    def flags(self) -> str:
+        """The flagfile."""
+        return os.path.join(self.path, "flags.cfg")
+
+    @property
+    def classes(self) -> str:
+        """The names of the data set's classes, one a line, by label."""
+        return os.path.join(self.path, "classes.txt")
+
+    @property
+    def tensorboard(self) -> str:
+        """Folder of event files."""
+        return os.path.join(self.path, "tensorboard")
+
+    @property
+    def metrics(self) -> str:
+        """Numbers of training, as lines of JSON."""
+        return os.path.join(self.path, "metrics.jsonl")
+
+    @property
+    def results(self) -> str:
+        """What evaluation measured."""
+        return os.path.join(self.path, "results.json")
+
+    def checkpoints(self, which: str) -> str:
+        """Folder of the checkpoints, "best" or "last"."""
+        return os.path.join(self.path, "best" if which == "best" else "checkpoints")
+
+    def newest(self, which: str) -> str:
+        """Name of the newest checkpoint, "best" or "last"; "" where there is none."""
+        steps = checkpoints.steps(self.checkpoints(which))
+        return os.path.basename(checkpoints.path("", steps[-1])) if steps else ""
+
+    def check_writable(self) -> None:
+        """Tries to write, and leaves nothing behind.
+
+        Raises:
+          InputError: The folder cannot be written.
+        """
+        check_writable("workdir", self.path)
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Holds the folder for one training, on whatever host others may start.
+
+        The lock is free as soon as this process ends, however it ends. Where nothing
+        of a run was written, folder and lock are gone at the end.
+
+        Raises:
+          InputError: The folder cannot be written, or another training holds it.
+        """
+        self.check_writable()
+        lock = os.path.join(self.path, "training.lock")
+        try:
+            with made(self.path), claimed(lock):
+                try:
+                    yield
+                finally:
+                    if not os.path.exists(self.flags):
+                        os.remove(lock)
+        except TakenError as error:
+            raise InputError(
+                "One training at a time may write a run folder. Received: "
+                f"{self.path!r}, where {error} is training. Wait for it or stop it, or "
+                "choose another --workdir."
+            ) from error
+
+    def check(self, configs: Sequence[Group]) -> None:
+        """Checks that a training may write here; changes nothing.
+
+        Raises:
+          InputError: The folder cannot be written, or holds a run with other flags.
+        """
+        self.check_writable()
+        if os.path.exists(self.flags):
+            self._check_same(configs)
+
+    def _check_same(self, configs: Sequence[Group]) -> None:
+        ours, theirs = _values(configs), _values(self.read_flags())
+        differing = [
+            f"--{name}={ours[name]} (was {theirs[name]})"
+            for name in ours
+            if name not in _MAY_CHANGE and ours[name] != theirs[name]
+        ]
+        if differing:
+            raise InputError(
+                f"A run goes on with the flags that it started with ({self.flags}). "
+                f"Received: {', '.join(differing)}. Choose another --workdir, or start "
+                "from its weights with --init_from."
+            )
+
+    def record(
+        self,
+        configs: Sequence[Group],
+        class_names: Sequence[str],
+        devices: Sequence[str],
+    ) -> None:
+        """Writes the flags and what else is needed to repeat the run.
+
+        Args:
+          configs: The run's flags.
+          class_names: Of the whole data set, by label.
+          devices: What it trains on, as TensorFlow calls it.
+        """
+        os.makedirs(self.path, exist_ok=True)
+        write_atomically(self.flags, write_flagfile(list(configs)))
+        names = "".join(f"{name}\n" for name in class_names)
+        write_atomically(self.classes, names)
+        record = {**machine.describe(devices), "seed": _values(configs)["seed"]}
+        text = json.dumps(record, indent=2) + "\n"
+        write_atomically(os.path.join(self.path, "run.json"), text)
+
+    def cut_metrics(self, step: int) -> None:
+        """Takes out of metrics.jsonl what a session wrote after its last checkpoint.
+
+        Args:
+          step: The last that stays.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            with open(self.metrics, encoding="utf-8") as file:
+                lines = file.readlines()
+            write_atomically(self.metrics, "".join(_up_to(lines, step)))
+
+    def check_classes(self, class_names: Sequence[str]) -> None:
+        """Refuses another data set than the run was started with.
+
+        Classes are told by their number: with one folder more, a class that trained
+        could test.
+
+        Args:
+          class_names: Of the whole data set, by label.
+
+        Raises:
+          InputError: They are not those that training saw.
+        """
+        if not os.path.exists(self.classes):
+            return
+        with open(self.classes, encoding="utf-8", errors="surrogateescape") as file:
+            theirs = file.read().removesuffix("\n").split("\n")
+        # Older runs have them as they were written.
+        theirs = [normalised(name) for name in theirs]
+        if list(class_names) != theirs:
+            other = [*sorted({*class_names} ^ {*theirs}), "none but their order"]
+            raise InputError(
+                "A run needs the classes that it was started with "
+                f"({self.classes}). Received: {len(class_names)} classes instead of "
+                f"{len(theirs)}; the first that differs: {other[0]}."
+            )
+
+    def read_flags(self) -> list[Any]:
+        """The model's, data's, loss's and training's config, as the run has them.
+
+        Raises:
+          InputError: The folder holds no run, or one of an incompatible version.
+        """
+        try:
+            with open(self.flags, encoding="utf-8") as file:
+                text = file.read()
+        except OSError as error:
+            raise InputError(
+                "--workdir must be a run folder that training wrote. "
+                f"Received: {self.path!r}, without flags.cfg. Train first."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"flags.cfg must be text. Received: {self.flags!r}, damaged."
+            ) from error
+        return read_flagfile(text, list(_GROUPS))
+
+    def with_checkpoints(self, which: str) -> str:
+        """The folder of some checkpoints, or of one.
+
+        Args:
+          which: "best", the last ones where no best one was chosen, "last", or the
+            folder of one checkpoint of this run.
+
+        Raises:
+          InputError: There are none, or the one is of another run.
+        """
+        if which not in CHECKPOINTS:
+            return self._of_this_run(which)
+        for kind in dict.fromkeys([which, "last"]):
+            if checkpoints.steps(self.checkpoints(kind)):
+                return self.checkpoints(kind)
+        raise InputError(
+            "--workdir must hold a checkpoint. "
+            f"Received: {self.path!r} without one. Let training write one first."
+        )
+
+    def _of_this_run(self, checkpoint: str) -> str:
+        ours = {os.path.realpath(self.checkpoints(which)) for which in CHECKPOINTS}
+        if os.path.dirname(os.path.realpath(checkpoint)) not in ours:
+            raise InputError(
+                "--checkpoint must be best, last, or the folder of a checkpoint of "
+                f"this run. Received: {checkpoint!r}, which does not lie in "
+                f"{self.path!r}. Give that run's --workdir."
+            )
+        return checkpoint
+
+
+def check_same_network(model: ModelConfig, workdir: str) -> None:
+    """Refuses to start a network from the weights of a run of another one.
+
+    Raises:
+      InputError: The folder holds no run, or one of another network.
+    """
+    folder = RunFolder(workdir)
+    if not os.path.isfile(folder.flags):
+        raise InputError(
+            "--init_from must be a run folder that training wrote. "
+            f"Received: {workdir!r}, without flags.cfg."
+        )
+    theirs = folder.read_flags()[0]
+    names = (
+        *("encoder", "mobilenet_alpha", "attention_at", "attention_depth"),
+        *("ensemble", "num_learners", "embedding_dim"),
+    )
+    differing = [
+        f"--{name}={getattr(model, name)} (there {getattr(theirs, name)})"
+        for name in names
+        if getattr(model, name) != getattr(theirs, name)
+    ]
+    if differing:
+        raise InputError(
+            "--init_from must be a run of the same network. "
+            f"Received: {workdir!r}, but {', '.join(differing)}."
+        )
+
+
+def _values(configs: Sequence[Group]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for config in configs:
+        values |= dataclasses.asdict(config)  # type: ignore[call-overload]
+    return values
+
+
+def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:
+    """Lines of JSON whose step is no later; a torn one is passed over."""
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            if json.loads(line)["step"] <= step:
+                yield line

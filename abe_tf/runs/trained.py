@@ -1,0 +1,150 @@
+"""Trained models: the only door between training and everything after it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import CHECKPOINTS
+from abe_tf.errors import InputError
+from abe_tf.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+    from abe_tf.data.pixels.preprocessing import Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A network with the weights of a run.
+
+    Attributes:
+      network: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings.
+      preprocessing: From the bytes of an image file to such pixels.
+      data: The data flags of the run.
+      checkpoint: The checkpoint's name.
+    """
+
+    network: tf.keras.Model
+    preprocessing: Preprocessing
+    data: DataConfig
+    checkpoint: str
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell these weights from others."""
+        digest = hashlib.sha256()
+        for weight in self.network.get_weights():
+            digest.update(weight.tobytes())
+        return digest.hexdigest()[:16]
+
+    def embed(
+        self, paths: Sequence[str | os.PathLike[str]], batch_size: int = 64
+    ) -> np.ndarray:
+        """Embeds image files.
+
+        Args:
+          paths: JPEG, PNG, BMP or GIF files.
+          batch_size: Images that are embedded at once.
+
+        Returns:
+          Learner embeddings, float32 `[len(paths), learners, dim]`, unit length.
+
+        Raises:
+          InputError: A file is missing or no image; no path was given.
+        """
+        from abe_tf.retrieval.embedding import embed_files
+
+        if isinstance(paths, (str, os.PathLike)):
+            raise InputError(
+                f"embed takes a list of paths. Received: {os.fspath(paths)!r} alone."
+            )
+        files = [os.fspath(path) for path in paths]
+        return embed_files(self.network, self.preprocessing, files, batch_size)
+
+
+def load(
+    workdir: str, checkpoint: str = "best", precision: str | None = None
+) -> TrainedModel:
+    """Builds the network of a run and fills it with a checkpoint's weights.
+
+    Args:
+      workdir: The run folder.
+      checkpoint: "best" or "last", or the folder of one of its checkpoints.
+      precision: What convolutions compute in; the run's where `None`.
+
+    Raises:
+      InputError: The folder holds no such run or checkpoint.
+    """
+    folder = RunFolder(workdir)
+    model, data, _, training = folder.read_flags()
+    if precision is not None:
+        model = dataclasses.replace(model, precision=precision)
+    checkpoints = folder.with_checkpoints(checkpoint)
+    alone = checkpoint not in CHECKPOINTS
+    from abe_tf.data.pixels.preprocessing import Preprocessing
+    from abe_tf.models.build import build
+
+    network = build(model, data.image_size, load_pretrained=False)
+    path = _restore(network, checkpoints, training.ema_momentum > 0, alone)
+    return TrainedModel(network, Preprocessing.of(data), data, os.path.basename(path))
+
+
+def initialise(network: tf.keras.Model, workdir: str) -> None:
+    """Starts a network from the weights of another run of the same network.
+
+    Raises:
+      InputError: It has no readable checkpoint.
+    """
+    from abe_tf.models.weights.pretrained import copy_in_order
+
+    # Through that run's own network: what it trains and averages may be other
+    # variables than those that train here.
+    copy_in_order(load(workdir).network, network)
+
+
+def _restore(
+    network: tf.keras.Model, checkpoints: str, averaged: bool, alone: bool = False
+) -> str:
+    """Fills a network from the newest readable checkpoint of a folder.
+
+    Args:
+      network: What to fill.
+      checkpoints: The folder.
+      averaged: Whether with the moving averages of the weights.
+      alone: Whether the folder is itself a checkpoint.
+
+    Returns:
+      Path of the checkpoint.
+
+    Raises:
+      InputError: None is readable, or they are of another network.
+    """
+    import tensorflow as tf
+
+    from abe_tf.storage.restoring import restore, restore_newest
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    def fill(objects: tf.train.Checkpoint) -> str:
+        if not alone:
+            return restore_newest(objects, checkpoints, say)
+        restore(objects, checkpoints)
+        return os.path.normpath(checkpoints)
+
+    if not averaged:
+        return fill(tf.train.Checkpoint(network=network))
+    weights = network.trainable_variables
+    averages = [tf.Variable(tf.zeros_like(weight)) for weight in weights]
+    both = tf.train.Checkpoint(network=network, averages=averages)
+    path = fill(both)
+    for weight, average in zip(weights, averages, strict=True):
+        weight.assign(average)
+    return path

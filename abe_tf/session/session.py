@@ -1,0 +1,335 @@
+"""Puts the rooms together for one training session; no other file knows them all."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from abe_tf.config import cluster
+from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import EvaluationConfig
+from abe_tf.config.loss import LossConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.config.training import SessionConfig, TrainingConfig
+from abe_tf.data import datasets
+from abe_tf.data.pipeline import (
+    Loader,
+    Share,
+    cached_loader,
+    training_batches,
+    unreadable_images_named,
+)
+from abe_tf.data.pixels.preprocessing import Preprocessing
+from abe_tf.data.sampling import ClassSampler
+from abe_tf.errors import InputError
+from abe_tf.models.build import build
+from abe_tf.models.ensemble import PARTS, new_layer_variables
+from abe_tf.retrieval.embedding import Embedder
+from abe_tf.runs import trained
+from abe_tf.runs.folder import RunFolder
+from abe_tf.session import dry_run
+from abe_tf.session.validation import RECALL_TAG, Validation
+from abe_tf.storage import checkpoints
+from abe_tf.training import callbacks, optimizers, strategies
+from abe_tf.training.checkpoints import Checkpoints
+from abe_tf.training.guards import FiniteGuard
+from abe_tf.training.progress import Clock, Console
+from abe_tf.training.record import Record
+from abe_tf.training.signals import StopSignals
+from abe_tf.training.trainer import EnsembleTrainer
+
+# Batches that are read ahead of the step, and some more.
+_AHEAD = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """Everything that a user says of a training.
+
+    The first four make the run; the others may differ from session to session.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    loss: LossConfig
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+    session: SessionConfig
+
+    def of_run(self) -> list:
+        """What is recorded with the run."""
+        return [self.model, self.data, self.loss, self.training]
+
+
+class Session:
+    """A training from its first step, or from where its run folder stopped.
+
+    Building it loads data and network and writes nothing. Where several processes train
+    together, it waits for them.
+
+    Raises:
+      InputError: Data, weights or checkpoint do not fit the flags.
+    """
+
+    def __init__(self, folder: RunFolder, flags: Flags) -> None:
+        self._folder, self._flags = folder, flags
+        data, training = flags.data, flags.training
+        tf.keras.utils.set_random_seed(training.seed)
+        if training.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        # Before anything runs: TensorFlow wants several workers to meet first.
+        self._strategy = strategies.create(training.strategy)
+        strategies.check_batch(self._strategy, data.batch_size)
+        self._cluster = cluster.from_environment()
+        self._writes = self._cluster.is_chief and not flags.session.dry_run
+        self._console = Console(silent=not self._cluster.is_chief)
+        # Each process has one of its own, whatever the strategy mirrors.
+        self._stop = tf.Variable(0, trainable=False) if self._cluster.several else None
+        self._splits = datasets.load(data)
+        train = self._splits.train
+        folder.check_classes(train.class_names)
+        self._sampler = ClassSampler(
+            train.labels, data.images_per_slot, training.seed, train.class_names
+        )
+        self._preprocessing = Preprocessing.of(data)
+        with self._strategy.scope():
+            self._trainer = self._build_trainer()
+            self._checkpoints = Checkpoints(
+                self._trainer,
+                folder.checkpoints("last"),
+                folder.checkpoints("best"),
+                training.keep,
+                self._console.line,
+                self._writes,
+            )
+        self._start = self._checkpoints.restore()
+
+    def _build_trainer(self) -> EnsembleTrainer:
+        model, training = self._flags.model, self._flags.training
+        network = build(model, self._flags.data.image_size)
+        begun = checkpoints.steps(self._folder.checkpoints("last"))
+        if training.init_from and not begun:
+            # Before the optimizers: their moving averages start from these weights.
+            trained.initialise(network, training.init_from)
+        trainer = EnsembleTrainer(
+            network, new_layer_variables(network), self._flags.loss, PARTS, self._stop
+        )
+        trainer.compile(
+            optimizers.create(training, model.precision),
+            jit_compile=strategies.compiles(self._strategy, training.jit),
+        )
+        return trainer
+
+    def train(self) -> signal.Signals | None:
+        """Trains to the last step, or until a signal.
+
+        Returns:
+          The signal that stopped it, or `None`.
+
+        Raises:
+          InputError: A loss was not finite, the last checkpoint could not be written,
+            or a worker was lost.
+        """
+        with (
+            StopSignals(self._console.line) as signals,
+            strategies.lost_workers_named(),
+        ):
+            self._agree_on_start()
+            self._announce()
+            if self._start == 0:
+                self._begin()
+            if self._is_finished():
+                return None
+            if self._start >= self._flags.training.steps:
+                return self._evaluate_last_step(signals)
+            return self._fit(signals)
+
+    def _is_finished(self) -> bool:
+        """Whether the last step is done, and evaluated too."""
+        start = self._start
+        trained = start >= self._flags.training.steps
+        return trained and self._checkpoints.evaluated >= start
+
+    def _evaluate_last_step(self, signals: StopSignals) -> signal.Signals | None:
+        """Makes up for the last evaluation of a run, which a signal broke off."""
+        _, evaluation, *_, saving = self._callbacks(signals)
+        for callback in (evaluation, saving):
+            callback.set_model(self._trainer)
+        evaluation.on_train_begin()
+        saving.after_step(self._start, {"stop": 0})
+        return self._ended(saving)
+
+    def _fit(self, signals: StopSignals) -> signal.Signals | None:
+        steps = self._flags.training.steps
+        if self._writes:
+            self._folder.cut_metrics(self._start)
+        *others, saving = self._callbacks(signals)
+        loader = cached_loader(
+            self._splits.train, self._preprocessing, self._flags.data.cache
+        )
+        with unreadable_images_named(loader, self._due):
+            self._trainer.fit(
+                self._batches(loader, self._start, steps),
+                steps_per_epoch=steps - self._start,
+                callbacks=[*others, saving],
+                verbose=0,
+            )
+        return self._ended(saving)
+
+    def _ended(self, saving: callbacks.Saving) -> signal.Signals | None:
+        """The signal that ended the session, once the last checkpoint is written."""
+        if saving.failed:
+            raise InputError(
+                "The last checkpoint must be written. Received: none (see above). Free "
+                "the disk; the same command goes on from the one before."
+            )
+        if saving.stopped_by:
+            self._console.line("Stopped. The same command goes on from here.")
+        return saving.stopped_by
+
+    def _due(self) -> Iterator[int]:
+        """Positions of the images of the next batches, which are read ahead."""
+        step = self._checkpoints.step()
+        for number in range(step, min(step + _AHEAD, self._flags.training.steps)):
+            yield from map(int, self._sampler.batch(number))
+
+    def try_out(self) -> None:
+        """Runs one step and one evaluation batch, and tells what it took."""
+        self._announce()
+        network = self._trainer.network
+        loader = Loader(self._splits.train, self._preprocessing)
+        with unreadable_images_named(loader):
+            self._trainer.fit(self._batches(loader, 0, 1), steps_per_epoch=1, verbose=0)
+        held_out = self._splits.validation
+        examples = held_out if len(held_out) else self._splits.test
+        size = self._flags.evaluation.eval_batch_size
+        few = examples.where(np.arange(len(examples)) < size)
+        embeddings = Embedder(network)(Loader(few, self._preprocessing), size)
+        batch = (self._sampler.batch_size, *network.input_shape[1:])
+        dry_run.report(network, batch, embeddings.shape, self._console.line)
+
+    def _agree_on_start(self) -> None:
+        if not self._cluster.several:
+            return
+        each = self._strategy.run(lambda: tf.constant([self._start]))
+        starts = self._strategy.gather(each, axis=0).numpy().tolist()
+        if len(set(starts)) > 1:
+            raise InputError(
+                "All workers must see the same run folder. Received: "
+                f"{self._folder.path!r}, with last checkpoints of steps "
+                f"{', '.join(map(str, starts))}. Put it on a file system that they "
+                "share."
+            )
+
+    def _begin(self) -> None:
+        """Writes what is known before the first step."""
+        if self._writes:
+            devices = [d.name for d in tf.config.list_logical_devices()]
+            class_names = self._splits.train.class_names
+            self._folder.record(self._flags.of_run(), class_names, devices)
+        if self._checkpoints.save() is None:
+            raise InputError(
+                "The run folder must have room for a checkpoint. Received: "
+                f"{self._folder.path!r}, which has none. Free the disk."
+            )
+
+    def _batches(self, loader: Loader, first: int, end: int) -> tf.data.Dataset:
+        seed = self._flags.training.seed
+        return self._strategy.distribute_datasets_from_function(
+            lambda context: training_batches(
+                loader, self._sampler, seed, first, end, share=Share.of(context)
+            )
+        )
+
+    def _announce(self) -> None:
+        say = self._console.line
+        for name in ("train", "validation", "test"):
+            examples = getattr(self._splits, name)
+            classes = examples.num_classes()
+            say(f"{name}: {len(examples)} images of {classes} classes")
+        if self._splits.gallery is not None:
+            say(f"gallery of the test: {len(self._splits.gallery)} images")
+        if self._sampler.num_small_classes:
+            say(
+                f"{self._sampler.num_small_classes} training classes have one image, "
+                "and come in negative pairs only"
+            )
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas > 1:
+            workers = max(1, self._cluster.workers)
+            say(f"{replicas} replicas in {workers} process(es) share each batch")
+        parameters = self._trainer.network.count_params()
+        say(f"{self._trainer.network.name}: {parameters:,} parameters")
+        steps, path = self._flags.training.steps, self._folder.path
+        if self._start and self._is_finished():
+            say(f"Finished already: step {self._start}/{steps} in {path}")
+        elif self._start >= steps > 0:
+            say(f"Evaluating the last step, {self._start}/{steps}, of {path}")
+        elif self._start:
+            say(f"Going on after step {self._start}/{steps} of {path}")
+        else:
+            say(f"Training {steps} steps into {path}")
+
+    def _callbacks(self, signals: StopSignals) -> list:
+        flags, start = self._flags.training, self._start
+        logdir = self._folder.tensorboard if self._writes else None
+        record = Record(logdir, self._folder.metrics)
+        with record.writer.as_default(step=start):
+            hparams.hparams(_hyperparameters(self._flags.of_run()))
+        run = callbacks.Run(
+            start,
+            flags.steps,
+            Clock(),
+            self._console,
+            record,
+            FiniteGuard(self._trainer, self._names_of_batch),
+            signals,
+        )
+        found: list = [
+            callbacks.Telemetry(run, flags.log_every, self._sampler.batch_size),
+            callbacks.Evaluation(
+                run,
+                flags.eval_every,
+                self._validation(logdir),
+                RECALL_TAG,
+                self._checkpoints,
+                alone=self._stop is None,
+            ),
+        ]
+        profiled = self._flags.session.profiled()
+        if profiled and logdir:
+            found.append(callbacks.Profile(run, *profiled, logdir))
+        saving = callbacks.Saving(
+            run, flags.checkpoint_every, self._checkpoints, self._stop
+        )
+        return [*found, saving]
+
+    def _validation(self, logdir: str | None) -> Validation:
+        return Validation(
+            self._trainer.network,
+            self._splits.validation,
+            self._splits.train,
+            self._preprocessing,
+            self._flags.evaluation,
+            self._flags.evaluation.ks(self._flags.data),
+            self._flags.data.cache,
+            logdir,
+        )
+
+    def _names_of_batch(self, number: int) -> list[str]:
+        names = self._splits.train.names
+        return [str(names[position]) for position in self._sampler.batch(number)]
+
+
+def _hyperparameters(groups: list) -> dict[str, bool | int | float | str]:
+    values = {}
+    for group in groups:
+        for name, value in dataclasses.asdict(group).items():
+            plain = isinstance(value, (bool, int, float, str))
+            values[name] = value if plain else str(value)
+    return values

@@ -1,0 +1,140 @@
+"""What training shows of the network as it is, handed to the trainer as a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from abe_tf.config.evaluation import EvaluationConfig
+from abe_tf.data.examples import Examples
+from abe_tf.data.pipeline import cached_loader
+from abe_tf.data.pixels.preprocessing import Preprocessing
+from abe_tf.figures import probes, projector
+from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.embedding import Embedder, Interrupted
+from abe_tf.retrieval.nearest import nearest_images
+from abe_tf.retrieval.recall import Recall, measure_recall
+from abe_tf.retrieval.similarity import similarities
+from abe_tf.training.callbacks import Measured
+
+RECALL_TAG = "validation/recall@1"
+# Images that histograms and the projector show.
+_SHOWN, _SHOWN_OF_TRAINING = 1000, 256
+
+
+class Validation:
+    """Recall and similarities on held-out classes.
+
+    Without held-out classes it looks at some training images, and measures no recall.
+
+    Args:
+      network: As it trains.
+      validation: Images of the held-out classes; may be none.
+      train: Training images.
+      preprocessing: The evaluation's.
+      evaluation: Batch size and block.
+      ks: The K of Recall@K.
+      cache: `--cache`.
+      projector_dir: Where the projector's files go at the end; `None` writes none.
+    """
+
+    def __init__(
+        self,
+        network: tf.keras.Model,
+        validation: Examples,
+        train: Examples,
+        preprocessing: Preprocessing,
+        evaluation: EvaluationConfig,
+        ks: tuple[int, ...],
+        cache: str,
+        projector_dir: str | None,
+    ) -> None:
+        self._held_out = len(validation) > 0
+        examples = validation if self._held_out else _some(train, _SHOWN_OF_TRAINING)
+        self._loader = cached_loader(examples, preprocessing, cache)
+        self._embedder = Embedder(network)
+        self._evaluation, self._projector_dir = evaluation, projector_dir
+        # The best checkpoint is chosen by Recall@1.
+        self._ks = tuple(sorted({1, *ks}))
+        self._embedded: Embedded | None = None
+        # By every worker, as all that is built in a strategy's scope.
+        self._masks = probes.Masks(network, self._loader)
+
+    def __call__(self, interrupted: Callable[[], bool]) -> Measured | None:
+        """Measures; `None` where `interrupted` became true meanwhile."""
+        size = self._evaluation.eval_batch_size
+        try:
+            embeddings = self._embedder(self._loader, size, interrupted)
+        except Interrupted:
+            return None
+        embedded = Embedded(embeddings, self._loader.examples.labels)
+        self._embedded = embedded
+        scalars = {}
+        if self._held_out:
+            block = self._evaluation.block
+            scalars = _scalars(measure_recall(embedded, self._ks, block))
+        shown = _evenly(len(embedded.labels), _SHOWN)
+        kinds = similarities(embeddings[shown], embedded.labels[shown])
+        split = "validation" if self._held_out else "train"
+        histograms = {f"{split}/similarity/{kind}": v for kind, v in kinds.items()}
+        images = {f"{split}/{name}": png for name, png in self._draw(embedded).items()}
+        return Measured(scalars, histograms, images)
+
+    def _draw(self, embedded: Embedded) -> dict[str, bytes]:
+        """Pictures of images that stay the same, by name."""
+        if self._projector_dir is None:
+            # Whoever writes nothing draws nothing.
+            return {}
+        images = {f"masks/{name}": png for name, png in self._masks.draw().items()}
+        if len(embedded) > 1:
+            chosen = probes.positions(self._loader.examples)
+            nearest = nearest_images(
+                embedded.where(chosen), probes.NEIGHBOURS + 1, gallery=embedded
+            )
+            # The query itself is in the gallery too.
+            others = [
+                found[found != q] for found, q in zip(nearest, chosen, strict=True)
+            ]
+            fewest = min(map(len, others))
+            shown = np.stack([found[:fewest] for found in others])
+            images["nearest"] = probes.draw_neighbours(
+                self._loader, chosen, self._loader, shown[:, : probes.NEIGHBOURS]
+            )
+        return images
+
+    def at_end(self) -> None:
+        """Writes the projector's files for what was measured last."""
+        if self._projector_dir is None or self._embedded is None:
+            return
+        examples = self._loader.examples
+        shown = _evenly(len(examples), _SHOWN)
+        pixels = self._loader.pixels(shown)
+        embeddings = self._embedded.learner_embeddings[shown]
+        classes = [examples.class_names[examples.labels[i]] for i in shown]
+        names = [str(examples.names[i]) for i in shown]
+        projector.write(self._projector_dir, embeddings, classes, names, pixels)
+
+
+def _scalars(recall: Recall) -> dict[str, float]:
+    return {
+        **{f"validation/recall@{k}": value for k, value in recall.ensemble.items()},
+        "validation/individual_recall@1": recall.individual_mean()[1],
+        "validation/recall@1/concatenated": recall.concatenated[1],
+        **{
+            f"validation/recall@1/learner_{number}": learner[1]
+            for number, learner in enumerate(recall.learners, 1)
+        },
+    }
+
+
+def _evenly(count: int, most: int) -> np.ndarray:
+    """Positions of at most so many of `count` things, evenly spaced."""
+    return np.arange(0, count, -(-count // most) if count else 1)
+
+
+def _some(examples: Examples, most: int) -> Examples:
+    chosen = np.zeros(len(examples), bool)
+    chosen[_evenly(len(examples), most)] = True
+    return examples.where(chosen)

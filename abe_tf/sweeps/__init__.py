@@ -1,0 +1,1 @@
+"""Trainings around a flagfile."""

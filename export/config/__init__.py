@@ -1,0 +1,1 @@
+"""Flags of the exporter, the local server and the client."""

@@ -1,0 +1,1 @@
+"""What is exported, and whether it may be."""

@@ -1,0 +1,50 @@
+"""The images that the signature `search` looks among."""
+
+from __future__ import annotations
+
+import os
+
+from abe_tf.data import photos
+from abe_tf.errors import InputError
+from abe_tf.retrieval import archive
+from abe_tf.runs.trained import TrainedModel
+from export.publish.signatures import Gallery
+
+
+def load(path: str, model: TrainedModel) -> Gallery:
+    """Reads embeddings that evaluation saved, or embeds a folder's photos.
+
+    Args:
+      path: An .npz file, or a folder of photos, or of one folder a class.
+      model: What embeds.
+
+    Raises:
+      InputError: There is no image, or the file is of another model.
+    """
+    if os.path.isdir(path):
+        return _of_folder(path, model)
+    saved = archive.load(path)
+    ours, theirs = model.fingerprint(), saved.about.get("fingerprint")
+    if theirs != ours:
+        raise InputError(
+            "--gallery must be embedded by the model that is exported (fingerprint "
+            f"{ours}). Received: {path!r} of {theirs or 'another tool'}. Save its "
+            "embeddings again, or give the folder of photos."
+        )
+    side = saved.gallery or saved.queries
+    names = [side.name(image) for image in range(len(side))]
+    labels = [saved.class_names[label] for label in side.labels]
+    return Gallery(side.learner_embeddings, names, labels)
+
+
+def _of_folder(path: str, model: TrainedModel) -> Gallery:
+    found = photos.find(path)
+    photos.tell_left_out(found.left_out, path)
+    if not found.paths:
+        raise InputError(
+            "--gallery must hold photos (JPEG, PNG, GIF or BMP files). "
+            f"Received: {path!r} without any."
+        )
+    ids = [os.path.relpath(photo, path) for photo in found.paths]
+    labels = [one.partition(os.sep)[0] if os.sep in one else "" for one in ids]
+    return Gallery(model.embed(found.paths), ids, labels)

@@ -1,0 +1,163 @@
+"""What a SavedModel answers: bytes of image files, or pixels, in; embeddings out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from abe_tf.data.pixels.preprocessing import Preprocessing
+from abe_tf.models.ensemble import mask_network
+from abe_tf.retrieval import distances
+
+_IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Images that the signature `search` looks among.
+
+    Attributes:
+      learner_embeddings: `[images, learners, dim]` float32, unit length.
+      ids: `[images]`, what an answer calls them.
+      labels: `[images]` names of classes.
+    """
+
+    learner_embeddings: np.ndarray
+    ids: list[str]
+    labels: list[str]
+
+
+class ServingModule(tf.Module):
+    """A network with its preprocessing, as TensorFlow Serving calls it.
+
+    Args:
+      network: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings.
+      preprocessing: The evaluation's.
+      max_pixels: A larger image is refused before it is decoded.
+    """
+
+    def __init__(
+        self,
+        network: tf.keras.Model,
+        preprocessing: Preprocessing,
+        max_pixels: int,
+    ) -> None:
+        super().__init__(name="abe")
+        # The variables and not the network: Keras would otherwise trace each of its
+        # layers again, and the file would hold them twice.
+        self.network_variables = network.variables
+        self._untracked = lambda: network
+        bounded = dataclasses.replace(preprocessing, max_pixels=max_pixels)
+        # One function that all signatures call, in the file once.
+        self._decode = tf.function(
+            bounded.for_evaluation, [tf.TensorSpec([], tf.string)], autograph=False
+        )
+
+    def signatures(self, gallery: Gallery | None, top_k: int) -> dict[str, Callable]:
+        """The signatures by name, all with an open batch dimension and float32 out.
+
+        Args:
+          gallery: Of `search`, which is left out where `None`.
+          top_k: How many images `search` answers with.
+        """
+        network = self._untracked()
+        size = network.inputs[0].shape[1:]
+        pixels = tf.TensorSpec([None, *size], tf.uint8, name="pixels")
+        found = {
+            "serving_default": tf.function(self.embedding, [_IMAGE_BYTES]),
+            "learners": tf.function(self.learners, [_IMAGE_BYTES]),
+            "pixels": tf.function(self.embedding_of_pixels, [pixels]),
+        }
+        if mask_network(network) is not None:
+            found["attention"] = tf.function(self.attention, [_IMAGE_BYTES])
+        if gallery is not None:
+            search = self._searching(gallery, top_k)
+            found["search"] = tf.function(search, [_IMAGE_BYTES])
+        return found
+
+    def embedding(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Embeds image files.
+
+        Args:
+          image_bytes: `[batch]` strings, each a JPEG, PNG, BMP or GIF file.
+
+        Returns:
+          "embedding", float32 `[batch, learners * dim]`: the learners side by side,
+          each of unit length, so the whole has length sqrt(learners).
+        """
+        return {"embedding": _joined(self._embed(self._decoded(image_bytes)))}
+
+    def learners(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `embedding`: "learner_embeddings", float32 `[batch, learners, dim]`."""
+        return {"learner_embeddings": self._embed(self._decoded(image_bytes))}
+
+    def attention(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Attention masks, averaged over their channels.
+
+        Args:
+          image_bytes: As for `embedding`.
+
+        Returns:
+          "masks", float32 `[batch, learners, h, w]` in (0, 1).
+        """
+        model = mask_network(self._untracked())
+        masks = _nonempty(model, self._decoded(image_bytes))
+        return {"masks": tf.reduce_mean(tf.cast(masks, tf.float32), -1)}
+
+    def embedding_of_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `embedding`, of images that are preprocessed already.
+
+        Args:
+          pixels: uint8 RGB `[batch, image_size, image_size, 3]`.
+        """
+        return {"embedding": _joined(self._embed(pixels))}
+
+    def _searching(self, gallery: Gallery, top_k: int) -> Callable:
+        order = np.arange(len(gallery.ids))
+        right = distances.augmented(gallery.learner_embeddings, order)
+        # Variables are stored once; constants would be in every traced graph.
+        self.gallery = tf.Variable(right, trainable=False)
+        self.ids = tf.Variable(gallery.ids, trainable=False)
+        self.labels = tf.Variable(gallery.labels, trainable=False)
+        zero = tf.constant(distances.floor(gallery.learner_embeddings))
+        count, learners = min(top_k, len(gallery.ids)), right.shape[0]
+
+        def search(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            """Nearest images: "neighbors", "labels", "distances", `[batch, top_k]`."""
+            queries = self._embed(self._decoded(image_bytes))
+            x = tf.transpose(queries, [1, 0, 2])
+            squares = tf.reduce_sum(tf.square(x), -1, keepdims=True)
+            left = tf.concat([-2 * x, squares, tf.ones_like(squares)], -1)
+            kinds = distances.by_kind(left, self.gallery, zero, learners, ("ensemble",))
+            nearest, places = tf.math.top_k(-next(kinds) / learners, count)
+            return {
+                "neighbors": tf.gather(self.ids, places),
+                "labels": tf.gather(self.labels, places),
+                "distances": -nearest,
+            }
+
+        return search
+
+    def _decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        network = self._untracked()
+        shape = tf.TensorSpec(network.inputs[0].shape[1:], tf.uint8)
+        return tf.map_fn(self._decode, image_bytes, fn_output_signature=shape)
+
+    def _embed(self, pixels: tf.Tensor) -> tf.Tensor:
+        network = self._untracked()
+        return tf.cast(_nonempty(network, pixels), tf.float32)
+
+
+def _nonempty(network: tf.keras.Model, pixels: tf.Tensor) -> tf.Tensor:
+    """Runs a network on a batch that may be empty, which convolutions refuse."""
+    count = tf.shape(pixels)[0]
+    some = tf.pad(pixels, [[0, tf.cast(count == 0, tf.int32)], *[[0, 0]] * 3])
+    return network(some, training=False)[:count]
+
+
+def _joined(learner_embeddings: tf.Tensor) -> tf.Tensor:
+    _, learners, dim = learner_embeddings.shape
+    return tf.reshape(learner_embeddings, [-1, learners * dim])

@@ -1,0 +1,146 @@
+"""Lets an export answer, in a process of its own, and compares with evaluation."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+from abe_tf.errors import InputError
+from export.publish.photos import Photos
+from export.publish.signatures import Gallery
+
+BATCHES = (1, 3, 32)
+MEASURED = (1, 2, 4, 8, 16, 32)
+# Of one number of an embedding in float32; of the cosine to float32 in bfloat16.
+_TOLERANCE, _COSINE = 1e-4, 0.999
+# Of distances, which near 0 are roots of rounding errors; of masks and distances in
+# bfloat16.
+_OF_DISTANCES, _COARSE = 2e-3, 0.05
+
+
+def verify(
+    path: str, photos: Photos, gallery: Gallery | None, precision: str
+) -> dict[int, float]:
+    """Lets every signature answer for real photos, and compares with evaluation.
+
+    Args:
+      path: The version's folder.
+      photos: What it is asked, and what evaluation makes of it in float32.
+      gallery: Of the signature `search`.
+      precision: What the export computes in.
+
+    Returns:
+      Images a second of `serving_default` by batch size.
+
+    Raises:
+      InputError: It does not load, holds a forbidden operation, or answers otherwise.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        answers = os.path.join(folder, "answers.npz")
+        np.save(os.path.join(folder, "pixels.npy"), photos.pixels)
+        flags = [
+            f"--photos={_write(folder, photos.encoded)}",
+            f"--pixels={os.path.join(folder, 'pixels.npy')}",
+            f"--answers={answers}",
+            f"--batches={','.join(map(str, BATCHES))}",
+            f"--measure={','.join(map(str, MEASURED))}",
+        ]
+        said = _check(path, *flags)
+        with np.load(answers) as found:
+            for name in found.files:
+                _compare(name, found[name], photos, gallery, precision == "float32")
+    return {int(size): rate for size, rate in said["rates"].items()}
+
+
+def replay(path: str) -> None:
+    """Runs the warmup records, as the server will before it takes requests.
+
+    Raises:
+      InputError: One fails, or is not a part of the largest.
+    """
+    from export.publish.serving_files import read_warmup
+
+    batches = read_warmup(path)
+    largest = max(batches, key=len)
+    if any(batch != largest[: len(batch)] for batch in batches):
+        raise InputError(f"Warmup records must be read as written. Received: {path}.")
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = ",".join(str(len(batch)) for batch in batches)
+        photos = _write(folder, largest)
+        flags = (f"--photos={photos}", f"--batches={sizes}")
+        _check(path, *flags, "--signatures=serving_default")
+
+
+def _check(path: str, *flags: str) -> dict:
+    result = subprocess.run(
+        [sys.executable, "-m", "export.runtime.check", f"--model={path}", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or ["no message"]
+        raise InputError(
+            "An export must answer through TensorFlow's C API before it is published. "
+            f"Received: status {result.returncode}: {lines[-1]}"
+        )
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def _write(folder: str, encoded: list[bytes]) -> str:
+    photos = os.path.join(folder, "photos")
+    os.mkdir(photos)
+    for number, image in enumerate(encoded):
+        with open(os.path.join(photos, f"{number:06}"), "wb") as file:
+            file.write(image)
+    return photos
+
+
+def _compare(
+    name: str, answer: np.ndarray, photos: Photos, gallery: Gallery | None, exact: bool
+) -> None:
+    _, output, size = name.split("/")
+    shown = np.arange(int(size)) % len(photos.learner_embeddings)
+    wanted = photos.learner_embeddings[shown]
+    if output in ("embedding", "learner_embeddings"):
+        found = answer.reshape(wanted.shape)
+        if exact:
+            _close(name, np.abs(found - wanted).max(), _TOLERANCE)
+            return
+        lengths = np.linalg.norm(found, axis=-1) * np.linalg.norm(wanted, axis=-1)
+        worst = float(((found * wanted).sum(-1) / lengths).min())
+        if not worst >= _COSINE:
+            raise _different(name, f"have a cosine of at least {_COSINE} to", worst)
+    elif output == "masks" and photos.masks is not None:
+        tolerance = _TOLERANCE if exact else _COARSE
+        _close(name, np.abs(answer - photos.masks[shown]).max(), tolerance)
+    elif output == "distances" and gallery is not None:
+        nearest = np.sort(_distances(wanted, gallery))[:, : answer.shape[1]]
+        tolerance = _OF_DISTANCES if exact else _COARSE
+        _close(name, np.abs(answer - nearest).max(), tolerance)
+
+
+def _distances(queries: np.ndarray, gallery: Gallery) -> np.ndarray:
+    """The paper's ensemble distance, in float64; `[queries, images]`."""
+    squares = 2 - 2 * np.einsum(
+        "qmd,imd->mqi", queries, gallery.learner_embeddings, dtype=np.float64
+    )
+    return np.sqrt(np.maximum(squares, 0)).mean(0)
+
+
+def _close(name: str, worst: float, tolerance: float) -> None:
+    if not worst <= tolerance:
+        raise _different(name, f"differ by at most {tolerance} from", float(worst))
+
+
+def _different(name: str, rule: str, worst: float) -> InputError:
+    signature, output, size = name.split("/")
+    return InputError(
+        f"The export's {output} must {rule} evaluation's. Received: {worst} by "
+        f"{signature} at batch {size}."
+    )

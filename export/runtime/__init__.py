@@ -1,0 +1,1 @@
+"""A SavedModel through TensorFlow's C API, without Python TensorFlow."""
