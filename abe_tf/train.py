@@ -43,7 +43,8 @@ def main(
         if chief:
             folder.check([model, data, loss, training])
         # From here on TensorFlow is needed, which takes seconds to import.
-        from abe_tf.session.session import Flags, Session
+        from abe_tf.session.flags import Flags
+        from abe_tf.session.session import Session
 
         flags = Flags(model, data, loss, training, evaluation, session)
         built = Session(folder, flags)

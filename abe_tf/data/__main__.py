@@ -18,9 +18,10 @@ def main(data: DataConfig, show: ShowConfig) -> None:
     import tensorflow as tf
 
     from abe_tf.data import contact_sheet, datasets
-    from abe_tf.data.pipeline import Loader, training_batches, unreadable_images_named
+    from abe_tf.data.pipeline import Loader, training_batches
     from abe_tf.data.pixels.preprocessing import Preprocessing
     from abe_tf.data.sampling import ClassSampler
+    from abe_tf.data.unreadable import unreadable_images_named
     from abe_tf.storage.files import write_atomically
 
     splits = datasets.load(data)

@@ -9,8 +9,9 @@ import numpy as np
 from abe_tf.config.data import BENCHMARKS, DataConfig, parse_range
 from abe_tf.data import folders
 from abe_tf.data.examples import Examples, Splits, all_of, in_memory
-from abe_tf.data.pipeline import UnreadableImageError, check_images
+from abe_tf.data.pipeline import check_images
 from abe_tf.data.pixels.preprocessing import Preprocessing
+from abe_tf.data.unreadable import UnreadableImageError
 from abe_tf.errors import InputError
 
 

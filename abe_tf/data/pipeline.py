@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -14,56 +13,10 @@ from abe_tf.data import kinds
 from abe_tf.data.examples import Examples, in_memory
 from abe_tf.data.pixels.preprocessing import Draw, Preprocessing
 from abe_tf.data.sampling import ClassSampler
-from abe_tf.errors import InputError
+from abe_tf.data.unreadable import Unreadable, unreadable, unreadable_images_named
 
-# What TensorFlow raises for a file that is broken, gone or unreadable; the last one
-# for whatever Python's own reading raises. Memory that runs out is none of them.
-_BROKEN_IMAGE = (
-    tf.errors.InvalidArgumentError,
-    tf.errors.NotFoundError,
-    tf.errors.DataLossError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnknownError,
-)
-# So many are named in one line; so many files are looked at at once.
-_SHOWN, _LOOKING = 10, 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Unreadable:
-    """An image that cannot be read: its position among the examples, name, reason."""
-
-    position: int
-    name: str
-    reason: str
-
-
-class UnreadableImageError(InputError):
-    """Images cannot be read.
-
-    Args:
-      bad: Which, at least one.
-      advice: What the user can do beside mending them.
-
-    Attributes:
-      bad: As given.
-    """
-
-    def __init__(
-        self,
-        bad: Sequence[Unreadable],
-        advice: str = "leave such images out with --on_bad_image=skip",
-    ) -> None:
-        self.bad = bad
-        shown = "; ".join(f"{one.name!r}: {one.reason}" for one in bad[:_SHOWN])
-        more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
-        count = f"{len(bad):,} that are not: " if len(bad) > 1 else ""
-        it = "them" if len(bad) > 1 else "it"
-        super().__init__(
-            "Every image must be a readable JPEG, PNG, GIF or BMP file. "
-            f"Received: {count}{shown}{more}. Repair or remove {it}, or {advice}."
-        )
+# Files that are looked at at once.
+_LOOKING = 16
 
 
 class Loader:
@@ -266,33 +219,6 @@ def cached_loader(
         return Loader(examples, preprocessing, cache)
 
 
-@contextlib.contextmanager
-def unreadable_images_named(
-    loader: Loader, likely: Callable[[], Iterable[int]] = tuple
-) -> Iterator[None]:
-    """Names the image that breaks a pipeline inside, which itself cannot.
-
-    What no image can be to blame for is left as it is, at once.
-
-    Args:
-      loader: What the pipeline loads with.
-      likely: Gives the positions of the images that were due when it broke.
-
-    Raises:
-      UnreadableImageError: An image cannot be read.
-    """
-    try:
-        yield
-    except _BROKEN_IMAGE:
-        for bad in _unreadable(loader, likely()):
-            raise UnreadableImageError([bad]) from None
-        count = len(loader.examples)
-        print(f"Looking for the image that cannot be read among {count:,} ...")
-        for bad in _unreadable(loader, range(count)):
-            raise UnreadableImageError([bad]) from None
-        raise
-
-
 def check_images(
     examples: Examples, preprocessing: Preprocessing, all_of_them: bool
 ) -> list[Unreadable]:
@@ -309,13 +235,13 @@ def check_images(
     """
     loader = Loader(examples, preprocessing)
     if all_of_them:
-        return list(_unreadable(loader, _undecoded(loader)))
+        return list(unreadable(loader, _undecoded(loader)))
     if not examples.are_files:
         return []
     # Files wait for the disk, which is what threads are for.
     with concurrent.futures.ThreadPoolExecutor(_LOOKING) as pool:
         whole = np.fromiter(pool.map(kinds.looks_whole, examples.names), bool)
-    return list(_unreadable(loader, np.flatnonzero(~whole)))
+    return list(unreadable(loader, np.flatnonzero(~whole)))
 
 
 def _undecoded(loader: Loader) -> np.ndarray:
@@ -330,17 +256,3 @@ def _undecoded(loader: Loader) -> np.ndarray:
     for position, _ in positions.ignore_errors():
         decoded[int(position)] = True
     return np.flatnonzero(~decoded)
-
-
-def _unreadable(loader: Loader, positions: Iterable[int]) -> Iterator[Unreadable]:
-    """Decodes images one by one, and gives those that cannot be read."""
-    for position in positions:
-        try:
-            loader.evaluated(tf.constant(position, tf.int64))
-        except _BROKEN_IMAGE as error:
-            # Below the reason stands the node's trace; before it, where in the program
-            # the node was made, or the function's name.
-            reason = error.message.split("\n\t [[")[0].splitlines()[-1]
-            reason = reason.split("}} ")[-1].removeprefix("assertion failed: ")
-            name = str(loader.examples.names[position])
-            yield Unreadable(int(position), name, reason.rstrip("."))

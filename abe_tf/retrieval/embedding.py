@@ -8,14 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.examples import from_files
-from abe_tf.data.pipeline import (
-    Loader,
-    Share,
-    UnreadableImageError,
-    evaluation_batches,
-    unreadable_images_named,
-)
+from abe_tf.data.pipeline import Loader, Share, evaluation_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
+from abe_tf.data.unreadable import UnreadableImageError, unreadable_images_named
 from abe_tf.errors import InputError
 
 

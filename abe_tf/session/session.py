@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 from collections.abc import Iterator
 
@@ -11,21 +10,11 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from abe_tf.config import cluster
-from abe_tf.config.data import DataConfig
-from abe_tf.config.evaluation import EvaluationConfig
-from abe_tf.config.loss import LossConfig
-from abe_tf.config.model import ModelConfig
-from abe_tf.config.training import SessionConfig, TrainingConfig
 from abe_tf.data import datasets
-from abe_tf.data.pipeline import (
-    Loader,
-    Share,
-    cached_loader,
-    training_batches,
-    unreadable_images_named,
-)
+from abe_tf.data.pipeline import Loader, Share, cached_loader, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
+from abe_tf.data.unreadable import unreadable_images_named
 from abe_tf.errors import InputError
 from abe_tf.models.build import build
 from abe_tf.models.ensemble import PARTS, new_layer_variables
@@ -33,6 +22,7 @@ from abe_tf.retrieval.embedding import Embedder
 from abe_tf.runs import trained
 from abe_tf.runs.folder import RunFolder
 from abe_tf.session import dry_run
+from abe_tf.session.flags import Flags
 from abe_tf.session.validation import RECALL_TAG, Validation
 from abe_tf.storage import checkpoints
 from abe_tf.training import callbacks, optimizers, strategies
@@ -45,25 +35,6 @@ from abe_tf.training.trainer import EnsembleTrainer
 
 # Batches that are read ahead of the step, and some more.
 _AHEAD = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Flags:
-    """Everything that a user says of a training.
-
-    The first four make the run; the others may differ from session to session.
-    """
-
-    model: ModelConfig
-    data: DataConfig
-    loss: LossConfig
-    training: TrainingConfig
-    evaluation: EvaluationConfig
-    session: SessionConfig
-
-    def of_run(self) -> list:
-        """What is recorded with the run."""
-        return [self.model, self.data, self.loss, self.training]
 
 
 class Session:
@@ -280,7 +251,7 @@ class Session:
         logdir = self._folder.tensorboard if self._writes else None
         record = Record(logdir, self._folder.metrics)
         with record.writer.as_default(step=start):
-            hparams.hparams(_hyperparameters(self._flags.of_run()))
+            hparams.hparams(self._flags.hyperparameters())
         run = callbacks.Run(
             start,
             flags.steps,
@@ -324,12 +295,3 @@ class Session:
     def _names_of_batch(self, number: int) -> list[str]:
         names = self._splits.train.names
         return [str(names[position]) for position in self._sampler.batch(number)]
-
-
-def _hyperparameters(groups: list) -> dict[str, bool | int | float | str]:
-    values = {}
-    for group in groups:
-        for name, value in dataclasses.asdict(group).items():
-            plain = isinstance(value, (bool, int, float, str))
-            values[name] = value if plain else str(value)
-    return values

@@ -6,18 +6,14 @@ and the beginnings of its messages.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import re
-from collections.abc import Callable, Sequence
 from typing import Any
-
-import numpy as np
 
 from export.runtime import c_api
 from export.runtime.c_api import Signature, Tensor
 from export.runtime.c_library import GraphError
+from export.server.values import RequestError, excerpt, is_bytes, value_of
 
 # gRPC's codes to HTTP's.
 STATUS = {
@@ -34,35 +30,8 @@ STATUS = {
     14: 503,
     4: 504,
 }
-_NAMES = {
-    1: "float",
-    2: "double",
-    3: "int32",
-    4: "uint8",
-    6: "int8",
-    9: "int64",
-    10: "bool",
-    c_api.STRING: "string",
-}
-_EXCERPT = 64
-# As many as NumPy has.
-_MOST_DIMENSIONS = 32
-# Types that take integers of 32 bits and keep the lowest 8.
-_WRAPPING = (4, 6)
 # Of a request; so many are parsed in half a second.
 _MOST_LISTS, _MOST_VALUES = 1_000_000, 8_000_000
-
-
-class RequestError(Exception):
-    """A request that is refused.
-
-    Attributes:
-      status: HTTP's code.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -82,7 +51,7 @@ def parse(body: bytes) -> dict[str, Any]:
         text = "JSON Parse error: Invalid value. at offset: 0"
         raise RequestError(400, text) from error
     if not isinstance(found, dict):
-        raise RequestError(400, f"JSON Value: {_excerpt(found)} Is not object")
+        raise RequestError(400, f"JSON Value: {excerpt(found)} Is not object")
     if not isinstance(found.get("signature_name", ""), str):
         raise RequestError(400, "'signature_name' key must be a string value")
     return found
@@ -105,7 +74,7 @@ def _check_amount(body: bytes) -> None:
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise ValueError(f"Number too big: {digits[:_EXCERPT]}")
+        raise ValueError(f"Number too big: {digits[:64]}")
     return number
 
 
@@ -162,18 +131,18 @@ def _check_rows(rows: Any, most: int) -> None:
 
 def _columns_of_rows(rows: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
     if not isinstance(rows, list):
-        text = f"Expecting 'instances' value to be an array. Received: {_excerpt(rows)}"
+        text = f"Expecting 'instances' value to be an array. Received: {excerpt(rows)}"
         raise RequestError(400, text)
     if not rows:
         raise RequestError(400, "No values in 'instances' array")
-    named = isinstance(rows[0], dict) and not _is_bytes(rows[0])
+    named = isinstance(rows[0], dict) and not is_bytes(rows[0])
     if not named and len(inputs) > 1:
         text = "instances is a plain list, but expecting list of objects as multiple "
         raise RequestError(400, text + "input tensors required as per signature")
     if not named:
         return {next(iter(inputs)): rows}
     for number, row in enumerate(rows):
-        if not isinstance(row, dict) or _is_bytes(row):
+        if not isinstance(row, dict) or is_bytes(row):
             text = f"Failed to process element: {number} of 'instances' list. Error: "
             raise RequestError(400, text + "INVALID_ARGUMENT: is not an object")
         for key in row:
@@ -194,7 +163,7 @@ def _no_such_input(number: int, key: str) -> RequestError:
 
 
 def _columns(found: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
-    if isinstance(found, dict) and not _is_bytes(found):
+    if isinstance(found, dict) and not is_bytes(found):
         for key in inputs:
             if key not in found:
                 text = f"Missing named input: {key} in 'inputs' object."
@@ -209,123 +178,7 @@ def _columns(found: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
 def _filled(
     columns: dict[str, Any], inputs: dict[str, Tensor]
 ) -> dict[str, c_api.Value]:
-    return {name: _value(columns[name], inputs[name].dtype) for name in columns}
-
-
-def _value(found: Any, dtype: int) -> c_api.Value:
-    shape: list[int] = []
-    inner = found
-    while isinstance(inner, list):
-        shape.append(len(inner))
-        inner = inner[0] if inner else None
-    read = _READERS.get(dtype)
-    if read is None:
-        raise RequestError(400, f"Tensors of type {dtype} are not supported")
-    if len(shape) > _MOST_DIMENSIONS:
-        text = f"Tensors must have at most {_MOST_DIMENSIONS} dimensions"
-        raise RequestError(400, f"{text}. {_excerpt(found)}")
-    flat: list[Any] = []
-    _flatten(found, shape, read, flat)
-    if dtype == c_api.STRING:
-        if len(shape) == 1:
-            return flat
-        texts = np.empty(len(flat), object)
-        texts[:] = flat
-        return texts.reshape(shape)
-    kind = c_api.NUMBERS[dtype]
-    if dtype in _WRAPPING:
-        # As the server's own conversion to fewer bits does.
-        return np.array(flat, np.int64).astype(kind).reshape(shape)
-    try:
-        return np.array(flat, kind).reshape(shape)
-    except OverflowError as error:
-        text = f"JSON Value: {_excerpt(found)} is not of expected type: {_NAMES[dtype]}"
-        raise RequestError(400, text) from error
-
-
-def _flatten(
-    found: Any, shape: Sequence[int], read: Callable[[Any], Any], flat: list[Any]
-) -> None:
-    if not shape:
-        if isinstance(found, list):
-            text = f"Encountered list at unexpected level. {_excerpt(found)}"
-            raise RequestError(400, text)
-        flat.append(read(found))
-        return
-    if not isinstance(found, list) or len(found) != shape[0]:
-        text = f"Expecting tensor size: {shape[0]} but got other. {_excerpt(found)}"
-        raise RequestError(400, text)
-    for one in found:
-        _flatten(one, shape[1:], read, flat)
-
-
-def _reader(name: str, fits: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    def read(found: Any) -> Any:
-        if not fits(found):
-            text = f"JSON Value: {_excerpt(found)} is not of expected type: {name}"
-            raise RequestError(400, text)
-        return found
-
-    return read
-
-
-def _read_text(found: Any) -> bytes:
-    if isinstance(found, str):
-        return found.encode("utf-8", "surrogatepass")
-    if _is_bytes(found):
-        return _decode(found["b64"])
-    text = f"JSON Value: {_excerpt(found)} is not of expected type: string"
-    raise RequestError(400, text)
-
-
-def _is_number(found: Any) -> bool:
-    return isinstance(found, (int, float)) and not isinstance(found, bool)
-
-
-def _is_integer(bits: int) -> Callable[[Any], bool]:
-    def fits(found: Any) -> bool:
-        whole = isinstance(found, int) and not isinstance(found, bool)
-        return whole and -(2 ** (bits - 1)) <= found < 2 ** (bits - 1)
-
-    return fits
-
-
-_READERS: dict[int, Callable[[Any], Any]] = {
-    **{dtype: _reader(_NAMES[dtype], _is_number) for dtype in (1, 2)},
-    **{dtype: _reader(_NAMES[dtype], _is_integer(32)) for dtype in (3, 4, 6)},
-    9: _reader(_NAMES[9], _is_integer(64)),
-    10: _reader("bool", lambda found: isinstance(found, bool)),
-    c_api.STRING: _read_text,
-}
-
-
-def _is_bytes(found: Any) -> bool:
-    """It counts as bytes only where `b64` is the only key."""
-    return isinstance(found, dict) and list(found) == ["b64"]
-
-
-def _decode(text: Any) -> bytes:
-    if not isinstance(text, str):
-        raise RequestError(400, f"JSON Value: {_excerpt(text)} is not a string")
-    try:
-        # Most come without white space and with their padding.
-        return base64.b64decode(text, validate=True)
-    except ValueError:
-        bare = re.sub(r"\s+", "", text).rstrip("=")
-    try:
-        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-    except ValueError as error:
-        raise RequestError(400, f"Unable to base64 decode: {_excerpt(text)}") from error
-
-
-def _excerpt(found: Any) -> str:
-    text = ""
-    # In parts: it may be large, or nested more deeply than all of it could be written.
-    for part in json.JSONEncoder().iterencode(found):
-        text += part
-        if len(text) > _EXCERPT:
-            return text[:_EXCERPT] + "..."
-    return text
+    return {name: value_of(columns[name], inputs[name].dtype) for name in columns}
 
 
 def refusal(error: GraphError) -> RequestError:

@@ -7,14 +7,10 @@ import tensorflow as tf
 
 from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
-from abe_tf.data.pipeline import (
-    Loader,
-    evaluation_batches,
-    training_batches,
-    unreadable_images_named,
-)
+from abe_tf.data.pipeline import Loader, evaluation_batches, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
+from abe_tf.data.unreadable import unreadable_images_named
 from abe_tf.errors import InputError
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from abe_tf.errors import InputError
-from export.client import Client, Refused, ServerError, find_images, main
+from export.ask.client import Client, Refused, ServerError
+from export.ask.images import find_images
+from export.client import main
 from export.config.client import ClientConfig
 
 

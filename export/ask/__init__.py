@@ -1,0 +1,1 @@
+"""Asks a server about photos, and keeps what it answers."""
