@@ -36,11 +36,11 @@ def main(
     model.check_image_size(data.image_size)
     if training.init_from:
         check_same_network(model, training.init_from)
-    chief = cluster.from_environment().is_chief
     with contextlib.ExitStack() as held:
-        if chief and not session.dry_run:
-            held.enter_context(folder.training())
-        if chief:
+        if cluster.from_environment().is_chief:
+            folder.check_writable()
+            if not session.dry_run:
+                held.enter_context(folder.training())
             folder.check([model, data, loss, training])
         # From here on TensorFlow is needed, which takes seconds to import.
         from abe_tf.session.flags import Flags

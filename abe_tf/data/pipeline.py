@@ -233,26 +233,30 @@ def check_images(
     Returns:
       Position, name and reason of each that cannot be read.
     """
-    loader = Loader(examples, preprocessing)
-    if all_of_them:
-        return list(unreadable(loader, _undecoded(loader)))
-    if not examples.are_files:
+    positions = np.arange(len(examples))
+    if not all_of_them:
+        if not examples.are_files:
+            return []
+        # Files wait for the disk, which is what threads are for.
+        with concurrent.futures.ThreadPoolExecutor(_LOOKING) as pool:
+            whole = np.fromiter(pool.map(kinds.looks_whole, examples.names), bool)
+        positions = positions[~whole]
+    if not len(positions):
         return []
-    # Files wait for the disk, which is what threads are for.
-    with concurrent.futures.ThreadPoolExecutor(_LOOKING) as pool:
-        whole = np.fromiter(pool.map(kinds.looks_whole, examples.names), bool)
-    return list(unreadable(loader, np.flatnonzero(~whole)))
+    loader = Loader(examples, preprocessing)
+    # Each by itself, once more: only what fails then is broken, and has a reason.
+    return list(unreadable(loader, _undecoded(loader, positions)))
 
 
-def _undecoded(loader: Loader) -> np.ndarray:
-    """Positions of the images that a pass over all did not give."""
-    count = len(loader.examples)
-    positions = tf.data.Dataset.range(count).map(
-        # The sum, so that decoding is not optimised away.
-        lambda i: (i, tf.reduce_sum(tf.cast(loader.for_evaluation(i), tf.int32))),
-        num_parallel_calls=tf.data.AUTOTUNE,
+def _undecoded(loader: Loader, positions: np.ndarray) -> np.ndarray:
+    """Which of some positions a pass over their images did not give."""
+    decoded = (
+        tf.data.Dataset.from_tensor_slices(positions)
+        .map(
+            # The sum, so that decoding is not optimised away.
+            lambda i: (i, tf.reduce_sum(tf.cast(loader.for_evaluation(i), tf.int32))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .ignore_errors()
     )
-    decoded = np.zeros(count, bool)
-    for position, _ in positions.ignore_errors():
-        decoded[int(position)] = True
-    return np.flatnonzero(~decoded)
+    return np.setdiff1d(positions, [int(position) for position, _ in decoded])

@@ -101,9 +101,9 @@ class RunFolder:
         of a run was written, folder and lock are gone at the end.
 
         Raises:
-          InputError: The folder cannot be written, or another training holds it.
+          InputError: Another training holds it.
+          OSError: The folder cannot be written.
         """
-        self.check_writable()
         lock = os.path.join(self.path, "training.lock")
         try:
             with made(self.path), claimed(lock):
@@ -120,12 +120,11 @@ class RunFolder:
             ) from error
 
     def check(self, configs: Sequence[Group]) -> None:
-        """Checks that a training may write here; changes nothing.
+        """Checks that a training with these flags may go on here; changes nothing.
 
         Raises:
-          InputError: The folder cannot be written, or holds a run with other flags.
+          InputError: The folder holds a run with other flags.
         """
-        self.check_writable()
         if os.path.exists(self.flags):
             self._check_same(configs)
 
