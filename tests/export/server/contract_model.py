@@ -56,7 +56,9 @@ SIGNATURES = {
         ],
     ),
     "endless": (
-        lambda x: {"y": tf.while_loop(lambda y: y[0] < 2e9, lambda y: [y + 1e-3], [x])},
+        lambda x: {
+            "y": tf.while_loop(lambda y: y[0] < 2e9, lambda y: [y + 1e-3], [x])[0]
+        },
         [spec(None, name="x")],
     ),
     "pairs": (lambda x: {"y": 2 * x}, [spec(None, 2, name="x")]),
