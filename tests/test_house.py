@@ -13,6 +13,7 @@ DOORS = {
     *("abe_tf.encoders", "abe_tf.sweep", "abe_tf.data.__main__"),
     *("export", "export.saved_model", "export.local_server", "export.client"),
 }
+TOPS = ("abe_tf", "export", "tests", "benchmarks")
 ROW = re.compile(r"^\| `((?:abe_tf|export)[\w.]*)` \|.*\|([^|]*)\|$", re.MULTILINE)
 
 
@@ -86,6 +87,24 @@ def test_every_import_is_an_arrow_of_build_md_and_every_arrow_an_import():
     assert len(rooms) > 15
     lines = list(wrong(rooms, arrows(rooms)))
     assert not lines, "\n".join(lines)
+
+
+NAMED = re.compile(
+    r"(?:from|import|-m\"?,?) +\"?((?:abe_tf|export|tests|benchmarks)(?:\.\w+)*)"
+)
+
+
+def test_modules_that_are_named_in_texts_exist():
+    """Programs in strings, commands in documents: no import shows that one moved."""
+    paths = [p for top in TOPS for p in (ROOT / top).rglob("*.py")]
+    paths += [ROOT / name for name in ("README.md", "BUILD.md", "Makefile")]
+    for path in paths:
+        for name in NAMED.findall(path.read_text(encoding="utf-8")):
+            place = ROOT.joinpath(*name.split("."))
+            exists = place.is_dir() or place.with_suffix(".py").is_file()
+            assert exists, (
+                f"{path.relative_to(ROOT)} names {name}, which does not exist"
+            )
 
 
 def test_there_is_no_circle():

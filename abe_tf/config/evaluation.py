@@ -11,6 +11,8 @@ from abe_tf.errors import InputError
 
 CHECKPOINTS = ("best", "last")
 SPLITS = ("test", "validation", "train")
+# Flags of the data that a command after training takes too.
+PLACES = ("data_dir", "image_list", "manual_dir", "on_bad_image", "check")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +220,6 @@ class SplitConfig(Group):
                 "--image_list may say where the list of a run is now. "
                 f"Received: {self.image_list!r} for a run without one. Leave it out."
             )
-        given = dataclasses.asdict(self)
-        del given["split"]
+        given = {name: getattr(self, name) for name in PLACES}
         places = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(data, **places)

@@ -23,15 +23,15 @@ def load(config: DataConfig) -> Splits:
         a range of classes reaches beyond the data set.
     """
     examples, named = _examples(config)
-    readable = _readable(config, examples)
-    examples = examples.where(readable)
-    named = None if named is None else named[readable]
-    if config.max_images_per_class:
-        keep = _first_of_each_class(examples, named, config.max_images_per_class)
-        examples = examples.where(keep)
-        named = None if named is None else named[keep]
     if named is None:
         named = _by_class(config, examples)
+    # Before any image is left out: a class keeps its split whatever its images are.
+    named = _with_validation(config, examples, named)
+    readable = _readable(config, examples)
+    examples, named = examples.where(readable), named[readable]
+    if config.max_images_per_class:
+        keep = _first_of_each_class(examples, named, config.max_images_per_class)
+        examples, named = examples.where(keep), named[keep]
     return _split(config, examples, named)
 
 
@@ -83,21 +83,41 @@ def _split(config: DataConfig, examples: Examples, named: np.ndarray) -> Splits:
     has_gallery = bool(np.any(named == "gallery"))
     test = examples.where(np.isin(named, ("test", "query")))
     gallery = examples.where(named == "gallery") if has_gallery else None
-    _check_disjoint(train, test, gallery)
-    held_out = _held_out(np.unique(train.labels), config.validation_classes)
-    is_held_out = np.isin(train.labels, held_out)
-    seen, validation = train.where(~is_held_out), train.where(is_held_out)
+    validation = examples.where(named == "validation")
     if config.batches == "classes":
-        seen = _without_lone(seen, "training")
+        train = _without_lone(train, "training")
     validation = _without_lone(validation, "validation")
     if gallery is None:
         test = _without_lone(test, "test")
     else:
         _check_gallery(test, gallery)
-    for name, part in (("training", seen), ("test", test)):
+    for name, part in (("training", train), ("test", test)):
         if not len(part):
             raise InputError(f"There must be {name} images. Received: none.")
-    return Splits(seen, validation, test, gallery)
+    return Splits(train, validation, test, gallery)
+
+
+def _with_validation(
+    config: DataConfig, examples: Examples, named: np.ndarray
+) -> np.ndarray:
+    """The split of each image, with some of the training classes held out.
+
+    Raises:
+      InputError: A class trains and tests, or too few classes would train.
+    """
+    is_train = named == "train"
+    tested = np.isin(named, ("test", "query", "gallery"))
+    shared = np.intersect1d(examples.labels[is_train], examples.labels[tested])
+    if len(shared):
+        raise InputError(
+            "Training and test must not share a class. "
+            f"Received: {examples.class_names[int(shared[0])]!r} in both."
+        )
+    held_out = _held_out(
+        np.unique(examples.labels[is_train]), config.validation_classes
+    )
+    is_held_out = is_train & np.isin(examples.labels, held_out)
+    return np.where(is_held_out, "validation", named)
 
 
 def _by_class(config: DataConfig, examples: Examples) -> np.ndarray:
@@ -108,28 +128,16 @@ def _by_class(config: DataConfig, examples: Examples) -> np.ndarray:
 
 
 def _first_of_each_class(
-    examples: Examples, named: np.ndarray | None, count: int
+    examples: Examples, named: np.ndarray, count: int
 ) -> np.ndarray:
     """Which images are among the first `count` of their class and split."""
-    groups = examples.labels.astype(np.int64)
-    if named is not None:
-        _, split = np.unique(named, return_inverse=True)
-        groups = groups * (split.max() + 1) + split
+    _, split = np.unique(named, return_inverse=True)
+    groups = examples.labels.astype(np.int64) * (split.max() + 1) + split
     order = np.argsort(groups, kind="stable")
     _, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
     keep = np.empty(len(groups), bool)
     keep[order] = np.arange(len(groups)) - np.repeat(first, sizes) < count
     return keep
-
-
-def _check_disjoint(train: Examples, test: Examples, gallery: Examples | None) -> None:
-    tested = np.union1d(test.labels, [] if gallery is None else gallery.labels)
-    shared = np.intersect1d(train.labels, tested)
-    if len(shared):
-        raise InputError(
-            "Training and test must not share a class. "
-            f"Received: {train.class_names[int(shared[0])]!r} in both."
-        )
 
 
 def _without_lone(examples: Examples, split: str) -> Examples:

@@ -13,6 +13,7 @@ from abe_tf.data.photos import (
     LeftOut,
     Photos,
     find,
+    is_folder,
     normalised,
     tell_left_out,
     tell_merged,
@@ -34,8 +35,10 @@ def image_folder(data_dir: str) -> Examples:
     """
     by_class: dict[str, list[str]] = {}
     folders, left_out = _class_folders(data_dir)
+    # A link up would make all classes one.
+    seen = {os.path.realpath(data_dir)}
     for folder in folders:
-        found = _find(folder)
+        found = _find(folder, seen)
         left_out += found.left_out
         if found.paths:
             name = normalised(os.path.basename(folder))
@@ -44,7 +47,8 @@ def image_folder(data_dir: str) -> Examples:
             left_out.append(LeftOut(folder, "folders without a photo"))
     tell_left_out(left_out, data_dir)
     tell_merged([os.path.basename(folder) for folder in folders], "class folders")
-    class_names = sorted(by_class)
+    # In the order of the folders' names as they are written.
+    class_names = list(by_class)
     if len(class_names) < 2:
         raise InputError(
             "--data_dir must hold one folder with photos for each class, two at least. "
@@ -63,16 +67,16 @@ def _class_folders(data_dir: str) -> tuple[list[str], list[LeftOut]]:
     for entry in sorted(os.scandir(data_dir), key=lambda entry: entry.name):
         if entry.name.startswith("."):
             left_out.append(LeftOut(entry.path, HIDDEN))
-        elif entry.is_dir():
+        elif is_folder(entry):
             folders.append(entry.path)
         else:
             left_out.append(LeftOut(entry.path, "in no class folder"))
     return folders, left_out
 
 
-def _find(folder: str) -> Photos:
+def _find(folder: str, seen: set[str]) -> Photos:
     try:
-        return find(folder)
+        return find(folder, seen)
     except OSError as error:
         raise InputError(
             "Each class folder must be readable. "
@@ -100,10 +104,12 @@ def image_list(
     """
     root = data_dir or os.path.dirname(os.path.abspath(path))
     rows = _read_rows(path, cropped)
-    tell_merged(sorted({row["label"] for row in rows}), "labels")
+    # In the order of the labels as they are written.
+    labels = sorted({row["label"] for row in rows})
+    tell_merged(labels, "labels")
+    class_names = list(dict.fromkeys(map(normalised, labels)))
     for row in rows:
         row["label"] = normalised(row["label"])
-    class_names = sorted({row["label"] for row in rows})
     numbers = {name: number for number, name in enumerate(class_names)}
     rows.sort(key=lambda row: numbers[row["label"]])
     boxes = None

@@ -59,7 +59,7 @@ def is_named_as_photo(path: str) -> bool:
 
 
 def kind_of_file(path: str) -> str | None:
-    """The format of an image file, as `kind_of`; `None` for what is no regular file.
+    """The format of an image file, as `kind_of`.
 
     Raises:
       OSError: It cannot be read.
@@ -83,8 +83,9 @@ def looks_whole(path: str) -> bool:
     if kind == "PNG":
         return b"IEND" in tail
     if kind == "GIF":
-        return b";" in tail
-    return kind == "BMP" and size >= int.from_bytes(head[10:14], "little")
+        return tail.rstrip(b"\0").endswith(b";")
+    stated = int.from_bytes(head[2:6], "little")
+    return kind == "BMP" and 0 < stated <= size
 
 
 def _ends(path: str) -> tuple[bytes, bytes, int]:

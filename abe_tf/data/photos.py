@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ class Photos:
     left_out: list[LeftOut]
 
 
-def find(folder: str) -> Photos:
+def find(folder: str, seen: set[str] | None = None) -> Photos:
     """Looks through a folder to the bottom, and at the first bytes of each file.
 
     A photo is what is JPEG, PNG, GIF or BMP by its content, whatever its name, or what
@@ -45,12 +46,13 @@ def find(folder: str) -> Photos:
 
     Args:
       folder: The folder.
+      seen: Real paths of folders that are not to be entered; those that are get added.
 
     Raises:
       OSError: A folder in it cannot be read.
     """
     found = Photos([], [])
-    for path in _files(folder, found.left_out, set()):
+    for path in _files(folder, found.left_out, set() if seen is None else seen):
         if os.path.basename(path).startswith("."):
             found.left_out.append(LeftOut(path, HIDDEN))
             continue
@@ -70,20 +72,33 @@ def _files(folder: str, left_out: list[LeftOut], seen: set[str]) -> Iterator[str
         return
     seen.add(real)
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    yield from (entry.path for entry in entries if not entry.is_dir())
+    yield from (entry.path for entry in entries if not is_folder(entry))
     for entry in entries:
-        if entry.is_dir():
+        if is_folder(entry):
             if entry.name.startswith("."):
                 left_out.append(LeftOut(entry.path, HIDDEN))
             else:
                 yield from _files(entry.path, left_out, seen)
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; links to themselves are none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _why_not(path: str) -> str | None:
     """Why a file is no photo that can be used; `None` where it is one."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return "no regular files"
         kind = kinds.kind_of_file(path)
     except OSError as error:
+        # What is meant as a photo and cannot be read is a broken one.
+        if kinds.is_named_as_photo(path):
+            return None
         return f"cannot be read ({error.strerror})"
     if kind in kinds.DECODED or (kind is None and kinds.is_named_as_photo(path)):
         return None

@@ -9,6 +9,7 @@ WORKDIR/metrics.jsonl every number that TensorBoard shows, a line of JSON a repo
 WORKDIR/tensorboard/  event files
 WORKDIR/results.json  what evaluation measured, by split and checkpoint
 WORKDIR/training.lock held by the training that writes here
+WORKDIR/.lock         held while results.json changes
 """
 
 from __future__ import annotations
@@ -101,23 +102,30 @@ class RunFolder:
         of a run was written, folder and lock are gone at the end.
 
         Raises:
-          InputError: Another training holds it.
-          OSError: The folder cannot be written.
+          InputError: Another training holds it, or its lock cannot be had.
         """
         lock = os.path.join(self.path, "training.lock")
-        try:
-            with made(self.path), claimed(lock):
-                try:
-                    yield
-                finally:
-                    if not os.path.exists(self.flags):
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(made(self.path))
+                held.enter_context(claimed(lock))
+            except TakenError as error:
+                raise InputError(
+                    "One training at a time may write a run folder. Received: "
+                    f"{self.path!r}, where {error} is training. Wait for it or stop "
+                    "it, or choose another --workdir."
+                ) from error
+            except OSError as error:
+                raise InputError(
+                    "The lock of a run folder must be a file that can be opened. "
+                    f"Received: {lock!r}: {error.strerror}. Choose another --workdir."
+                ) from error
+            try:
+                yield
+            finally:
+                if not os.path.exists(self.flags):
+                    with contextlib.suppress(OSError):
                         os.remove(lock)
-        except TakenError as error:
-            raise InputError(
-                "One training at a time may write a run folder. Received: "
-                f"{self.path!r}, where {error} is training. Wait for it or stop it, or "
-                "choose another --workdir."
-            ) from error
 
     def check(self, configs: Sequence[Group]) -> None:
         """Checks that a training with these flags may go on here; changes nothing.
@@ -242,13 +250,15 @@ class RunFolder:
 
     def _of_this_run(self, checkpoint: str) -> str:
         ours = {os.path.realpath(self.checkpoints(which)) for which in CHECKPOINTS}
-        if os.path.dirname(os.path.realpath(checkpoint)) not in ours:
+        real = os.path.realpath(checkpoint)
+        if os.path.dirname(real) not in ours:
             raise InputError(
                 "--checkpoint must be best, last, or the folder of a checkpoint of "
                 f"this run. Received: {checkpoint!r}, which does not lie in "
                 f"{self.path!r}. Give that run's --workdir."
             )
-        return checkpoint
+        # Results are filed by its name, which a link need not have.
+        return real
 
 
 def check_same_network(model: ModelConfig, workdir: str) -> None:

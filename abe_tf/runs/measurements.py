@@ -70,10 +70,16 @@ def add(path: str, measured: dict[str, Any], in_short: dict[str, Any]) -> None:
       InputError: The file is damaged, or cannot be written.
     """
     # Two evaluations of one run may end at once; neither shall lose the other's.
-    with locked(os.path.join(os.path.dirname(path), LOCK)):
-        results = {**in_short, **read(path), **measured}
-        content = {"format": _FORMAT, "results": results}
-        write_atomically(path, json.dumps(content, indent=2) + "\n")
+    try:
+        with locked(os.path.join(os.path.dirname(path), LOCK)):
+            results = {**in_short, **read(path), **measured}
+            content = {"format": _FORMAT, "results": results}
+            write_atomically(path, json.dumps(content, indent=2) + "\n")
+    except OSError as error:
+        raise InputError(
+            "The run folder must be one that can be written. "
+            f"Received: {path!r}: {error.strerror}."
+        ) from error
 
 
 def _from_flat(found: dict[str, Any]) -> dict[str, dict[str, Any]]:

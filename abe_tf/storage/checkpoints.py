@@ -50,9 +50,7 @@ def publish(beside: str, step: int) -> str:
       OSError: The disk does not take it.
     """
     final = path(os.path.dirname(beside), step)
-    with folders.publishing(beside):
-        folders.remove(final)
-        os.rename(beside, final)
+    folders.replace(beside, final)
     return final
 
 

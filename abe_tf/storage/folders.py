@@ -1,7 +1,7 @@
 """How folders come to lie on disk: whole or not at all.
 
 FOLDER/NAME/            what is complete
-FOLDER/incomplete-.../  being written, or left by a process that was killed
+FOLDER/incomplete-.../  being written or removed, or left by a process that was killed
 FOLDER/.lock            held while entries of the folder change
 """
 
@@ -38,7 +38,7 @@ def incomplete(folder: str) -> Iterator[str]:
     with contextlib.ExitStack() as undo:
         os.makedirs(folder, exist_ok=True)
         # So that no other process takes the new one for a dead one's.
-        with locked(os.path.join(folder, LOCK)) as held:
+        with _changing(folder) as held:
             if held:
                 _clear_dead(folder)
             beside = _new_name(folder)
@@ -52,7 +52,7 @@ def clear(folder: str) -> None:
     """Takes away what processes that were killed have left in a folder."""
     if not os.path.isdir(folder):
         return
-    with locked(os.path.join(folder, LOCK)) as held:
+    with _changing(folder) as held:
         if held:
             _clear_dead(folder)
 
@@ -67,15 +67,32 @@ def publishing(beside: str) -> Iterator[None]:
     Raises:
       OSError: The disk does not take it.
     """
-    lock, folder = os.path.join(beside, LOCK), os.path.dirname(beside)
+    folder = os.path.dirname(beside)
     for path, _, names in os.walk(beside):
         for name in [*names, "."]:
             sync(os.path.join(path, name))
-    with locked(os.path.join(folder, LOCK)):
+    with _changing(folder):
         # It is no part of what was written; the folder's own lock is held instead.
-        os.remove(lock)
+        os.remove(os.path.join(beside, LOCK))
         yield
         sync(folder)
+
+
+def replace(beside: str, path: str) -> None:
+    """Gives a folder that is written its name; one that has it gives way.
+
+    Args:
+      beside: What `incomplete` gave.
+      path: In the same folder.
+
+    Raises:
+      OSError: The disk does not take it.
+    """
+    with publishing(beside):
+        before = _set_aside(path)
+        os.rename(beside, path)
+        if before:
+            shutil.rmtree(before)
 
 
 def remove(path: str) -> None:
@@ -86,10 +103,29 @@ def remove(path: str) -> None:
     Raises:
       OSError: It cannot be removed.
     """
+    if not os.path.isdir(path):
+        return
+    # With the lock, or another process would clear it away at the same time.
+    with _changing(os.path.dirname(path)):
+        aside = _set_aside(path)
+        if aside:
+            shutil.rmtree(aside)
+
+
+@contextlib.contextmanager
+def _changing(folder: str) -> Iterator[bool]:
+    with locked(os.path.join(folder, LOCK)) as held:
+        yield held
+
+
+def _set_aside(path: str) -> str | None:
+    """The new path of a folder; `None` where there is none."""
     aside = _new_name(os.path.dirname(path))
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.rename(path, aside)
-        shutil.rmtree(aside)
+    except FileNotFoundError:
+        return None
+    return aside
 
 
 def _new_name(folder: str) -> str:

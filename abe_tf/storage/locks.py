@@ -18,7 +18,7 @@ from collections.abc import Iterator
 # Of folders whose entries several processes make.
 LOCK = ".lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-_SAID: set[str] = set()
+_SAID: set[int] = set()
 
 
 class TakenError(Exception):
@@ -56,13 +56,18 @@ def claimed(path: str) -> Iterator[None]:
 
     Raises:
       TakenError: Another process holds it; the text names process and host.
-      OSError: The file cannot be opened or written.
+      OSError: The file cannot be opened.
     """
-    with locked(path, wait=False):
+    descriptor, _ = _acquire(path, wait=False)
+    try:
         holder = {"host": socket.gethostname(), "process": os.getpid()}
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(holder, file)
+        # Another user's file cannot be written, and then names the one before.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def _acquire(path: str, wait: bool) -> tuple[int, bool]:
@@ -95,9 +100,9 @@ def _lock(descriptor: int, path: str, wait: bool) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        folder = os.path.dirname(path)
-        if folder not in _SAID:
-            _SAID.add(folder)
+        folder, device = os.path.dirname(path), os.fstat(descriptor).st_dev
+        if device not in _SAID:
+            _SAID.add(device)
             print(
                 f"The file system of {folder!r} has no locks ({error.strerror}): let "
                 "one process at a time write there.",

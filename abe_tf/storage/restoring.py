@@ -15,6 +15,10 @@ _TORN = (tf.errors.OpError, IndexError)
 _OTHER = (AssertionError, ValueError)
 
 
+class TornCheckpointError(InputError):
+    """A checkpoint's files are damaged or not all there."""
+
+
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
     """Fills every object that a checkpoint tracks.
 
@@ -23,21 +27,22 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
       path: The checkpoint's folder.
 
     Raises:
-      InputError: The files are unreadable, or of another network; the texts differ.
+      TornCheckpointError: The files are unreadable.
+      InputError: They are of another network.
     """
     try:
         status = checkpoint.read(checkpoints.prefix(path))
         status.expect_partial().assert_existing_objects_matched()
     except _TORN as error:
-        raise InputError(
+        raise TornCheckpointError(
             f"A checkpoint must be readable. Received: {path}: {_in_short(error)}. "
-            "Remove it: what reads it takes the one before, and training goes on there."
+            "Bring the file back from a copy, or use another checkpoint of the run."
         ) from error
     except _OTHER as error:
         raise InputError(
             "A checkpoint must be of the network in its run's flags.cfg. "
-            f"Received: {path}: {_in_short(error)}. Give the flags that it was trained "
-            "with, or another run."
+            f"Received: {path}: {_in_short(error)}. Bring back the flags.cfg that it "
+            "was trained with, or use the run that wrote it."
         ) from error
 
 
@@ -59,14 +64,14 @@ def restore_newest(
       Path of the one that was read.
 
     Raises:
-      InputError: None can be read.
+      InputError: None can be read, or one is of another network.
     """
     steps = checkpoints.steps(folder)
     for step in reversed(steps):
         path = checkpoints.path(folder, step)
         try:
             restore(checkpoint, path)
-        except InputError as error:
+        except TornCheckpointError as error:
             if step == steps[0]:
                 raise
             say(f"TORN CHECKPOINT, taking the one before it. {error}")

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import PLACES
 from abe_tf.config.groups import write_flagfile
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
@@ -76,10 +78,14 @@ def run(point: Point, configs: Sequence[Any]) -> None:
     flagfile = os.path.join(point.workdir, "started_with.cfg")
     write_atomically(flagfile, write_flagfile(list(configs)))
     _command("abe_tf.train", f"--flagfile={flagfile}", f"--workdir={point.workdir}")
+    (data,) = (config for config in configs if isinstance(config, DataConfig))
+    # The run may have begun when the photos were elsewhere.
+    places = {name: getattr(data, name) for name in PLACES}
     _command(
         "abe_tf.evaluate",
         f"--workdir={point.workdir}",
         *("--split=validation", "--checkpoint=last"),
+        *(f"--{name}={value}" for name, value in places.items() if value is not None),
     )
 
 

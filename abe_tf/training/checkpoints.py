@@ -137,5 +137,9 @@ class Checkpoints:
             return None
 
     def _remove(self, folder: str, step: int) -> None:
-        if self._writes:
+        if not self._writes:
+            return
+        try:
             checkpoints.remove(folder, step)
+        except OSError as error:
+            self._say(f"Step {step}'s checkpoint stays in {folder}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 import sys
 from typing import Any
@@ -12,6 +13,11 @@ from abe_tf.storage.files import writing
 from export.ask.client import Refused
 
 _EXCERPT = 60
+# Names of outputs that an .npz file or its writer has another use for.
+_TAKEN = ("ids", "file")
+
+# Shapes of an answer's arrays by name, each with whether it is text.
+Shapes = tuple[tuple[str, tuple[int, ...], bool], ...]
 
 
 class Answers:
@@ -28,58 +34,71 @@ class Answers:
 
     def __init__(self, count: int, printed: bool) -> None:
         self._count, self._printed = count, printed
-        self._shapes: dict[str, tuple[int, ...]] | None = None
         self.answered: list[tuple[str, Any]] = []
         self.refused = 0
 
     def take(self, answer: tuple[str, Any] | Refused) -> None:
         """Takes the answer about one image; one that is no array counts as refused."""
-        if not isinstance(answer, Refused):
-            shapes = _shapes(answer[1])
-            self._shapes = self._shapes or shapes
-            if shapes is None or shapes != self._shapes:
-                answer = Refused(
-                    answer[0],
-                    f"answered with {_excerpt(answer[1])}, no numbers or text of the "
-                    "others' shape",
-                )
         if isinstance(answer, Refused):
-            self.refused += 1
-            print(f"refused: {answer.path}: {answer.reason}", file=sys.stderr)
-            return
-        self.answered.append(answer)
-        if self._printed:
-            print(json.dumps({"id": answer[0], "answer": answer[1]}))
+            self._refuse(answer)
+        elif _shapes(answer[1]) is None:
+            self._refuse(Refused(answer[0], f"answered with {_excerpt(answer[1])}"))
+        else:
+            self.answered.append(answer)
+            if self._printed:
+                print(json.dumps({"id": answer[0], "answer": answer[1]}))
         if sys.stderr.isatty():
             done = len(self.answered) + self.refused
             print(f"\r{done}/{self._count}", end="", file=sys.stderr)
 
     def write(self, path: str) -> None:
-        """Writes an .npz file: ids, and an array for each output."""
-        arrays = {"ids": np.array([one for one, _ in self.answered])}
-        several = isinstance(self.answered[0][1], dict)
-        for name in self._shapes or {}:
-            values = [value[name] if several else value for _, value in self.answered]
-            array = np.array(values)
-            is_text = array.dtype.kind == "U"
-            arrays[name] = array if is_text else array.astype(np.float32)
+        """Writes an .npz file: ids, and an array for each output.
+
+        Answers of another shape than most have cannot stand in one array with them, and
+        count as refused.
+
+        Raises:
+          InputError: The file cannot be written.
+        """
+        shapes = [_shapes(answer) for _, answer in self.answered]
+        ((usual, _),) = collections.Counter(shapes).most_common(1)
+        kept = []
+        for one, shape in zip(self.answered, shapes, strict=True):
+            if shape == usual:
+                kept.append(one)
+            else:
+                text = f"answered with {_excerpt(one[1])}, of another shape than most"
+                self._refuse(Refused(one[0], text))
+        self.answered = kept
+        arrays = {"ids": np.array([path for path, _ in kept])}
+        for name, _, is_text in usual or ():
+            values = [_named(answer)[name] for _, answer in kept]
+            key = f"answer_{name}" if name in _TAKEN else name
+            arrays[key] = np.array(values, None if is_text else np.float32)
         with writing(path) as file:
             np.savez(file, **arrays)
 
+    def _refuse(self, refused: Refused) -> None:
+        self.refused += 1
+        print(f"refused: {refused.path}: {refused.reason}", file=sys.stderr)
 
-def _shapes(answer: Any) -> dict[str, tuple[int, ...]] | None:
-    """Shapes of an answer's arrays by name; `None` where it is not made of arrays."""
-    values = answer if isinstance(answer, dict) else {"answers": answer}
-    shapes = {}
-    for name, value in values.items():
+
+def _named(answer: Any) -> dict[str, Any]:
+    return answer if isinstance(answer, dict) else {"answers": answer}
+
+
+def _shapes(answer: Any) -> Shapes | None:
+    """Shapes of an answer; `None` where it is not made of numbers or text."""
+    found = []
+    for name, value in sorted(_named(answer).items()):
         try:
             array = np.array(value)
-        except ValueError:  # ragged
+        except (ValueError, RecursionError):  # ragged, or too deep
             return None
         if array.dtype.kind not in "biufU":
             return None
-        shapes[name] = (*array.shape, array.dtype.kind == "U")
-    return shapes
+        found.append((name, array.shape, array.dtype.kind == "U"))
+    return tuple(found) or None
 
 
 def _excerpt(answer: Any) -> str:

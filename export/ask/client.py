@@ -199,7 +199,7 @@ class Client:
             )
         try:
             found = answer.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             text = f"{self._url} answered {answer.status_code} without JSON"
             raise ServerError(answer.status_code, text) from error
         if not isinstance(found, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from abe_tf.data import photos
+from abe_tf.data.unreadable import UnreadableImageError
 from abe_tf.errors import InputError
 from abe_tf.retrieval import archive
 from abe_tf.runs.trained import TrainedModel
@@ -46,5 +47,11 @@ def _of_folder(path: str, model: TrainedModel) -> Gallery:
             f"Received: {path!r} without any."
         )
     ids = [os.path.relpath(photo, path) for photo in found.paths]
-    labels = [one.partition(os.sep)[0] if os.sep in one else "" for one in ids]
-    return Gallery(model.embed(found.paths), ids, labels)
+    folders = [one.partition(os.sep)[0] if os.sep in one else "" for one in ids]
+    photos.tell_merged(sorted(set(folders)), "folders of --gallery")
+    try:
+        embeddings = model.embed(found.paths)
+    except UnreadableImageError as error:
+        advice = f"leave it out of --gallery={path}"
+        raise UnreadableImageError(error.bad, advice) from None
+    return Gallery(embeddings, ids, [photos.normalised(one) for one in folders])

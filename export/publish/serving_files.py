@@ -124,6 +124,8 @@ def _recall(folder: RunFolder, model: TrainedModel) -> dict[str, Any] | None:
     results = measurements.read(folder.results)
     for split in SPLITS:
         found = results.get(measurements.key(split, model.checkpoint), {})
+        if found.get("fingerprint", model.fingerprint()) != model.fingerprint():
+            continue
         kinds: dict[str, Any] = {
             name: found[name] for name in ("ensemble", "concatenated") if name in found
         }

@@ -19,16 +19,18 @@ Feeds = dict[str, c_api.Value]
 
 @dataclasses.dataclass(frozen=True)
 class _Waiting:
+    """A request.
+
+    Attributes:
+      kind: What it has in common with those that it may run together with; `None`
+        where it must run alone.
+    """
+
     signature: str
     feeds: Feeds
     rows: int
+    kind: tuple | None
     done: concurrent.futures.Future
-
-    def joins(self, other: _Waiting) -> bool:
-        """Whether the rows of both can stand in one array, input by input."""
-        ours, theirs = _row_shapes(self.feeds), _row_shapes(other.feeds)
-        same = self.signature == other.signature and ours == theirs
-        return same and None not in ours.values()
 
 
 class Batcher:
@@ -46,7 +48,11 @@ class Batcher:
     def __init__(self, run: Callable[[str, Feeds], Outputs], most: int) -> None:
         self._run, self._most = run, most
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        # What was taken from the queue and is not answered: a batch, and the one that
+        # did not fit into it.
+        self._batch: list[_Waiting] = []
         self._kept: _Waiting | None = None
+        self._closed = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -55,7 +61,8 @@ class Batcher:
     ) -> concurrent.futures.Future:
         """Gives the outputs later; raises there what the run raised."""
         done: concurrent.futures.Future = concurrent.futures.Future()
-        self._queue.put(_Waiting(signature, feeds, rows, done))
+        kind = _kind(signature, feeds)
+        self._queue.put(_Waiting(signature, feeds, rows, kind, done))
         if not self.is_working():
             self._refuse_waiting()
         return done
@@ -72,48 +79,54 @@ class Batcher:
     def _work(self) -> None:
         try:
             while (first := self._kept or self._queue.get()) is not None:
-                self._kept = None
-                if not self._answer(self._gather(first)):
+                self._kept, self._batch = None, [first]
+                self._gather()
+                self._answer()
+                if self._closed:
                     return
         finally:
             self._refuse_waiting()
 
     def _refuse_waiting(self) -> None:
         """Refuses what nobody will answer any more."""
-        refusal = c_library.GraphError(14, "The model is not running any more")
-        waiting = [self._kept] if self._kept else []
-        self._kept = None
+        waiting = [*self._batch, *([self._kept] if self._kept else [])]
+        self._batch, self._kept = [], None
         with contextlib.suppress(queue.Empty):
             while True:
                 waiting += [one for one in [self._queue.get_nowait()] if one]
+        refusal = c_library.GraphError(14, "The model is not running any more")
         for one in waiting:
-            if one.done.set_running_or_notify_cancel():
+            # Of a batch some may be answered, and some have gone away.
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
                 one.done.set_exception(refusal)
 
-    def _gather(self, first: _Waiting) -> list[_Waiting | None]:
-        batch: list[_Waiting | None] = [first]
+    def _gather(self) -> None:
+        """Adds to the batch what waits and may run together with its first."""
+        first = self._batch[0]
         rows = first.rows
         while True:
             try:
                 other = self._queue.get_nowait()
             except queue.Empty:
-                return batch
+                return
             if other is None:
-                return [*batch, None]
-            if not other.joins(first) or rows + other.rows > self._most:
+                self._closed = True
+                return
+            alike = other.kind is not None and other.kind == first.kind
+            if not alike or rows + other.rows > self._most:
                 self._kept = other
-                return batch
-            batch.append(other)
+                return
+            self._batch.append(other)
             rows += other.rows
 
-    def _answer(self, batch: list[_Waiting | None]) -> bool:
-        """Runs a batch; whether there will be more."""
+    def _answer(self) -> None:
+        """Runs the batch."""
         # Whoever has gone away meanwhile is left out.
-        waiting = [
-            one for one in batch if one and one.done.set_running_or_notify_cancel()
+        self._batch = [
+            one for one in self._batch if one.done.set_running_or_notify_cancel()
         ]
-        answers = self._together(waiting) if len(waiting) > 1 else None
-        for number, one in enumerate(waiting):
+        answers = self._together(self._batch) if len(self._batch) > 1 else None
+        for number, one in enumerate(self._batch):
             try:
                 if answers is None:
                     one.done.set_result(self._run(one.signature, one.feeds))
@@ -121,7 +134,6 @@ class Batcher:
                     one.done.set_result(answers[number])
             except BaseException as error:  # noqa: BLE001  (raised again at the caller)
                 one.done.set_exception(error)
-        return None not in batch
 
     def _together(self, batch: list[_Waiting]) -> list[Outputs] | None:
         """Outputs for each of a batch, of one run; `None` where each must run alone."""
@@ -131,7 +143,7 @@ class Batcher:
                 for name in batch[0].feeds
             }
             outputs = self._run(batch[0].signature, feeds)
-        except Exception:  # noqa: BLE001  (each runs alone, and raises its own)
+        except BaseException:  # noqa: BLE001  (each runs alone, and raises its own)
             return None
         ends = np.cumsum([one.rows for one in batch])
         if any(v.ndim == 0 or len(v) != ends[-1] for v in outputs.values()):
@@ -142,13 +154,15 @@ class Batcher:
         ]
 
 
-def _row_shapes(feeds: Feeds) -> dict[str, tuple[int, ...] | None]:
-    """The shape of a row of each input; `None` for what has no rows."""
+def _kind(signature: str, feeds: Feeds) -> tuple | None:
+    """Signature and shapes of the rows; `None` where an input has no rows."""
     shapes = {
         name: value.shape if isinstance(value, np.ndarray) else (len(value),)
         for name, value in feeds.items()
     }
-    return {name: shape[1:] if shape else None for name, shape in shapes.items()}
+    if not all(shapes.values()):
+        return None
+    return signature, {name: shape[1:] for name, shape in shapes.items()}
 
 
 def _joined(values: list[c_api.Value]) -> c_api.Value:

@@ -63,7 +63,7 @@ def value_of(found: Any, dtype: int) -> c_api.Value:
         text = f"Tensors must have at most {_MOST_DIMENSIONS} dimensions"
         raise RequestError(400, f"{text}. {excerpt(found)}")
     flat: list[Any] = []
-    _flatten(found, shape, read, flat)
+    _flatten(found, shape, read, _PLAIN.get(dtype, _never), flat)
     if dtype == c_api.STRING:
         if len(shape) == 1:
             return flat
@@ -82,7 +82,11 @@ def value_of(found: Any, dtype: int) -> c_api.Value:
 
 
 def _flatten(
-    found: Any, shape: Sequence[int], read: Callable[[Any], Any], flat: list[Any]
+    found: Any,
+    shape: Sequence[int],
+    read: Callable[[Any], Any],
+    is_plain: Callable[[list[Any]], bool],
+    flat: list[Any],
 ) -> None:
     if not shape:
         if isinstance(found, list):
@@ -93,8 +97,27 @@ def _flatten(
     if not isinstance(found, list) or len(found) != shape[0]:
         text = f"Expecting tensor size: {shape[0]} but got other. {excerpt(found)}"
         raise RequestError(400, text)
+    if len(shape) == 1 and is_plain(found):
+        # Millions of numbers one by one would take seconds.
+        flat.extend(found)
+        return
     for one in found:
-        _flatten(one, shape[1:], read, flat)
+        _flatten(one, shape[1:], read, is_plain, flat)
+
+
+def _plain(kinds: set[type], bits: int = 0) -> Callable[[list[Any]], bool]:
+    """Whether a list holds nothing but values of some types, within so many bits."""
+
+    def fits(row: list[Any]) -> bool:
+        if not row or not set(map(type, row)) <= kinds:
+            return False
+        return not bits or -(2 ** (bits - 1)) <= min(row) <= max(row) < 2 ** (bits - 1)
+
+    return fits
+
+
+def _never(_: list[Any]) -> bool:
+    return False
 
 
 def _reader(name: str, fits: Callable[[Any], bool]) -> Callable[[Any], Any]:
@@ -134,6 +157,15 @@ _READERS: dict[int, Callable[[Any], Any]] = {
     9: _reader(_NAMES[9], _is_integer(64)),
     10: _reader("bool", lambda found: isinstance(found, bool)),
     c_api.STRING: _read_text,
+}
+
+
+# Lists that need not be read value by value, which is for the others and their errors.
+_PLAIN: dict[int, Callable[[list[Any]], bool]] = {
+    **dict.fromkeys((1, 2), _plain({int, float})),
+    **dict.fromkeys((3, 4, 6), _plain({int}, 32)),
+    9: _plain({int}, 64),
+    10: _plain({bool}),
 }
 
 

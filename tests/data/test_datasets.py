@@ -1,12 +1,14 @@
+import os
 import re
 import unicodedata
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from abe_tf.config.data import DataConfig
-from abe_tf.data import datasets
+from abe_tf.data import datasets, kinds
 from abe_tf.data.pipeline import Loader, evaluation_batches, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
@@ -251,6 +253,57 @@ def test_broken_images_of_every_split_are_named_before_the_first_step(
     assert all(name in str(refused.value) for name in broken)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+def test_truncated_files_are_doubted_by_their_ends(tmp_path, kind):
+    noise = np.random.default_rng(0).integers(0, 256, [40, 50, 3], np.uint8)
+    path = tmp_path / "photo"
+    Image.fromarray(noise).save(path, kind)
+    whole = path.read_bytes()
+    assert kinds.looks_whole(str(path))
+    lengths = range(60, len(whole) - 20, 7)
+    doubted = 0
+    for length in lengths:
+        path.write_bytes(whole[:length])
+        doubted += not kinds.looks_whole(str(path))
+    # By chance a part may end as a whole does: one in some hundreds.
+    assert doubted > 0.98 * len(lengths)
+
+
+def test_a_class_keeps_its_split_whatever_its_photos_are(tmp_path):
+    make(tmp_path, dict.fromkeys("abcdefghij", 2))
+    flags = {"train_classes": "0:8", "validation_classes": 0.5, "on_bad_image": "skip"}
+    before = classes(load(tmp_path, **flags).validation)
+    for path in (tmp_path / "a").iterdir():
+        path.write_bytes(b"broken")
+    assert classes(load(tmp_path, **flags).validation) == before
+
+
+def test_classes_come_in_the_order_of_their_folders_names(tmp_path):
+    """As older runs counted them."""
+    names = [
+        unicodedata.normalize("NFD", name) for name in ("eau", "\u00e9cole", "zoo")
+    ]
+    make(tmp_path, dict.fromkeys([*names, " last"], 2))
+    found = load(tmp_path).train.class_names
+    assert found == ("last", "eau", "\u00e9cole", "zoo")
+
+
+def test_a_photo_that_cannot_be_opened_is_a_broken_one(tmp_path, capsys):
+    make(tmp_path, {"a": 3, "b": 3})
+    (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "a" / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    (tmp_path / "b" / "up").symlink_to("..")
+    with pytest.raises(InputError, match=r"a/gone\.jpg"):
+        load(tmp_path)
+    splits = load(tmp_path, on_bad_image="skip")
+    assert [len(splits.train), len(splits.test)] == [3, 3]
+    told = capsys.readouterr().err
+    assert "no regular files: 1: 'a/pipe.jpg'" in told
+    assert "seen already: 1: 'b/up'" in told
+    assert "'a/circle'" in told
+
+
 def test_what_no_image_is_to_blame_for_is_not_looked_for_among_images(
     photos, monkeypatch
 ):
@@ -354,7 +407,7 @@ def test_labels_that_differ_in_what_cannot_be_seen_are_one(tmp_path, capsys):
     make(tmp_path, {"a": 2, "b": 2, "c": 2, "d": 1})
     rows = [row.replace(",b,train,0,0,1,1", ", b ,train,0,0,1,1") for row in ROWS]
     splits = load_list(tmp_path, write_list(tmp_path, rows))
-    assert splits.train.class_names == ("a", "b", "c", "d")
+    assert splits.train.class_names == ("b", "a", "c", "d")
     assert "taken for one: ' b ', 'b'" in capsys.readouterr().err
 
 

@@ -125,7 +125,7 @@ def test_answers_that_are_not_one_an_image_are_refused(url, files, answer, messa
 
 
 @pytest.mark.parametrize(
-    "odd", [None, [1, [2]], [None], {"y": [1]}, [[1, 2]], "text", [1, 2]]
+    "odd", [None, [1, [2]], [None], {"y": [1]}, [[1, 2]], "text", [1, 2], {}]
 )
 def test_an_answer_that_is_no_array_costs_only_itself(
     url, files, tmp_path, capsys, odd
@@ -139,8 +139,27 @@ def test_an_answer_that_is_no_array_costs_only_itself(
         assert found["ids"].tolist() == [files[0], files[2]]
         assert found["answers"].tolist() == [[7], [9]]
     told = capsys.readouterr().err
-    assert f"refused: {files[1]}: answered with {json.dumps(odd)}, no numbers" in told
+    assert f"refused: {files[1]}: answered with {json.dumps(odd)}" in told
     assert "2 of 3 images answered" in told
+
+
+def test_the_first_answer_is_no_measure_of_the_others(url, files, tmp_path):
+    Flaky.before = [{"predictions": [[1, 2], [7], [9]]}]
+    written = tmp_path / "answers.npz"
+    with pytest.raises(SystemExit):
+        main(ClientConfig(url=url, npy=str(written), concurrency=1), files[:3])
+    with np.load(written) as found:
+        assert found["ids"].tolist() == files[1:3]
+
+
+def test_outputs_may_have_any_name(url, files, tmp_path):
+    Flaky.before = [{"predictions": [{"file": [1], "ids": "a"}] * 2}]
+    written = tmp_path / "answers.npz"
+    main(ClientConfig(url=url, npy=str(written), concurrency=1), files[:2])
+    with np.load(written) as found:
+        assert found["ids"].tolist() == files[:2]
+        assert found["answer_file"].tolist() == [[1], [1]]
+        assert found["answer_ids"].tolist() == ["a", "a"]
 
 
 def test_what_was_answered_about_later_images_is_kept_too(url, files):

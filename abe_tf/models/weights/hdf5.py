@@ -46,7 +46,7 @@ def weights(root: h5py.Group, layer: str) -> list[h5py.Dataset]:
 
     Raises:
       KeyError: The file lacks a weight that it names.
-      OSError: As of `item`.
+      OSError: A weight is not of numbers, or as of `item`.
     """
     group = item(root, layer)
     if group is None:
@@ -56,6 +56,9 @@ def weights(root: h5py.Group, layer: str) -> list[h5py.Dataset]:
         dataset = item(group, name)
         if not isinstance(dataset, h5py.Dataset):
             raise KeyError(f"{name!r} is no weight of {layer!r}")
+        if dataset.dtype.kind != "f":
+            # An element of text may be as large as a whole network.
+            raise OSError(f"{name!r} of {layer!r} is not of floating point numbers")
         found.append(dataset)
     return found
 

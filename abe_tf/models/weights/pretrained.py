@@ -18,6 +18,8 @@ from abe_tf.storage.files import writing
 # New arrays for a layer, in the order of its weights.
 Weights = dict[str, list[np.ndarray]]
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+# For names that are none, or no text.
+_HDF5_RAISES = (ValueError, RuntimeError)
 
 
 def download_application(
@@ -165,7 +167,9 @@ def load_h5(network: tf.keras.Model, path: str, in_order: bool = False) -> None:
                 name: [dataset[()] for dataset in held]
                 for name, held in datasets.items()
             }
-    except (OSError, KeyError, AttributeError, TypeError) as error:
+    except InputError:
+        raise
+    except (OSError, LookupError, AttributeError, TypeError, *_HDF5_RAISES) as error:
         raise InputError(
             "--encoder_weights must be none, imagenet or a Keras weight file in HDF5 "
             f"format. Received: {path!r}, which cannot be read: {error}."

@@ -1,6 +1,5 @@
 """The thread that runs a model for all: nothing ends it, nobody waits for ever."""
 
-import concurrent.futures
 import subprocess
 import sys
 import threading
@@ -19,11 +18,12 @@ class Model:
     """Doubles; refuses what is negative; the first run waits until it is let go."""
 
     def __init__(self):
-        self.free, self.ran = threading.Event(), []
+        self.free, self.runs, self.ran = threading.Event(), threading.Event(), []
 
     def __call__(self, signature, feeds):
         self.ran.append(feeds["x"])
         if len(self.ran) == 1:
+            self.runs.set()
             assert self.free.wait(30)
         if np.any(np.less(feeds["x"], 0)):
             raise SystemExit("negative")
@@ -43,13 +43,20 @@ def batcher(model):
     found.close()
 
 
+def first_of(batcher, model):
+    """A request that is being answered until the model is let go."""
+    first = ask(batcher, [0.0])
+    assert model.runs.wait(30)
+    return first
+
+
 def ask(batcher, values):
     x = np.array(values, np.float32)
     return batcher.submit("default", {"x": x}, len(x) if x.ndim else 0)
 
 
 def test_only_rows_of_one_shape_run_together(batcher, model):
-    first = ask(batcher, [0.0])
+    first = first_of(batcher, model)
     waiting = [ask(batcher, v) for v in ([1.0], [2.0], 3.0, [[4.0]], [[5.0, 6.0]])]
     model.free.set()
     found = [one.result(30)["y"].tolist() for one in [first, *waiting]]
@@ -58,7 +65,7 @@ def test_only_rows_of_one_shape_run_together(batcher, model):
 
 
 def test_a_sender_that_has_gone_ends_nothing(batcher, model):
-    first = ask(batcher, [0.0])
+    first = first_of(batcher, model)
     gone, there = ask(batcher, [1.0]), ask(batcher, [2.0])
     assert gone.cancel()
     model.free.set()
@@ -69,8 +76,9 @@ def test_a_sender_that_has_gone_ends_nothing(batcher, model):
 
 
 def test_whatever_a_run_raises_is_raised_where_it_was_asked(batcher, model):
-    model.free.set()
+    first_of(batcher, model)
     bad, good = ask(batcher, [-1.0]), ask(batcher, [1.0])
+    model.free.set()
     with pytest.raises(SystemExit, match="negative"):
         bad.result(30)
     assert good.result(30)["y"].tolist() == [2.0]
@@ -89,14 +97,17 @@ def test_what_waits_when_the_thread_ends_is_refused(model, monkeypatch):
     def fail(*_):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(batching, "_row_shapes", fail)
+    monkeypatch.setattr(batching.Batcher, "_together", fail)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    batcher = batching.Batcher(model, most=16)
-    asked = [ask(batcher, [float(n)]) for n in range(3)]
+    batcher = batching.Batcher(model, most=3)
+    first = first_of(batcher, model)
+    # Two that run together, one that does not fit, one behind.
+    asked = [ask(batcher, [1.0] * count) for count in (1, 1, 2, 1)]
     model.free.set()
-    concurrent.futures.wait(asked, 30)
-    refused = [one for one in asked if isinstance(one.exception(), Exception)]
-    assert len(refused) >= 1
+    assert first.result(30)["y"].tolist() == [0.0]
+    for one in asked:
+        with pytest.raises(c_library.GraphError, match="not running any more"):
+            one.result(30)
     assert not batcher.is_working()
 
 

@@ -69,6 +69,27 @@ def virtual_storage(file, tmp_path):
     file["first/first"].create_virtual_dataset("kernel:0", layout)
 
 
+def text_of_a_gigabyte(file, tmp_path):
+    del file[KERNEL]
+    file["first/first"].create_dataset("kernel:0", (3, 4), "S100000000")
+
+
+def no_name(file, tmp_path):
+    file["first"].attrs["weight_names"] = [b"."]
+
+
+def no_text(file, tmp_path):
+    file["first"].attrs["weight_names"] = [b"\xff\xfe"]
+
+
+@pytest.mark.parametrize("change", [text_of_a_gigabyte, no_name, no_text])
+def test_what_is_no_weight_is_refused(saved, tmp_path, change):
+    with h5py.File(saved, "r+") as file:
+        change(file, tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_h5(network(), saved)
+
+
 @pytest.mark.parametrize(
     "change",
     [external_link, link_of_a_group, soft_link, external_storage, virtual_storage],
@@ -86,9 +107,8 @@ def test_bytes_of_other_files_are_not_read(saved, tmp_path, change):
 READ = """
 import resource, sys
 from abe_tf.errors import InputError
-from abe_tf.models import inception_weights
-from abe_tf.models.pretrained import load_h5
-from tests.models.test_weight_files import network
+from abe_tf.models.weights.pretrained import load_h5
+from tests.models.weights.test_weight_files import network
 built = network()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
