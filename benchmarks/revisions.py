@@ -1,0 +1,191 @@
+"""Is this checkout as fast as an older one?
+
+    git worktree add /tmp/before REVISION
+    python -m benchmarks.revisions --before=/tmp/before --data_dir=GROCERY
+
+Commands of both checkouts take turns, in processes of their own: training steps on the
+digits (images a second, from metrics.jsonl), the input pipeline over JPEG files, the
+recall of random embeddings (seconds of the whole command), and the local server under
+16 connections (needs wrk). Each ratio is of two neighbouring turns; above 1 this
+checkout is faster. Both run in the environment of this one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+import requests
+from absl import app, flags
+
+_BEFORE = flags.DEFINE_string("before", None, "the older checkout", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "class folders of JPEGs")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "turns of each checkout", lower_bound=1)
+_SECONDS = flags.DEFINE_integer("seconds", 20, "of a load of the server")
+_PARTS = flags.DEFINE_list("parts", ["training", "input", "recall", "serving"], "which")
+_NOW = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_TRAINING = (
+    *("--dataset=digits", "--image_size=48", "--resize_size=54", "--steps=120"),
+    *("--num_learners=4", "--embedding_dim=128", "--log_every=20"),
+    "--checkpoint_every=1000",
+)
+# Understood by every revision that has the input pipeline's benchmark.
+_INPUT = """
+import sys, time
+from benchmarks.input_pipeline import our_batches
+batches = our_batches(sys.argv[1], 2)
+for _ in range(10):
+    next(batches)
+start = time.perf_counter()
+for _ in range(60):
+    next(batches)
+print(60 * 64 / (time.perf_counter() - start))
+"""
+
+
+def _run(checkout: str, *command: str) -> str:
+    """What a Python command of a checkout prints."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=checkout,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def training(checkout: str) -> float:
+    """Images a second, the median over the reports of a run."""
+    with tempfile.TemporaryDirectory() as folder:
+        _run(checkout, "-m", "abe_tf.train", *_TRAINING, f"--workdir={folder}/run")
+        with open(f"{folder}/run/metrics.jsonl", encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+    rates = [x["images_per_second"] for x in lines if "images_per_second" in x]
+    return statistics.median(rates)
+
+
+def input_pipeline(checkout: str) -> float:
+    """Images a second."""
+    return float(_run(checkout, "-c", _INPUT, _DATA_DIR.value).split()[-1])
+
+
+def recall(checkout: str) -> float:
+    """Evaluations a second of 20,000 images of 4 x 64 dimensions."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=[20_000, 4, 64]).astype(np.float32)
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "random.npz")
+        np.savez(path, learner_embeddings=x, labels=np.arange(len(x)) // 5)
+        start = time.perf_counter()
+        _run(
+            *(checkout, "-m", "abe_tf.evaluate", f"--embeddings={path}"),
+            "--noclustering",
+        )
+        return 1 / (time.perf_counter() - start)
+
+
+def serving(checkout: str) -> float:
+    """Requests a second under 16 connections, each with a photo of 100 pixels."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, models = os.path.join(folder, "run"), os.path.join(folder, "models")
+        _run(
+            checkout, "-m", "abe_tf.train", *_TRAINING, "--steps=0", f"--workdir={run}"
+        )
+        _run(
+            *(checkout, "-m", "export.saved_model"),
+            *(f"--workdir={run}", f"--export_dir={models}"),
+        )
+        script = os.path.join(folder, "post.lua")
+        with open(script, "w", encoding="ascii") as file:
+            body = json.dumps({"instances": [{"b64": _photo()}]})
+            file.write(f"wrk.method = 'POST'\nwrk.body = '{body}'\n")
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        command = ["-m", "export.local_server", f"--model_dir={models}"]
+        server = subprocess.Popen(
+            [sys.executable, *command, f"--port={port}"],
+            cwd=checkout,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}/v1/models/abe"
+            _wait_for(url)
+            _wrk(script, url, 3)
+            return _wrk(script, url, _SECONDS.value)
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+
+
+def _photo() -> str:
+    import tensorflow as tf
+
+    pixels = np.random.default_rng(0).integers(0, 256, [100, 100, 3], np.uint8)
+    return base64.b64encode(tf.io.encode_jpeg(pixels).numpy()).decode()
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(300):
+        try:
+            requests.get(url, timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError("The server did not start.")
+
+
+def _wrk(script: str, url: str, seconds: int) -> float:
+    said = subprocess.run(
+        ["wrk", "-t1", "-c16", f"-d{seconds}s", "-s", script, f"{url}:predict"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "Non-2xx" not in said, said
+    return float(re.search(r"Requests/sec:\s+(\S+)", said)[1])  # type: ignore[index]
+
+
+_MEASURES: dict[str, tuple[Callable[[str], float], str]] = {
+    "training": (training, "images/s"),
+    "input": (input_pipeline, "images/s"),
+    "recall": (recall, "evaluations/s"),
+    "serving": (serving, "requests/s"),
+}
+
+
+def main(_: list[str]) -> None:
+    """Measures, in turns."""
+    for part in _PARTS.value:
+        measure, unit = _MEASURES[part]
+        pairs = []
+        for number in range(_ROUNDS.value):
+            # Neither is always the first.
+            order = [_BEFORE.value, _NOW][:: 1 if number % 2 else -1]
+            found = {checkout: measure(checkout) for checkout in order}
+            pairs.append((found[_BEFORE.value], found[_NOW]))
+        ratios = [now / before for before, now in pairs]
+        before, now = (statistics.median(one) for one in zip(*pairs, strict=True))
+        print(
+            f"{part}: before {before:.4g}, now {now:.4g} {unit}; now / before "
+            f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)
