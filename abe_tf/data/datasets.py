@@ -18,8 +18,11 @@ from abe_tf.errors import InputError
 def load(config: DataConfig) -> Splits:
     """Loads the data set that the flags name.
 
+    What is left out is named and counted on standard error: images that cannot be
+    read, where that is allowed, and classes of one image.
+
     Raises:
-      InputError: There are no images, a class is too small to have a positive pair, or
+      InputError: There are no images, one cannot be read, a class trains and tests, or
         a range of classes reaches beyond the data set.
     """
     examples, named = _examples(config)
