@@ -36,8 +36,8 @@ _SECONDS = flags.DEFINE_integer("seconds", 20, "of a load of the server")
 _PARTS = flags.DEFINE_list("parts", ["training", "input", "recall", "serving"], "which")
 _NOW = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _TRAINING = (
-    *("--dataset=digits", "--image_size=48", "--resize_size=54", "--steps=120"),
-    *("--num_learners=4", "--embedding_dim=128", "--log_every=20"),
+    *("--dataset=digits", "--image_size=48", "--resize_size=54", "--steps=40"),
+    *("--num_learners=4", "--embedding_dim=128", "--log_every=5"),
     "--checkpoint_every=1000",
 )
 # Understood by every revision that has the input pipeline's benchmark.
