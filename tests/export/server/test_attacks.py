@@ -16,8 +16,11 @@ from tests.export.server.test_contract import RED
 from tests.helpers import attack_files
 from tests.helpers.served import Served
 
-# Of an answer, whatever it is.
-SECONDS = 2.0
+# Of an answer, whatever it is: ten times what it takes on two cores, since machines
+# differ. Before they were refused, some of these took half a minute and more.
+SECONDS = 20.0
+# What is read and does little harm; all others are refused.
+READ = ("tags", "scans, as many as are read")
 FILES = {
     "filling": attack_files.filled_jpeg(63_000),
     "filling, a megabyte": attack_files.filled_jpeg(1_000_000),
@@ -80,12 +83,13 @@ def test_a_file_that_keeps_a_decoder_busy(exported, kind):
     good, bad = of_file(attack_files.jpeg()), of_file(FILES[kind])
     assert post(exported.url, good)[0] == 200
     status, seconds = post(exported.url, bad)
-    assert status in (200, 400)
+    refused = (200, 400) if kind in READ else (400,)
+    assert status in refused
     assert seconds < SECONDS
     with good_requests_beside(exported.url, good):
         status, seconds = post(exported.url, bad)
-        assert status in (200, 400)
-        assert seconds < 2 * SECONDS
+        assert status in refused
+        assert seconds < SECONDS
     assert post(exported.url, good)[0] == 200
 
 
@@ -111,14 +115,14 @@ def test_a_small_body_that_holds_much(served, kind):
     before = served.memory()
     # One row is no attack by its rows: it is answered, in as long as that takes.
     one_row = kind == "one row of numbers"
-    refused, limit = ((200,), 15.0) if one_row else ((400, 413), SECONDS)
+    refused, limit = ((200,), 3 * SECONDS) if one_row else ((400, 413), SECONDS)
     status, seconds = post(served.url, PACKED[kind], headers=headers)
     assert status in refused
     assert seconds < limit
     with good_requests_beside(served.url, good):
         status, seconds = post(served.url, PACKED[kind], headers=headers)
         assert status in refused
-        assert seconds < 2 * limit
+        assert seconds < limit
         start = time.monotonic()
         assert requests.get(served.url, timeout=30).status_code == 200
         assert time.monotonic() - start < SECONDS
