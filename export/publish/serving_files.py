@@ -122,9 +122,11 @@ def model_card(
 def _recall(folder: RunFolder, model: TrainedModel) -> dict[str, Any] | None:
     """What evaluation measured of these very weights, if it did."""
     results = measurements.read(folder.results)
+    # Reads all weights: once.
+    ours = model.fingerprint() if results else ""
     for split in SPLITS:
         found = results.get(measurements.key(split, model.checkpoint), {})
-        if found.get("fingerprint", model.fingerprint()) != model.fingerprint():
+        if found.get("fingerprint", ours) != ours:
             continue
         kinds: dict[str, Any] = {
             name: found[name] for name in ("ensemble", "concatenated") if name in found
