@@ -22,7 +22,7 @@ class Examples:
       read: Graph function from a scalar int64 key to the bytes of the image file.
       boxes: `[images, 4]` float32, left, top, right, bottom of the part that is used,
         in pixels of the upright image; `None` where the whole image is.
-      are_files: Whether the names are paths of the files that `read` reads.
+      files: Paths that `read` reads, one an example; `None` where it reads no files.
     """
 
     keys: np.ndarray
@@ -31,7 +31,7 @@ class Examples:
     class_names: tuple[str, ...]
     read: Callable[[tf.Tensor], tf.Tensor]
     boxes: np.ndarray | None = None
-    are_files: bool = False
+    files: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -45,6 +45,7 @@ class Examples:
             labels=self.labels[chosen],
             names=[self.names[index] for index in chosen],
             boxes=None if self.boxes is None else self.boxes[chosen],
+            files=None if self.files is None else [self.files[i] for i in chosen],
         )
 
     def num_classes(self) -> int:
@@ -61,12 +62,15 @@ class Splits:
       validation: Of classes held out from the training classes; may be empty.
       test: Of classes that neither training nor any choice may look at; the queries.
       gallery: Where the queries look for their classes; among each other where `None`.
+      known_classes: Whether test images are of classes that train, because there are
+        too few to hold any out.
     """
 
     train: Examples
     validation: Examples
     test: Examples
     gallery: Examples | None = None
+    known_classes: bool = False
 
 
 def from_paths(
@@ -76,20 +80,16 @@ def from_paths(
     boxes: np.ndarray | None = None,
 ) -> Examples:
     """Image files."""
+    examples = all_of(labels, paths, class_names, reader(paths), boxes)
+    return dataclasses.replace(examples, files=paths)
+
+
+def reader(paths: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A graph function from the position of a path to the bytes of the file."""
     # Made here: inside a graph function it would become a constant of the graph.
     # As bytes: a name need not be UTF-8.
     table = tf.constant([os.fsencode(path) for path in paths], tf.string)
-
-    def read(key: tf.Tensor) -> tf.Tensor:
-        return tf.io.read_file(tf.gather(table, key))
-
-    examples = all_of(labels, paths, class_names, read, boxes)
-    return dataclasses.replace(examples, are_files=True)
-
-
-def from_files(paths: list[str]) -> Examples:
-    """Image files without classes; all labels are 0."""
-    return from_paths(paths, [0] * len(paths), ("unknown",))
+    return lambda key: tf.io.read_file(tf.gather(table, key))
 
 
 def in_memory(encoded: Sequence[bytes]) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from abe_tf.data import kinds
+from abe_tf.data.pixels import kinds
 
 HIDDEN, NO_PHOTO = "hidden", "no photos"
 # So many of a kind are named; all are counted.
@@ -40,9 +40,9 @@ class Photos:
 def find(folder: str, seen: set[str] | None = None) -> Photos:
     """Looks through a folder to the bottom, and at the first bytes of each file.
 
-    A photo is what is JPEG, PNG, GIF or BMP by its content, whatever its name, or what
-    is called like one: that may be broken, and is for others to refuse. Hidden files
-    and folders are passed over. Links are followed.
+    A photo is what is of a format that is read by its content, whatever its name, or
+    what is called like one: that may be broken, and is for others to refuse. Hidden
+    files and folders are passed over. Links are followed.
 
     Args:
       folder: The folder.
@@ -100,7 +100,8 @@ def _why_not(path: str) -> str | None:
         if kinds.is_named_as_photo(path):
             return None
         return f"cannot be read ({error.strerror})"
-    if kind in kinds.DECODED or (kind is None and kinds.is_named_as_photo(path)):
+    is_read = kind in (*kinds.DECODED, *kinds.CONVERTED)
+    if is_read or (kind is None and kinds.is_named_as_photo(path)):
         return None
     return NO_PHOTO if kind is None else f"{kind}, a format that is not read"
 
@@ -130,9 +131,15 @@ def normalised(name: str) -> str:
     """A name without what cannot be seen in it.
 
     White space at its ends goes, white space within becomes one blank, and letters with
-    marks take their composed Unicode form (NFC): a Mac stores them decomposed.
+    marks take their composed Unicode form (NFC): a Mac stores them decomposed. Bytes
+    that are no text are spelled out.
     """
-    return unicodedata.normalize("NFC", " ".join(name.split()))
+    return unicodedata.normalize("NFC", " ".join(readable(name).split()))
+
+
+def readable(name: str) -> str:
+    """A path as text that any file or picture can hold; other bytes spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def tell_merged(names: Sequence[str], what: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.data import kinds
 from abe_tf.data.examples import Examples, in_memory
+from abe_tf.data.pixels import kinds
 from abe_tf.data.pixels.preprocessing import Draw, Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.data.unreadable import Unreadable, unreadable, unreadable_images_named
@@ -53,7 +54,9 @@ class Loader:
             )
             for position, image in enumerate(scaled):
                 pixels[position] = image
-            self._scaled = tf.constant(pixels)
+            # All of a data set: a GPU would have no room for it.
+            with tf.device("CPU"):
+                self._scaled = tf.constant(pixels)
 
     def for_training(self, position: tf.Tensor, draw: Draw) -> tf.Tensor:
         """The image at a scalar int64 position, cropped as was drawn."""
@@ -220,7 +223,10 @@ def cached_loader(
 
 
 def check_images(
-    examples: Examples, preprocessing: Preprocessing, all_of_them: bool
+    examples: Examples,
+    preprocessing: Preprocessing,
+    all_of_them: bool,
+    left_out: Collection[int] = (),
 ) -> list[Unreadable]:
     """Finds the images that cannot be read.
 
@@ -229,23 +235,43 @@ def check_images(
       preprocessing: What decodes them.
       all_of_them: Whether to decode all. Otherwise only those are decoded whose file
         does not begin and end as a whole one does.
+      left_out: Positions of images that are known to be broken.
 
     Returns:
       Position, name and reason of each that cannot be read.
     """
-    positions = np.arange(len(examples))
-    if not all_of_them:
-        if not examples.are_files:
-            return []
+    positions, doubted = np.arange(len(examples)), np.arange(0)
+    if examples.files is not None:
         # Files wait for the disk, which is what threads are for.
         with concurrent.futures.ThreadPoolExecutor(_LOOKING) as pool:
-            whole = np.fromiter(pool.map(kinds.looks_whole, examples.names), bool)
-        positions = positions[~whole]
+            whole = np.fromiter(pool.map(kinds.looks_whole, examples.files), bool)
+        doubted = positions[~whole]
+    positions = positions if all_of_them else doubted
+    positions = np.setdiff1d(positions, np.array(list(left_out), int))
     if not len(positions):
         return []
     loader = Loader(examples, preprocessing)
     # Each by itself, once more: only what fails then is broken, and has a reason.
-    return list(unreadable(loader, _undecoded(loader, positions)))
+    bad = list(unreadable(loader, _undecoded(loader, positions)))
+    read = np.setdiff1d(positions, [one.position for one in bad])
+    files = examples.files or ()
+    _tell_mended([files[position] for position in np.intersect1d(read, doubted)])
+    return bad
+
+
+def _tell_mended(files: list[str]) -> None:
+    """Names and counts those that are read although their end marker is missing."""
+    mended = []
+    for path in files:
+        with open(path, "rb") as file:
+            if kinds.lacks_end(file.read()):
+                mended.append(path)
+    if mended:
+        print(
+            "JPEG files without their end marker, read as viewers show them: "
+            f"{len(mended):,}: {', '.join(map(repr, mended))}",
+            file=sys.stderr,
+        )
 
 
 def _undecoded(loader: Loader, positions: np.ndarray) -> np.ndarray:

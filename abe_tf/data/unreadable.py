@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What TensorFlow raises for a file that is broken, gone or unreadable; the last one
 # for whatever Python's own reading raises. Memory that runs out is none of them.
-_BROKEN_IMAGE = (
+BROKEN_IMAGE = (
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
     tf.errors.DataLossError,
@@ -59,7 +59,7 @@ class UnreadableImageError(InputError):
         count = f"{len(bad):,} that are not: " if len(bad) > 1 else ""
         it = "them" if len(bad) > 1 else "it"
         super().__init__(
-            "Every image must be a readable JPEG, PNG, GIF or BMP file. "
+            "Every image must be a photo that can be read. "
             f"Received: {count}{shown}{more}. Repair or remove {it}, or {advice}."
         )
 
@@ -81,7 +81,7 @@ def unreadable_images_named(
     """
     try:
         yield
-    except _BROKEN_IMAGE:
+    except BROKEN_IMAGE:
         for bad in unreadable(loader, likely()):
             raise UnreadableImageError([bad]) from None
         count = len(loader.examples)
@@ -101,10 +101,17 @@ def unreadable(loader: Loader, positions: Iterable[int]) -> Iterator[Unreadable]
     for position in positions:
         try:
             loader.evaluated(tf.constant(position, tf.int64))
-        except _BROKEN_IMAGE as error:
-            # Below the reason stands the node's trace; before it, where in the program
-            # the node was made, or the function's name.
-            reason = error.message.split("\n\t [[")[0].splitlines()[-1]
-            reason = reason.split("}} ")[-1].removeprefix("assertion failed: ")
+        except BROKEN_IMAGE as error:
             name = str(loader.examples.names[position])
-            yield Unreadable(int(position), name, reason.rstrip("."))
+            yield Unreadable(int(position), name, reason_of(error))
+
+
+def reason_of(error: tf.errors.OpError) -> str:
+    """Why an image cannot be decoded, for use within a sentence.
+
+    Below the reason stands the node's trace; before it, where in the program the node
+    was made, or the function's name.
+    """
+    reason = error.message.split("\n\t [[")[0].splitlines()[-1]
+    reason = reason.split("}} ")[-1].removeprefix("assertion failed: ")
+    return reason.rstrip(".")

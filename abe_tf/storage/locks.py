@@ -47,6 +47,48 @@ def locked(path: str, wait: bool = True) -> Iterator[bool]:
         os.close(descriptor)
 
 
+class Shared:
+    """A lock of a folder that many hold at once, until their processes end.
+
+    Args:
+      folder: What it is of; two files in it stand for the lock.
+
+    Raises:
+      OSError: They cannot be opened.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._descriptor = _open(os.path.join(folder, ".readers"))
+        self._turn = os.path.join(folder, LOCK)
+        self._lock(fcntl.LOCK_SH)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Keeps others from coming in, where nobody else is.
+
+        Yields:
+          Whether that is so; false where the file system has no locks.
+        """
+        # The system lets go of a lock before it gives the stronger one. Who tries that
+        # does so alone, or two could take what the other reads meanwhile.
+        with locked(self._turn) as held:
+            try:
+                yield held and self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finally:
+                self._lock(fcntl.LOCK_SH)
+
+    def _lock(self, how: int) -> bool:
+        try:
+            fcntl.flock(self._descriptor, how)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return False
+        return True
+
+
 @contextlib.contextmanager
 def claimed(path: str) -> Iterator[None]:
     """Holds the lock of a file that tells others who holds it.

@@ -1,7 +1,8 @@
 """From the bytes of an image file to upright RGB pixels, by graph operations alone.
 
-JPEG (grey, RGB, CMYK; all EXIF orientations), PNG (grey, RGB, palette, with alpha, 1 to
-16 bits), GIF (the first frame) and BMP. What it cannot read it refuses.
+JPEG (grey, RGB, CMYK, YCCK), PNG (all of them), GIF (the first frame) and BMP
+(uncompressed): upright, laid over white, 16 bits scaled to 8. What it cannot read it
+refuses, by name where the file's first bytes tell one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from abe_tf.data.pixels import bitmap, gif
+from abe_tf.config.data import MAX_PIXELS
+from abe_tf.data.pixels import bitmap, gif, kinds, png
 from abe_tf.data.pixels.branches import apart
+from abe_tf.data.pixels.numbers import part
 from abe_tf.data.pixels.orientation import (
     exif_orientation,
     has_exif,
@@ -19,12 +22,13 @@ from abe_tf.data.pixels.orientation import (
     upright,
 )
 
-# A few kilobytes can decode to gigabytes; photos of 100 megapixels exist.
-MAX_PIXELS = 100_000_000
 _COLOUR_REACH = 2
 # Of a square JPEG file as sets of small images have them, for each of its pixels.
 _USUAL_BYTES = 4
 # Scans times pixels; so many take a second.
+_END = b"\xff\xd9"
+# Entropy-coded data that mean something in every file.
+_FILLER = b"\x00" + b"\x35\xc9\x6a\x93" * 8
 _SCAN, _MOST_SCANNED, _COUNTED_SCANS = b"\xff\xda", 6_000_000_000, 100_000
 # TensorFlow's default is off by ten grey levels in finely compressed files.
 _ACCURATE = "INTEGER_ACCURATE"
@@ -49,7 +53,7 @@ def upright_size(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
             swapped = swaps_sides(exif_orientation(encoded))
         return tf.cond(swapped, lambda: stored[::-1], lambda: stored)
 
-    size = _by_format(encoded, jpeg, _png_size, gif.size, bitmap.size)
+    size = _by_format(encoded, jpeg, png.size, gif.size, bitmap.size)
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     tf.debugging.Assert(
         (pixels > 0) & (pixels <= max_pixels),
@@ -71,19 +75,18 @@ def decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 
     def jpeg() -> tf.Tensor:
         orientation = exif_orientation(encoded)
+        file = _with_end(encoded)
         return tf.cond(
             orientation == 1,
-            lambda: _decode_jpeg_window(encoded, window),
-            apart(
-                lambda: _cut(upright(decode_plain_jpeg(encoded), orientation), window)
-            ),
+            lambda: _decode_jpeg_window(file, window),
+            apart(lambda: _cut(upright(decode_plain_jpeg(file), orientation), window)),
         )
 
     def whole(decode: _Decoder) -> _Decoder:
         return lambda file: _cut(decode(file), window)
 
     image = _by_format(
-        encoded, jpeg, whole(_decode_png), whole(gif.decode), whole(bitmap.decode)
+        encoded, jpeg, whole(png.decode), whole(gif.decode), whole(bitmap.decode)
     )
     return tf.ensure_shape(image, [None, None, 3])
 
@@ -103,7 +106,8 @@ def is_plain_jpeg(encoded: tf.Tensor, side: int) -> tf.Tensor:
 
     def fits() -> tf.Tensor:
         height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(encoded), num=3)
-        return (height == side) & (width == side) & ~has_exif(encoded)
+        is_usual = _ends_well(encoded) & ~has_exif(encoded)
+        return (height == side) & (width == side) & is_usual
 
     return tf.cond(_is_jpeg(encoded) & usual, fits, lambda: tf.constant(False))
 
@@ -130,7 +134,8 @@ def _by_format(
 
     def bmp_or_nothing() -> tf.Tensor:
         known = tf.debugging.Assert(
-            starts_with(b"BM"), ["no JPEG, PNG, GIF or BMP file"]
+            starts_with(b"BM"),
+            [tf.strings.join(["no JPEG, PNG, GIF or BMP file but ", _kind(encoded)])],
         )
         # Before the header is read, which an empty file lacks.
         with tf.control_dependencies([known] if known is not None else []):
@@ -158,8 +163,9 @@ def _check_scans(encoded: tf.Tensor, size: tf.Tensor) -> list[tf.Operation]:
     """
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     most = _MOST_SCANNED // tf.maximum(pixels, 1)
+    # Behind the two bytes stands a scan header's length, below 256.
     pieces = tf.raw_ops.StringSplitV2(
-        input=[encoded], sep=_SCAN, maxsplit=_COUNTED_SCANS
+        input=[encoded], sep=_SCAN + b"\0", maxsplit=_COUNTED_SCANS
     )
     scans = tf.size(pieces.values, tf.int64) - 1
     checked = tf.debugging.Assert(
@@ -169,15 +175,55 @@ def _check_scans(encoded: tf.Tensor, size: tf.Tensor) -> list[tf.Operation]:
     return [] if checked is None else [checked]
 
 
+def _ends_well(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a file's last bytes are the marker of a JPEG's end; scalar bool."""
+    return tf.strings.substr(encoded, -len(_END), len(_END)) == _END
+
+
+def _with_end(encoded: tf.Tensor) -> tf.Tensor:
+    """A JPEG file with the marker of its end, which some programs leave out.
+
+    A file that was cut off has none either. There the decoder makes up what is
+    missing, of whatever stands behind; where nothing is missing, it does not care.
+
+    Raises:
+      InvalidArgumentError: Something is missing.
+    """
+
+    def mended() -> tf.Tensor:
+        ended, filled = (
+            tf.strings.join([encoded, between, _END]) for between in (b"", _FILLER)
+        )
+        nothing_missing = tf.reduce_all(
+            decode_plain_jpeg(ended) == decode_plain_jpeg(filled)
+        )
+        checked = tf.debugging.Assert(nothing_missing, ["a JPEG file that was cut off"])
+        with tf.control_dependencies([checked] if checked is not None else []):
+            return tf.identity(ended)
+
+    def looked_at() -> tf.Tensor:
+        # Some cameras put a film, or another photo, behind the end.
+        pieces = tf.raw_ops.StringSplitV2(input=[encoded], sep=_SCAN, maxsplit=-1)
+        behind = tf.raw_ops.StringSplitV2(
+            input=pieces.values[-1:], sep=_END, maxsplit=1
+        )
+        has_end = tf.size(behind.values) > 1
+        return tf.cond(has_end, lambda: encoded, mended)
+
+    return tf.cond(_ends_well(encoded), lambda: encoded, apart(looked_at))
+
+
 def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     return tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
 
 
-def _png_size(encoded: tf.Tensor) -> tf.Tensor:
-    width, height = (
-        bitmap.integer(encoded, at, tf.int32, little=False) for at in (16, 20)
-    )
-    return tf.stack([height, width])
+def _kind(encoded: tf.Tensor) -> tf.Tensor:
+    """What a file is that is not read; scalar string."""
+    kind = tf.constant("something else")
+    for start, magic, name in kinds.NOT_DECODED:
+        here = part(encoded, start, len(magic)) == magic
+        kind = tf.where(here, name, kind)
+    return tf.where(tf.strings.length(encoded) == 0, "an empty file", kind)
 
 
 def _decode_jpeg_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
@@ -192,26 +238,6 @@ def _decode_jpeg_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         encoded, wider, channels=3, dct_method=_ACCURATE
     )
     return _cut(image, tf.concat([window[:2] - first, window[2:]], 0))
-
-
-def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
-    pixels = tf.image.decode_png(encoded, channels=4)
-    colour, alpha = pixels[:, :, :3], pixels[:, :, 3:]
-    # Where TensorFlow adds opacity to files of 1, 2 or 4 bits, full is 1, 3 or 15.
-    # Where the file states it itself, full is 255 as elsewhere.
-    bits = bitmap.integer(encoded, 24, tf.uint8)
-    full = tf.saturate_cast(tf.bitwise.left_shift(1, bits) - 1, tf.uint8)
-    header = tf.strings.split(encoded, "IDAT", maxsplit=1)[0]
-    stated = tf.size(tf.strings.split(header, "tRNS", maxsplit=1)) > 1
-    alpha = tf.where((alpha == full) & ~stated, tf.constant(255, tf.uint8), alpha)
-
-    def over_white() -> tf.Tensor:
-        opacity = tf.cast(alpha, tf.float32) / 255
-        mixed = tf.cast(colour, tf.float32) * opacity + 255 * (1 - opacity)
-        return tf.cast(tf.round(mixed), tf.uint8)
-
-    opaque = tf.reduce_all(alpha == 255)
-    return tf.cond(opaque, lambda: colour, over_white)
 
 
 def _cut(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""EXIF orientation of JPEG files, read and undone by graph operations.
+"""EXIF orientation, read and undone by graph operations.
 
 Cameras store the sensor's rows as they come and say in one EXIF tag how to turn them.
 """
@@ -65,32 +65,69 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation == 1, lambda: image, turned)
 
 
+def in_tiff(content: tf.Tensor, tiff: tf.Tensor) -> tf.Tensor:
+    """The orientation in the first directory of a TIFF structure, as EXIF has it.
+
+    Args:
+      content: int32, the bytes of a file.
+      tiff: Position of the structure in it.
+
+    Returns:
+      Scalar int32, 1 to 8; 1 where none is stated, or none that exists.
+    """
+    little = _number(content, tiff, 1) == ord("I")
+
+    def number(position: tf.Tensor, count: int) -> tf.Tensor:
+        return _number(content, position, count, little)
+
+    size = tf.size(content)
+    directory = tiff + tf.clip_by_value(number(tiff + 4, 4), 0, size)
+    entries = tf.minimum(number(directory, 2), size // _ENTRY_BYTES)
+    positions = directory + 2 + _ENTRY_BYTES * tf.range(entries)
+    first, second = (
+        tf.gather(content, tf.minimum(positions + at, size - 1)) for at in (0, 1)
+    )
+    tags = tf.where(little, first + 256 * second, 256 * first + second)
+    (matching,) = tf.unstack(tf.where(tags == _ORIENTATION_TAG), axis=1)
+    stated = tf.cond(
+        tf.size(matching) > 0,
+        lambda: number(tf.gather(positions, matching[0]) + 8, 2),
+        lambda: tf.constant(1),
+    )
+    return tf.where((stated >= 1) & (stated <= 8), stated, 1)
+
+
+def _number(
+    content: tf.Tensor,
+    position: tf.Tensor,
+    count: int,
+    little: bool | tf.Tensor = False,
+) -> tf.Tensor:
+    """An unsigned number of `count` bytes; reads on at the end of the file."""
+    last = tf.size(content) - 1
+    taken = tf.gather(content, tf.minimum(position + tf.range(count), last))
+    taken = tf.where(little, tf.reverse(taken, [0]), taken)
+    return tf.reduce_sum(taken * [256**i for i in reversed(range(count))])
+
+
 def _read_orientation(encoded: tf.Tensor) -> tf.Tensor:
     content = tf.cast(tf.io.decode_raw(encoded, tf.uint8), tf.int32)
     size = tf.size(content)
-
-    def number(position: tf.Tensor, count: int, little: tf.Tensor) -> tf.Tensor:
-        """An unsigned number of `count` bytes; reads on at the end of the file."""
-        taken = tf.gather(content, tf.minimum(position + tf.range(count), size - 1))
-        taken = tf.cond(little, lambda: tf.reverse(taken, [0]), lambda: taken)
-        return tf.reduce_sum(taken * [256**i for i in reversed(range(count))])
-
-    big = tf.constant(False)
     name = tf.constant(list(_EXIF))
 
     def is_exif(position: tf.Tensor) -> tf.Tensor:
         here = tf.minimum(position + 4 + tf.range(len(_EXIF)), size - 1)
-        is_app1 = number(position + 1, 1, big) == _APP1
+        is_app1 = _number(content, position + 1, 1) == _APP1
         return is_app1 & tf.reduce_all(tf.gather(content, here) == name)
 
     def goes_on(position: tf.Tensor) -> tf.Tensor:
-        marker = number(position + 1, 1, big)
-        inside = (position + 4 < size) & (number(position, 1, big) == 0xFF)
+        marker = _number(content, position + 1, 1)
+        inside = (position + 4 < size) & (_number(content, position, 1) == 0xFF)
         return inside & (marker != _START_OF_SCAN) & ~is_exif(position)
 
     def next_segment(position: tf.Tensor) -> tf.Tensor:
-        is_fill = number(position + 1, 1, big) == _FILL
-        length = number(position + 2, 2, big)
+        is_fill = _number(content, position + 1, 1) == _FILL
+        length = _number(content, position + 2, 2)
         return position + tf.where(is_fill, 1, 2 + length)
 
     # The first segment stands behind the two bytes that start the file. EXIF is to be
@@ -105,20 +142,9 @@ def _read_orientation(encoded: tf.Tensor) -> tf.Tensor:
         ~goes_on(segment),
         [f"a JPEG must have at most {_MOST_SEGMENTS} segments before its EXIF block"],
     )
-    tiff = segment + 4 + len(_EXIF)
-    little = number(tiff, 1, big) == ord("I")
-    directory = tiff + tf.clip_by_value(number(tiff + 4, 4, little), 0, size)
-    entries = tf.minimum(number(directory, 2, little), size // _ENTRY_BYTES)
-    positions = directory + 2 + _ENTRY_BYTES * tf.range(entries)
-    first, second = (
-        tf.gather(content, tf.minimum(positions + at, size - 1)) for at in (0, 1)
-    )
-    tags = tf.where(little, first + 256 * second, 256 * first + second)
-    (matching,) = tf.unstack(tf.where(tags == _ORIENTATION_TAG), axis=1)
-    stated = tf.cond(
-        (tf.size(matching) > 0) & is_exif(segment),
-        lambda: number(tf.gather(positions, matching[0]) + 8, 2, little),
-        lambda: tf.constant(1),
-    )
     with tf.control_dependencies([walked] if walked is not None else []):
-        return tf.where((stated >= 1) & (stated <= 8), stated, 1)
+        return tf.cond(
+            is_exif(segment),
+            lambda: in_tiff(content, segment + 4 + len(_EXIF)),
+            lambda: tf.constant(1),
+        )

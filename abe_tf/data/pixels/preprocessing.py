@@ -12,10 +12,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from abe_tf.config.data import DataConfig
+from abe_tf.config.data import MAX_PIXELS, DataConfig
 from abe_tf.data.pixels.branches import apart
 from abe_tf.data.pixels.decoding import (
-    MAX_PIXELS,
     decode_plain_jpeg,
     decode_window,
     is_plain_jpeg,
@@ -66,6 +65,7 @@ class Preprocessing:
             data.stretch,
             data.random_resized_crop,
             data.color_jitter,
+            data.max_pixels,
         )
 
     def draw(self, seed: int, number: tf.Tensor, size: int) -> Draw:

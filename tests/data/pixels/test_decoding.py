@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from abe_tf.config.data import DataConfig
 from abe_tf.data.pixels import decoding
@@ -16,30 +16,21 @@ from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.runs.trained import TrainedModel
 from export.publish.signatures import ServingModule
 from tests.helpers import attack_files
+from tests.helpers.images import (
+    HEIGHT,
+    PHOTO,
+    WIDTH,
+    by_pillow,
+    save,
+    translucent,
+    turned,
+)
 
-HEIGHT, WIDTH = 23, 37
-_CORNERS = np.random.default_rng(0).integers(0, 256, [6, 8, 3], np.uint8)
-PHOTO = Image.fromarray(_CORNERS).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
 DECODE = tf.function(decoding.decode, input_signature=[tf.TensorSpec([], tf.string)])
 
 
-def save(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def exif(orientation):
-    tags = Image.Exif()
-    tags[0x010F], tags[0x0112] = "a maker", orientation
-    return save(PHOTO, "JPEG", quality=95, exif=tags)
-
-
-def translucent():
-    image = PHOTO.convert("RGBA")
-    alpha = np.random.default_rng(1).integers(0, 256, [HEIGHT, WIDTH], np.uint8)
-    image.putalpha(Image.fromarray(alpha))
-    return image
+    return save(PHOTO, "JPEG", quality=95, exif=turned(orientation))
 
 
 def animation():
@@ -87,24 +78,14 @@ JPEGS = {
 CMYK = save(PHOTO.convert("CMYK"), "JPEG", quality=95)
 
 
-def pillow(encoded):
-    image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded)))
-    if image.mode != "CMYK":
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image)
-        image = white
-    return np.array(image.convert("RGB")).astype(int)
-
-
 @pytest.mark.parametrize("kind", EXACT)
 def test_lossless_files_are_decoded_as_pillow_does(kind):
-    np.testing.assert_array_equal(DECODE(EXACT[kind]), pillow(EXACT[kind]))
+    np.testing.assert_array_equal(DECODE(EXACT[kind]), by_pillow(EXACT[kind]))
 
 
 @pytest.mark.parametrize("kind", JPEGS)
 def test_jpeg_files_differ_from_pillows_by_rounding(kind):
-    pixels, expected = DECODE(JPEGS[kind]).numpy(), pillow(JPEGS[kind])
+    pixels, expected = DECODE(JPEGS[kind]).numpy(), by_pillow(JPEGS[kind])
     assert pixels.shape == expected.shape
     # TensorFlow's inverse cosine transformation is the fast one.
     assert np.abs(pixels - expected).max() <= 4
@@ -119,10 +100,10 @@ def test_cmyk_is_multiplied_out():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_sixteen_bits_keep_their_high_byte(channels):
+def test_sixteen_bits_are_scaled_to_eight(channels):
     values = np.random.default_rng(2).integers(0, 2**16, [5, 7, channels])
     encoded = tf.io.encode_png(values.astype(np.uint16))
-    expected = np.broadcast_to(values >> 8, [5, 7, 3])
+    expected = np.broadcast_to(np.round(values / 257), [5, 7, 3])
     np.testing.assert_array_equal(DECODE(encoded), expected)
 
 
@@ -199,11 +180,6 @@ def huge(width, height):
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + b"0000"
 
 
-def resized(encoded, width, height):
-    """A GIF whose header tells another size than its frame."""
-    return encoded[:6] + struct.pack("<HH", width, height) + encoded[10:]
-
-
 REFUSED = {
     "a JPEG with a megabyte of filling": attack_files.filled_jpeg(10**6),
     "a JPEG of 2,000 segments": attack_files.jpeg_of_segments(2000),
@@ -219,9 +195,7 @@ REFUSED = {
     "half a GIF": EXACT["GIF"][:400],
     "half a BMP": EXACT["BMP"][:400],
     "a BMP's name": b"BM",
-    "BMP, 16 bits": EXACT["BMP"][:28] + b"\x10" + EXACT["BMP"][29:],
-    "a GIF whose frame is larger": resized(EXACT["GIF"], 1, 1),
-    "a GIF whose frame is smaller": resized(EXACT["GIF"], WIDTH + 1, HEIGHT),
+    "BMP, 2 bits": EXACT["BMP"][:28] + b"\x02" + EXACT["BMP"][29:],
     "a GIF of tiny blocks": EXACT["GIF"][:-2] + b"\1\1" * 20_000 + b"\0;",
     "a PNG of 23,000 x 23,000": huge(23000, 23000),
     "a PNG of nothing": huge(0, 5),
@@ -269,7 +243,7 @@ def test_the_exported_graph_decodes_as_training_does(tmp_path):
     model = TrainedModel(
         tf.keras.Model(inputs, shown), Preprocessing(16, 18, True), DataConfig(), ""
     )
-    module = ServingModule(model.network, model.preprocessing, 10**6)
+    module = ServingModule(model.network, model.preprocessing)
     tf.saved_model.save(module, tmp_path, signatures=module.signatures(None, 1))
     signature = tf.saved_model.load(tmp_path).signatures["serving_default"]
     files = [*EXACT.values(), *JPEGS.values(), CMYK]
