@@ -60,7 +60,7 @@ def main(
 
     def embed(which: str) -> Archive:
         with strategy.scope():
-            model = trained.load(folder.path, which)
+            model = trained.load(folder.path, which, max_pixels=data.max_pixels)
         size = evaluation.eval_batch_size
         return run_embeddings.embed(model, splits, split.split, size)
 
@@ -108,10 +108,10 @@ def _measure(
         among = f"in a gallery of {found.recall.num_gallery}"
     about = embedded.about
     known = ", ".join(about[name] for name in ("dataset", "split") if name in about)
+    of = about.get("known_classes", f"{known} classes" if known else "")
     where = f"{source}, {about['checkpoint']}" if "checkpoint" in about else source
     print(
-        f"{where}: {known + ' classes, ' if known else ''}"
-        f"{found.recall.num_queries} queries {among}"
+        f"{where}: {of + ', ' if of else ''}{found.recall.num_queries} queries {among}"
     )
     print(text.as_text(found.recall))
     print(text.measures_as_text(found))

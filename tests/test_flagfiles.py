@@ -6,7 +6,8 @@ import pytest
 from absl import flags
 
 from abe_tf.config import groups
-from abe_tf.config.data import BENCHMARKS, DataConfig
+from abe_tf.config.benchmarks import BENCHMARKS
+from abe_tf.config.data import DataConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig

@@ -75,8 +75,16 @@ def _fail(error: Exception) -> NoReturn:
 
 
 def _say(error: Exception) -> None:
-    command = os.path.splitext(os.path.basename(sys.argv[0]))[0]
-    print(f"{command}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    text = f"{_name()}: {' '.join(str(error).split())}"
+    print(text, file=sys.stderr, flush=True)
+
+
+def _name() -> str:
+    """What the command is called, as after `python -m` without its package."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    return spec.name.removesuffix(".__main__").rpartition(".")[2]
 
 
 def default_workdir(prefix: str = "") -> str:

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
+from collections.abc import Sequence
 
+from abe_tf.config.benchmarks import BENCHMARKS, RECALL_AT, STRETCHED, is_prepared
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
-# The K of Recall@K that the paper has for a data set.
-_RECALL_AT = {
-    "stanford_online_products": (1, 10, 100, 1000),
-    "in_shop": (1, 10, 20, 30, 40, 50),
-}
-# Of these the paper's cropped variant stretches the box to a square.
-_STRETCHED = ("cars196",)
 # The paper scales to 256 and crops 224.
 _RESIZE_TO_CROP = 256 / 224
-# What TensorFlow Datasets calls them; ours but one.
-BUILDERS = {
-    "cars196": "abe_cars196",
-    "cub200_2011": "caltech_birds2011",
-    "stanford_online_products": "abe_stanford_online_products",
-    "in_shop": "abe_in_shop",
-    "omniglot": "abe_omniglot",
-}
-BENCHMARKS = tuple(BUILDERS)
 DATASETS = ("digits", "image_folder", *BENCHMARKS)
 ON_BAD_IMAGE = ("error", "skip")
+# Of flags that follow the data where they are not given.
+CLASSES_PER_BATCH, IMAGES_PER_CLASS = 16, 4
+# Phones take 108 million; decoded, those are a third of a gigabyte, and several times
+# that while something is laid over white.
+MAX_PIXELS = 120_000_000
 CHECKS = ("header", "decode")
 
 
@@ -46,7 +36,8 @@ class DataConfig(Group):
     data_dir: str | None = option(
         None,
         "image_folder: the folder of class folders, each a class with all photos in it "
-        "and in the folders below it, or what the paths of --image_list are relative "
+        "and in the folders below it, to the bottom (folders train and test of the "
+        "same classes are merged), or what the paths of --image_list are relative "
         "to; all others: where TensorFlow Datasets keeps them (its own default where "
         "none is given)",
     )
@@ -101,6 +92,26 @@ class DataConfig(Group):
         lower=0,
         upper=0.9,
     )
+    cache_dir: str | None = option(
+        None,
+        "where WebP, TIFF, AVIF, HEIC and old BMP files are kept as the PNG files that "
+        "they are converted to, by content; ~/.cache/abe_tf/converted where none is "
+        "given",
+    )
+    cache_gb: float = option(
+        10.0,
+        "how large that folder may become before the oldest files are removed from it",
+        lower=0,
+    )
+    max_pixels: int = option(
+        MAX_PIXELS, "images of more pixels are refused before they are decoded", lower=1
+    )
+    min_images_per_class: int | None = option(
+        None,
+        "leave out, by name, classes of fewer images than this; a class of one is left "
+        "out always",
+        lower=2,
+    )
     max_images_per_class: int | None = option(
         None,
         "use the first so many images of a class; all where none is given",
@@ -138,10 +149,18 @@ class DataConfig(Group):
         "fill them: no class comes twice in it, and those left over come in others",
         choices=("classes", "pairs"),
     )
-    classes_per_batch: int = option(
-        16, "P, classes in a batch of P x K images", lower=2
+    classes_per_batch: int | None = option(
+        None,
+        "P, classes in a batch of P x K images; where none is given 16, or as many as "
+        "train",
+        lower=2,
     )
-    images_per_class: int = option(4, "K, images of each class in a batch", lower=2)
+    images_per_class: int | None = option(
+        None,
+        "K, images of each class in a batch; where none is given 4, or as many as the "
+        "smallest training class has",
+        lower=2,
+    )
     positive_pairs: int = option(
         16, "pairs of one class in a batch, each of another class", lower=1
     )
@@ -168,13 +187,20 @@ class DataConfig(Group):
 
     def _check_batches(self, train: tuple[int, int] | None) -> None:
         """Refuses batches that the flags alone show to be impossible to fill."""
-        most = self.max_images_per_class
-        if most is not None and most < max(self.images_per_slot):
+        most, fewest = self.max_images_per_class, self.min_images_per_class
+        each = 2 if self.batches == "pairs" else self.images_per_class or 2
+        if most is not None and most < each:
             raise InputError(
                 "--images_per_class must be at most --max_images_per_class. "
-                f"Received: {max(self.images_per_slot)} and {most}."
+                f"Received: {each} and {most}."
             )
-        if train and train[1] - train[0] < len(self.images_per_slot):
+        if fewest and most and most < fewest:
+            raise InputError(
+                "--min_images_per_class must be at most --max_images_per_class. "
+                f"Received: {fewest} and {most}."
+            )
+        given = self.batches == "pairs" or self.classes_per_batch
+        if given and train and train[1] - train[0] < len(self.images_per_slot):
             raise InputError(
                 "A batch must not need more classes than --train_classes names. "
                 f"Received: {len(self.images_per_slot)} and {self.train_classes}."
@@ -228,15 +254,8 @@ class DataConfig(Group):
         self._check_folder("data_dir", "one folder a class")
 
     def is_prepared(self) -> bool:
-        """Whether TensorFlow Datasets seems to hold a benchmark already.
-
-        If so, the archives that it was made from may be gone.
-        """
-        if self.dataset not in BENCHMARKS:
-            return False
-        root = self.data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-        made = os.path.join(os.path.expanduser(root), BUILDERS[self.dataset])
-        return any(pathlib.Path(made).glob("*/features.json"))
+        """Whether TensorFlow Datasets seems to hold the benchmark already."""
+        return is_prepared(self.dataset, self.data_dir)
 
     def _check_folder(self, name: str, content: str) -> None:
         path = getattr(self, name)
@@ -254,12 +273,12 @@ class DataConfig(Group):
     @property
     def stretch(self) -> bool:
         """Whether images are stretched to the square and not padded."""
-        return self.cropped and self.dataset in _STRETCHED
+        return self.cropped and self.dataset in STRETCHED
 
     @property
     def recall_at(self) -> tuple[int, ...]:
         """The K of Recall@K that the paper has for the data set."""
-        return _RECALL_AT.get(self.dataset, (1, 2, 4, 8))
+        return RECALL_AT.get(self.dataset, (1, 2, 4, 8))
 
     @property
     def batch_size(self) -> int:
@@ -271,7 +290,23 @@ class DataConfig(Group):
         """How many images each class of a batch gives; no class has two slots."""
         if self.batches == "pairs":
             return (2,) * self.positive_pairs + (1,) * (2 * self.negative_pairs)
-        return (self.images_per_class,) * self.classes_per_batch
+        classes = self.classes_per_batch or CLASSES_PER_BATCH
+        return (self.images_per_class or IMAGES_PER_CLASS,) * classes
+
+    def fitted(self, counts: Sequence[int]) -> DataConfig:
+        """Batches as large as the data allow, where the flags do not say how large.
+
+        Args:
+          counts: Images of each training class, two at least.
+        """
+        if self.batches == "pairs" or not counts:
+            return self
+        return dataclasses.replace(
+            self,
+            classes_per_batch=self.classes_per_batch
+            or max(2, min(CLASSES_PER_BATCH, len(counts))),
+            images_per_class=self.images_per_class or min(IMAGES_PER_CLASS, *counts),
+        )
 
 
 def parse_range(name: str, text: str | None) -> tuple[int, int] | None:

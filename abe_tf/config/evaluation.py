@@ -12,7 +12,10 @@ from abe_tf.errors import InputError
 CHECKPOINTS = ("best", "last")
 SPLITS = ("test", "validation", "train")
 # Flags of the data that a command after training takes too.
-PLACES = ("data_dir", "image_list", "manual_dir", "on_bad_image", "check")
+PLACES = (
+    *("data_dir", "image_list", "manual_dir", "on_bad_image", "check"),
+    *("cache_dir", "cache_gb", "max_pixels"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,6 +210,17 @@ class SplitConfig(Group):
         None,
         "how all images are checked before; as the run where none is given",
         choices=CHECKS,
+    )
+    cache_dir: str | None = option(
+        None, "where converted photos are kept; as the run where none is given"
+    )
+    cache_gb: float | None = option(
+        None, "how large that may become; as the run where none is given", lower=0
+    )
+    max_pixels: int | None = option(
+        None,
+        "images of more pixels are refused; as the run where none is given",
+        lower=1,
     )
 
     def moved(self, data: DataConfig) -> DataConfig:

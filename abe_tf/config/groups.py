@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import typing
 from typing import Any, TypeVar
 
@@ -139,6 +140,11 @@ def read(group: type[G], values: flags.FlagValues) -> G:
         value: Any = values[field.name].value
         if _is_list(field):
             value = _parse_list(group, field.name, value)
+        # No shell does it behind an equals sign.
+        if isinstance(value, str):
+            value = os.path.expanduser(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], str):
+            value = tuple(map(os.path.expanduser, value))
         fields[field.name] = value
     return group(**fields)
 
@@ -179,9 +185,18 @@ def read_flagfile(text: str, groups: list[type[Group]]) -> list[Any]:
     values = flags.FlagValues()
     for group in groups:
         define(group, values)
+    # Not splitlines: a path may hold what that takes for the end of a line.
+    lines = text.removesuffix("\n").split("\n")
+    for number, line in enumerate(lines, 1):
+        name, equals, _ = line.removeprefix("--").partition("=")
+        # A line that is none would be an argument, and passed over.
+        if not line.startswith("--") or not equals or name not in values:
+            raise InputError(
+                "Each line of flags.cfg must be --NAME=VALUE, of a flag of this "
+                f"program. Received: line {number}: {line[:100]!r}."
+            )
     try:
-        # Not splitlines: a path may hold what that takes for the end of a line.
-        values(["flagfile", *text.removesuffix("\n").split("\n")])
+        values(["flagfile", *lines])
     except flags.Error as error:
         raise InputError(f"{error}".replace("\n", " ")) from error
     return [read(group, values) for group in groups]

@@ -25,6 +25,7 @@ def main(data: DataConfig, show: ShowConfig) -> None:
     from abe_tf.storage.files import write_atomically
 
     splits = datasets.load(data)
+    data = datasets.fitted(data, splits)
     train = splits.train
     loader = Loader(train, Preprocessing.of(data))
     sampler = ClassSampler(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from abe_tf.data.photos import (
 )
 from abe_tf.errors import InputError
 
+_HALVES = ("train", "training", "test", "testing", "val", "valid", "validation")
 _BOX = ("x1", "y1", "x2", "y2")
+_DELIMITERS = (",", ";", "\t", "|")
 SPLITS = ("train", "test", "query", "gallery")
 
 
@@ -35,6 +38,7 @@ def image_folder(data_dir: str) -> Examples:
     """
     by_class: dict[str, list[str]] = {}
     folders, left_out = _class_folders(data_dir)
+    folders, left_out = _merged_halves(folders, left_out, data_dir)
     # A link up would make all classes one.
     seen = {os.path.realpath(data_dir)}
     for folder in folders:
@@ -46,7 +50,8 @@ def image_folder(data_dir: str) -> Examples:
         else:
             left_out.append(LeftOut(folder, "folders without a photo"))
     tell_left_out(left_out, data_dir)
-    tell_merged([os.path.basename(folder) for folder in folders], "class folders")
+    names = dict.fromkeys(os.path.basename(folder) for folder in folders)
+    tell_merged(list(names), "class folders")
     # In the order of the folders' names as they are written.
     class_names = list(by_class)
     if len(class_names) < 2:
@@ -72,6 +77,42 @@ def _class_folders(data_dir: str) -> tuple[list[str], list[LeftOut]]:
         else:
             left_out.append(LeftOut(entry.path, "in no class folder"))
     return folders, left_out
+
+
+def _merged_halves(
+    folders: list[str], left_out: list[LeftOut], data_dir: str
+) -> tuple[list[str], list[LeftOut]]:
+    """The class folders of `train` and `test`, where these hold the same classes.
+
+    So Cars-196 and others are handed on; which classes train is a matter of flags.
+
+    Raises:
+      InputError: They hold others: as classes, train and test would make no sense.
+    """
+    names = [os.path.basename(folder) for folder in folders]
+    if len(names) < 2 or not {name.lower() for name in names} <= set(_HALVES):
+        return folders, left_out
+    halves = [_class_folders(folder) for folder in folders]
+    if not all(half for half, _ in halves):
+        # Photos and no folders: classes that happen to be called so.
+        return folders, left_out
+    classes = [{os.path.basename(one) for one in half} for half, _ in halves]
+    if any(one != classes[0] for one in classes):
+        raise InputError(
+            "--data_dir must hold a folder for each class. Received: "
+            f"{data_dir!r} with {', '.join(names)}, of folders that differ. Put the "
+            "class folders side by side, and choose with --train_classes and "
+            "--test_classes; or list the photos with their split in --image_list."
+        )
+    print(
+        f"The folders {', '.join(names)} in {data_dir} hold the same classes, and are "
+        "merged: whole classes test, by --test_classes.",
+        file=sys.stderr,
+    )
+    merged = sorted(
+        (folder for half, _ in halves for folder in half), key=os.path.basename
+    )
+    return merged, [*left_out, *(one for _, out in halves for one in out)]
 
 
 def _find(folder: str, seen: set[str]) -> Photos:
@@ -104,6 +145,7 @@ def image_list(
     """
     root = data_dir or os.path.dirname(os.path.abspath(path))
     rows = _read_rows(path, cropped)
+    _check_regular([os.path.join(root, row["path"]) for row in rows])
     # In the order of the labels as they are written.
     labels = sorted({row["label"] for row in rows})
     tell_merged(labels, "labels")
@@ -130,7 +172,8 @@ def image_list(
 def _read_rows(path: str, cropped: bool) -> list[dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, delimiter=_delimiter(file.readline()))
+            file.seek(0)
             columns = set(reader.fieldnames or ())
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -149,6 +192,21 @@ def _read_rows(path: str, cropped: bool) -> list[dict[str, str]]:
     for number, row in enumerate(rows, 2):
         _check_row(row, f"{path}, line {number}", cropped, seen)
     return rows
+
+
+def _check_regular(paths: list[str]) -> None:
+    for path in paths:
+        # A pipe would be waited for; what is not there is named with the broken ones.
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise InputError(
+                f"--image_list must list files. Received: {path!r}, no regular file."
+            )
+
+
+def _delimiter(header: str) -> str:
+    """What stands between the names of the columns: spreadsheets differ by country."""
+    names = {delimiter: header.split(delimiter) for delimiter in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda delimiter: len(names[delimiter]))
 
 
 def _check_row(row: dict[str, str], where: str, cropped: bool, seen: set[str]) -> None:

@@ -16,8 +16,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from abe_tf.config.data import BUILDERS, DataConfig
-from abe_tf.data.builders import cars196, in_shop, omniglot, online_products
+from abe_tf.config.benchmarks import BUILDERS, OWN_BUILDERS
+from abe_tf.config.data import DataConfig
+from abe_tf.data.builders import (
+    cars196,
+    cub200_2011,
+    in_shop,
+    omniglot,
+    online_products,
+)
 from abe_tf.data.examples import Examples, all_of
 from abe_tf.data.records import RecordIndex
 from abe_tf.errors import InputError
@@ -57,11 +64,9 @@ PROTOCOLS = {
     ),
     "cub200_2011": Protocol(
         BUILDERS["cub200_2011"],
-        "CUB_200_2011.tgz and segmentations.tgz, as published",
+        cub200_2011.AbeCub2002011.MANUAL_DOWNLOAD_INSTRUCTIONS,
         {"train": (100, 5864), "test": (100, 5924)},
-        filename="image/filename",
-        box=("bbox", "shares"),
-        train_classes=100,
+        box=("box", "pixels"),
     ),
     "stanford_online_products": Protocol(
         BUILDERS["stanford_online_products"],
@@ -80,14 +85,24 @@ PROTOCOLS = {
         {"train": (136, 2720), "test": (106, 2120)},
     ),
 }
-# TensorFlow Datasets' own builder, for who has it prepared or lets it download.
-_OWN_PRODUCTS = Protocol(
-    "stanford_online_products",
-    "nothing",
-    PROTOCOLS["stanford_online_products"].counts,
-    label="class_id",
-    filename=None,
-)
+# TensorFlow Datasets' own, for who has them prepared or lets them be downloaded.
+_OWN = {
+    "cub200_2011": Protocol(
+        OWN_BUILDERS["cub200_2011"],
+        "nothing",
+        PROTOCOLS["cub200_2011"].counts,
+        filename="image/filename",
+        box=("bbox", "shares"),
+        train_classes=100,
+    ),
+    "stanford_online_products": Protocol(
+        OWN_BUILDERS["stanford_online_products"],
+        "nothing",
+        PROTOCOLS["stanford_online_products"].counts,
+        label="class_id",
+        filename=None,
+    ),
+}
 
 
 def load(config: DataConfig) -> tuple[Examples, np.ndarray]:
@@ -101,10 +116,10 @@ def load(config: DataConfig) -> tuple[Examples, np.ndarray]:
     """
     protocol = PROTOCOLS[config.dataset]
     builder = _builder(protocol, config)
-    if config.dataset == "stanford_online_products" and not builder.is_prepared():
-        own = _builder(_OWN_PRODUCTS, config)
+    if config.dataset in _OWN and not builder.is_prepared():
+        own = _builder(_OWN[config.dataset], config)
         if own.is_prepared() or (config.download and not config.manual_dir):
-            protocol, builder = _OWN_PRODUCTS, own
+            protocol, builder = _OWN[config.dataset], own
     if not builder.is_prepared():
         _prepare(builder, protocol, config)
     if protocol.box is None and config.cropped:
@@ -143,20 +158,7 @@ def _prepare(
         manual_dir=config.manual_dir and os.path.abspath(config.manual_dir)
     )
     with _errors_in_one_line(protocol, wanted):
-        if not (ours or config.download):
-            _check_present(config, ("CUB_200_2011.tgz", "segmentations.tgz"))
         builder.download_and_prepare(download_config=settings)
-
-
-def _check_present(config: DataConfig, names: tuple[str, ...]) -> None:
-    assert config.manual_dir is not None  # _prepare has seen it
-    for name in names:
-        if not os.path.exists(os.path.join(config.manual_dir, name)):
-            raise InputError(
-                f"--manual_dir must hold {' and '.join(names)}. "
-                f"Received: {config.manual_dir!r} without {name}. Add it, or let "
-                "--download fetch it."
-            )
 
 
 @contextlib.contextmanager
@@ -201,6 +203,12 @@ def _read(
     boxes = None
     if protocol.box and cropped:
         boxes = index.features[protocol.box[0]]
+        if np.isnan(boxes).any():
+            raise InputError(
+                "--cropped needs the boxes of all images. Received: "
+                f"{builder.data_dir}, made without the list of boxes. Remove that "
+                "folder, and give --manual_dir with the list."
+            )
         if in_shares:
             boxes = boxes[:, [1, 0, 3, 2]] * index.features["size"][:, [1, 0, 1, 0]]
     examples = all_of(labels, names, class_names, index.read_image, boxes)
@@ -226,7 +234,11 @@ def _report_counts(
             print(
                 f"{dataset}: {name} has {found[0]:,} classes and {found[1]:,} images, "
                 f"the paper's {classes:,} and {images:,}: "
-                f"{classes - found[0]:,} classes and {images - found[1]:,} images are "
-                "missing.",
+                f"{_difference(classes - found[0], 'classes')} and "
+                f"{_difference(images - found[1], 'images')}.",
                 file=sys.stderr,
             )
+
+
+def _difference(missing: int, what: str) -> str:
+    return f"{abs(missing):,} {what} are {'missing' if missing >= 0 else 'too many'}"

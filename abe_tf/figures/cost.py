@@ -59,7 +59,7 @@ def draw(ours: Sequence[Model], families: Mapping[str, Sequence[Model]]) -> byte
                     marker="*^DPvX"[number % 6],
                     color=style.COLOURS[(number + 2) % len(style.COLOURS)],
                     zorder=3,
-                    label=model.name,
+                    label=style.legend_label(model.name),
                 )
             axes.set_xlabel(label)
             axes.grid(alpha=0.3)

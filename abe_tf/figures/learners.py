@@ -24,7 +24,7 @@ def draw(runs: dict[str, dict[int, dict[str, float]]]) -> bytes:
                 color=style.COLOURS[number % len(style.COLOURS)],
                 marker="osD^vP*"[number % 7],
                 capsize=5,
-                label=name,
+                label=style.legend_label(name),
             )
         axes.set_xlabel("learners")
         axes.set_ylabel("Recall@1, %")

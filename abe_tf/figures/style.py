@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -25,11 +28,48 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
+# Of scripts that the first one has not, as systems have them.
+_FONTS = (
+    *("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans"),
+    *("WenQuanYi Zen Hei", "Droid Sans Fallback", "Unifont", "Noto Sans"),
+)
+
+
 @contextlib.contextmanager
 def figure(width: float, height: float) -> Iterator[Figure]:
     """A figure of a size in inches, with the house's letters."""
-    with mpl.rc_context(_SETTINGS):
+    settings = {**_SETTINGS, "font.family": _fonts()}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # One for each letter that no font has, as a box; the page says so once.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         yield Figure(figsize=(width, height), layout="constrained")
+
+
+@functools.cache
+def _fonts() -> list[str]:
+    """Those of the fonts that are installed, in the order in which they are tried."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in _FONTS if name in installed]
+
+
+@functools.cache
+def _letters() -> frozenset[int]:
+    """What the fonts have signs for."""
+    found: set[int] = set()
+    for name in _fonts():
+        path = font_manager.findfont(name, fallback_to_default=False)
+        found |= set(font_manager.get_font(path).get_charmap())
+    return frozenset(found)
+
+
+def has_letters_of(text: str) -> bool:
+    """Whether pictures show a text as it is written."""
+    return set(map(ord, text)) <= _letters()
+
+
+def legend_label(name: str) -> str:
+    """A name as a legend shows it; Matplotlib leaves out those that begin with `_`."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def png(drawn: Figure, dpi: int = 110) -> bytes:

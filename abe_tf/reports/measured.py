@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from abe_tf.config.evaluation import CHECKPOINTS, EvaluationConfig, SplitConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
+from abe_tf.data.photos import readable
 from abe_tf.data.pipeline import Loader
 from abe_tf.figures import probes
 from abe_tf.models.cost import Cost, cost
@@ -42,7 +42,7 @@ class RunReport:
       metrics: The lines of metrics.jsonl.
       record: run.json.
       flags: The flagfile.
-      settings: The flagfile without seed and places, which runs of several seeds share.
+      settings: As of `RunFolder.settings`: runs of several seeds share them.
       by_checkpoint: Recall of the best and the last checkpoint, as results.json has it.
     """
 
@@ -59,7 +59,7 @@ class RunReport:
     metrics: list[dict[str, Any]]
     record: dict[str, Any]
     flags: str
-    settings: str
+    settings: dict[str, Any]
     by_checkpoint: dict[str, Any]
 
     def gallery_labels(self) -> np.ndarray:
@@ -76,8 +76,11 @@ def gather(
       InputError: Run, images or checkpoint are not there, or an image is broken.
     """
     model_flags, data, loss, _ = folder.read_flags()
+    # Before the work: a file that is damaged is told at once.
+    metrics, record = folder.read_metrics(), folder.read_record()
+    by_checkpoint = _by_checkpoint(folder, split.split)
     data = split.moved(data)
-    model = trained.load(folder.path, checkpoint)
+    model = trained.load(folder.path, checkpoint, max_pixels=data.max_pixels)
     splits = run_embeddings.images(folder, data, split.split)
     size = options.eval_batch_size
     archive = run_embeddings.embed(model, splits, split.split, size)
@@ -86,9 +89,8 @@ def gather(
     if archive.gallery is not None and splits.gallery is not None:
         gallery = Loader(splits.gallery, model.preprocessing)
     ks = tuple(sorted({1, *options.ks(data)}))
-    flags = _read(folder.flags)
     return RunReport(
-        name=os.path.basename(os.path.abspath(folder.path)),
+        name=readable(os.path.basename(os.path.abspath(folder.path))),
         paper_name=paper_name(model_flags, loss),
         archive=archive,
         measured=evaluation.evaluate(archive, ks, options.block, cluster=True),
@@ -102,11 +104,11 @@ def gather(
         masks=probes.Masks(model.network, queries).draw(),
         queries=queries,
         gallery=gallery,
-        metrics=[json.loads(line) for line in _read(folder.metrics).splitlines()],
-        record=json.loads(_read(os.path.join(folder.path, "run.json")) or "{}"),
-        flags=flags,
-        settings=_settings(flags),
-        by_checkpoint=_by_checkpoint(folder, split.split),
+        metrics=metrics,
+        record=record,
+        flags=_read(folder.flags),
+        settings=folder.settings(),
+        by_checkpoint=by_checkpoint,
     )
 
 
@@ -137,9 +139,3 @@ def _read(path: str) -> str:
         return ""
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
-
-
-def _settings(flags: str) -> str:
-    lines = flags.splitlines()
-    passed_over = ("--seed=", "--data_dir=", "--encoder_weights=")
-    return "\n".join(line for line in lines if not line.startswith(passed_over))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import jinja2
 
 from abe_tf import paper
+from abe_tf.figures.style import has_letters_of
 from abe_tf.reports.measured import RunReport
 from abe_tf.reports.pictures import Picture
 from abe_tf.retrieval import clustering, measures
@@ -56,7 +57,9 @@ def render(reports: Sequence[RunReport], pictures: Sequence[Picture]) -> str:
         )
     return environment.get_template("report.html").render(
         title="abe_tf: " + ", ".join(report.name for report in reports),
-        introduction=" ".join(_introduce(report) for report in reports),
+        introduction=" ".join(
+            [*(_introduce(report) for report in reports), *_letters(reports)]
+        ),
         tables=list(_tables(reports)) if reports else [],
         sections=sections,
         records=[
@@ -75,11 +78,23 @@ def _introduce(report: RunReport) -> str:
     among = "among each other"
     if report.archive.gallery is not None:
         among = f"in a gallery of {recall.num_gallery:,}"
+    of = about.get("known_classes", f"the {about['split']} classes")
     return (
         f"{report.name} is {report.paper_name}, {about['checkpoint']}: "
-        f"{recall.num_queries:,} queries of the {about['split']} classes of "
-        f"{about['dataset']} {among}."
+        f"{recall.num_queries:,} queries of {of} of {about['dataset']} "
+        f"{among}."
     )
+
+
+def _letters(reports: Sequence[RunReport]) -> Iterator[str]:
+    """A note where names are of letters that pictures cannot have."""
+    names = {name for report in reports for name in report.archive.class_names}
+    missing = sum(not has_letters_of(name) for name in names)
+    if missing:
+        yield (
+            f"In pictures the letters of {missing:,} class names are boxes: no font "
+            "here has them (the tables show them)."
+        )
 
 
 def _tables(reports: Sequence[RunReport]) -> Iterator[Table]:
@@ -151,11 +166,15 @@ _PAPER_KS = {
 
 
 def _seeds(reports: Sequence[RunReport]) -> Table:
-    groups: dict[str, list[RunReport]] = {}
+    groups: list[list[RunReport]] = []
     for report in reports:
-        groups.setdefault(report.settings, []).append(report)
+        alike = [group for group in groups if group[0].settings == report.settings]
+        if alike:
+            alike[0].append(report)
+        else:
+            groups.append([report])
     rows = []
-    for group in groups.values():
+    for group in groups:
         if len(group) < 2:
             continue
         ones = [report.measured.recall.ensemble[1] for report in group]

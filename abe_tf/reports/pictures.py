@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from abe_tf import paper
+from abe_tf.errors import InputError
 from abe_tf.figures import (
     ablation,
     confusion,
@@ -20,6 +21,7 @@ from abe_tf.figures import (
     similarity,
 )
 from abe_tf.reports.measured import RunReport
+from abe_tf.runs import flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,16 +125,42 @@ def of_sweep(folder: str) -> Iterator[Picture]:
     path = os.path.join(folder, "sweep.json")
     if not os.path.isfile(path):
         return
-    with open(path, encoding="utf-8") as file:
-        factors = json.load(file)
-    for factor, rows in factors.items():
+    for factor, rows in _factors(path).items():
         yield Picture(
             f"ablation_{factor}",
             "Ablations",
             f"Recall@1 for each --{factor}, mean and deviation over runs, on held-out "
             f"training classes ({os.path.basename(os.path.abspath(folder))}).",
-            ablation.draw(factor, [ablation.Row(**row) for row in rows]),
+            ablation.draw(factor, rows),
         )
+
+
+def _factors(path: str) -> dict[str, list[ablation.Row]]:
+    """What a sweep found, by the flag that it varied.
+
+    Raises:
+      InputError: The file is none of a sweep.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        found = {
+            factor: [ablation.Row(**row) for row in rows]
+            for factor, rows in content.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            "sweep.json must be what abe_tf.sweep wrote. "
+            f"Received: {path!r}: {error}. Run the sweep again."
+        ) from error
+    for factor in found:
+        # It becomes the name of a file.
+        if factor not in flags.names():
+            raise InputError(
+                "sweep.json must name flags of a run. "
+                f"Received: {path!r} with {factor!r}. Run the sweep again."
+            )
+    return found
 
 
 def _confusion(report: RunReport) -> Iterator[Picture]:

@@ -13,6 +13,7 @@ from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.embedding import Embedder
 from abe_tf.runs.folder import RunFolder
+from abe_tf.runs.held_out import HeldOut
 
 if TYPE_CHECKING:
     from abe_tf.runs.trained import TrainedModel
@@ -26,6 +27,7 @@ def images(folder: RunFolder, data: DataConfig, split: str) -> Splits:
     """
     splits = datasets.load(data)
     folder.check_classes(splits.train.class_names)
+    splits = HeldOut(folder.path, data.data_dir).keep(splits)
     if not len(getattr(splits, split)):
         raise InputError(
             f"--split={split} needs images. Received: a run that held none out."
@@ -59,6 +61,8 @@ def embed(model: TrainedModel, splits: Splits, split: str, batch_size: int) -> A
         "checkpoint": model.checkpoint,
         "fingerprint": model.fingerprint(),
     }
+    if split == "test" and splits.known_classes:
+        about["known_classes"] = "held-out photos of known classes"
     return Archive(
         side(examples),
         None if gallery is None else side(gallery),

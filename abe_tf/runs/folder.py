@@ -24,26 +24,13 @@ from typing import Any
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import CHECKPOINTS
 from abe_tf.config.groups import Group, read_flagfile, write_flagfile
-from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
-from abe_tf.config.training import TrainingConfig
 from abe_tf.data.photos import normalised
 from abe_tf.errors import InputError
-from abe_tf.runs import machine
+from abe_tf.runs import flags, machine
 from abe_tf.storage import checkpoints
 from abe_tf.storage.files import check_writable, made, write_atomically
 from abe_tf.storage.locks import TakenError, claimed
-
-# What a run was started with, in the order of its flagfile.
-_GROUPS: tuple[type[Group], ...] = (ModelConfig, DataConfig, LossConfig, TrainingConfig)
-# May change between the sessions of one run: where things lie, what becomes of photos
-# that cannot be read, how often it reports.
-_MAY_CHANGE = {
-    *("data_dir", "manual_dir", "download", "image_list", "cache"),
-    *("on_bad_image", "check"),
-    *("encoder_weights", "init_from", "strategy"),
-    *("log_every", "eval_every", "checkpoint_every", "keep", "jit"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,12 +124,7 @@ class RunFolder:
             self._check_same(configs)
 
     def _check_same(self, configs: Sequence[Group]) -> None:
-        ours, theirs = _values(configs), _values(self.read_flags())
-        differing = [
-            f"--{name}={ours[name]} (was {theirs[name]})"
-            for name in ours
-            if name not in _MAY_CHANGE and ours[name] != theirs[name]
-        ]
+        differing = flags.differing(configs, self.read_flags())
         if differing:
             raise InputError(
                 f"A run goes on with the flags that it started with ({self.flags}). "
@@ -167,9 +149,34 @@ class RunFolder:
         write_atomically(self.flags, write_flagfile(list(configs)))
         names = "".join(f"{name}\n" for name in class_names)
         write_atomically(self.classes, names)
-        record = {**machine.describe(devices), "seed": _values(configs)["seed"]}
+        record = {**machine.describe(devices), "seed": flags.values(configs)["seed"]}
         text = json.dumps(record, indent=2) + "\n"
         write_atomically(os.path.join(self.path, "run.json"), text)
+
+    def go_on_to(self, steps: int) -> int | None:
+        """Records that a run goes further than it was meant to.
+
+        Args:
+          steps: How far it goes now.
+
+        Returns:
+          How far it went before; `None` where that is no less.
+        """
+        recorded = self.read_flags()
+        training = recorded[-1]
+        if steps <= training.steps:
+            return None
+        further = dataclasses.replace(training, steps=steps)
+        write_atomically(self.flags, write_flagfile([*recorded[:-1], further]))
+        return int(training.steps)
+
+    def data(self, data: DataConfig) -> DataConfig:
+        """Data flags as the run has them where they may be left out."""
+        if not os.path.exists(self.flags):
+            return data
+        ours = flags.values([self.read_flags()[1]])
+        left_out = {n: ours[n] for n in flags.FOLLOW_DATA if getattr(data, n) is None}
+        return dataclasses.replace(data, **left_out)
 
     def cut_metrics(self, step: int) -> None:
         """Takes out of metrics.jsonl what a session wrote after its last checkpoint.
@@ -181,6 +188,49 @@ class RunFolder:
             with open(self.metrics, encoding="utf-8") as file:
                 lines = file.readlines()
             write_atomically(self.metrics, "".join(_up_to(lines, step)))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last one that a killed run tore is left out.
+
+        Raises:
+          InputError: Another line is none.
+        """
+        lines = _lines(self.metrics)
+        found = []
+        for number, line in enumerate(lines, 1):
+            try:
+                found.append(_object(line))
+            except ValueError as error:
+                if number == len(lines):
+                    break
+                raise InputError(
+                    "metrics.jsonl must hold an object of JSON a line. Received: "
+                    f"{self.metrics!r}, line {number}: {error}. Remove that line."
+                ) from error
+        return found
+
+    def read_record(self) -> dict[str, Any]:
+        """What run.json says of the machine; empty where there is none.
+
+        Raises:
+          InputError: It is no object of JSON.
+        """
+        path = os.path.join(self.path, "run.json")
+        try:
+            return _object("\n".join(_lines(path)) or "{}")
+        except ValueError as error:
+            raise InputError(
+                "run.json must be what training wrote. "
+                f"Received: {path!r}: {error}. Remove it: it is only shown."
+            ) from error
+
+    def settings(self) -> dict[str, Any]:
+        """The run's flags without seed and what may change: equal for its repetitions.
+
+        Raises:
+          InputError: The folder holds no run.
+        """
+        return flags.settings(self.read_flags())
 
     def check_classes(self, class_names: Sequence[str]) -> None:
         """Refuses another data set than the run was started with.
@@ -226,7 +276,7 @@ class RunFolder:
             raise InputError(
                 f"flags.cfg must be text. Received: {self.flags!r}, damaged."
             ) from error
-        return read_flagfile(text, list(_GROUPS))
+        return read_flagfile(text, list(flags.GROUPS))
 
     def with_checkpoints(self, which: str) -> str:
         """The folder of some checkpoints, or of one.
@@ -290,11 +340,18 @@ def check_same_network(model: ModelConfig, workdir: str) -> None:
         )
 
 
-def _values(configs: Sequence[Group]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for config in configs:
-        values |= dataclasses.asdict(config)  # type: ignore[call-overload]
-    return values
+def _lines(path: str) -> list[str]:
+    if not os.path.isfile(path):
+        return []
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read().splitlines()
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("no object")  # noqa: TRY004  (as of what is no JSON)
+    return found
 
 
 def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from abe_tf.data.pixels.preprocessing import Preprocessing
+    from abe_tf.retrieval.embedding import FileEmbedder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,8 @@ class TrainedModel:
         """Embeds image files.
 
         Args:
-          paths: JPEG, PNG, BMP or GIF files.
+          paths: JPEG, PNG, BMP or GIF files, or WebP, TIFF, AVIF or HEIC files, which
+            are converted in memory.
           batch_size: Images that are embedded at once.
 
         Returns:
@@ -59,18 +62,25 @@ class TrainedModel:
         Raises:
           InputError: A file is missing or no image; no path was given.
         """
-        from abe_tf.retrieval.embedding import embed_files
-
         if isinstance(paths, (str, os.PathLike)):
             raise InputError(
                 f"embed takes a list of paths. Received: {os.fspath(paths)!r} alone."
             )
-        files = [os.fspath(path) for path in paths]
-        return embed_files(self.network, self.preprocessing, files, batch_size)
+        return self._files([os.fspath(path) for path in paths], batch_size)
+
+    @functools.cached_property
+    def _files(self) -> FileEmbedder:
+        """Traced at the first photo, and then no more."""
+        from abe_tf.retrieval.embedding import FileEmbedder
+
+        return FileEmbedder(self.network, self.preprocessing)
 
 
 def load(
-    workdir: str, checkpoint: str = "best", precision: str | None = None
+    workdir: str,
+    checkpoint: str = "best",
+    precision: str | None = None,
+    max_pixels: int | None = None,
 ) -> TrainedModel:
     """Builds the network of a run and fills it with a checkpoint's weights.
 
@@ -78,6 +88,7 @@ def load(
       workdir: The run folder.
       checkpoint: "best" or "last", or the folder of one of its checkpoints.
       precision: What convolutions compute in; the run's where `None`.
+      max_pixels: Larger images are refused; the run's bound where `None`.
 
     Raises:
       InputError: The folder holds no such run or checkpoint.
@@ -93,6 +104,8 @@ def load(
 
     network = build(model, data.image_size, load_pretrained=False)
     path = _restore(network, checkpoints, training.ema_momentum > 0, alone)
+    if max_pixels is not None:
+        data = dataclasses.replace(data, max_pixels=max_pixels)
     return TrainedModel(network, Preprocessing.of(data), data, os.path.basename(path))
 
 

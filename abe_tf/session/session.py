@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Iterator
 
@@ -21,6 +22,7 @@ from abe_tf.models.ensemble import PARTS, new_layer_variables
 from abe_tf.retrieval.embedding import Embedder
 from abe_tf.runs import trained
 from abe_tf.runs.folder import RunFolder
+from abe_tf.runs.held_out import HeldOut
 from abe_tf.session import dry_run
 from abe_tf.session.flags import Flags
 from abe_tf.session.validation import RECALL_TAG, Validation
@@ -55,13 +57,17 @@ class Session:
             tf.config.experimental.enable_op_determinism()
         # Before anything runs: TensorFlow wants several workers to meet first.
         self._strategy = strategies.create(training.strategy)
-        strategies.check_batch(self._strategy, data.batch_size)
         self._cluster = cluster.from_environment()
         self._writes = self._cluster.is_chief and not flags.session.dry_run
         self._console = Console(silent=not self._cluster.is_chief)
         # Each process has one of its own, whatever the strategy mirrors.
         self._stop = tf.Variable(0, trainable=False) if self._cluster.several else None
         self._splits = datasets.load(data)
+        held_out = HeldOut(folder.path, data.data_dir)
+        self._splits = held_out.keep(self._splits)
+        data = datasets.fitted(folder.data(data), self._splits)
+        self._flags = dataclasses.replace(flags, data=data)
+        strategies.check_batch(self._strategy, data.batch_size)
         train = self._splits.train
         folder.check_classes(train.class_names)
         self._sampler = ClassSampler(
@@ -114,6 +120,7 @@ class Session:
             self._announce()
             if self._start == 0:
                 self._begin()
+            self._go_further()
             if self._is_finished():
                 return None
             if self._start >= self._flags.training.steps:
@@ -134,6 +141,17 @@ class Session:
         evaluation.on_train_begin()
         saving.after_step(self._start, {"stop": 0})
         return self._ended(saving)
+
+    def _go_further(self) -> None:
+        """Says what more steps mean for the rest of a run."""
+        training = self._flags.training
+        before = self._folder.go_on_to(training.steps) if self._writes else None
+        if before is not None and training.schedule != "constant":
+            self._console.line(
+                f"{training.steps} steps instead of {before}: the learning rate "
+                f"follows --schedule={training.schedule} over all of them from here, "
+                "and jumps. A run of as many steps from the start is another one."
+            )
 
     def _fit(self, signals: StopSignals) -> signal.Signals | None:
         steps = self._flags.training.steps
@@ -203,6 +221,7 @@ class Session:
             devices = [d.name for d in tf.config.list_logical_devices()]
             class_names = self._splits.train.class_names
             self._folder.record(self._flags.of_run(), class_names, devices)
+            HeldOut(self._folder.path, self._flags.data.data_dir).record(self._splits)
         if self._checkpoints.save() is None:
             raise InputError(
                 "The run folder must have room for a checkpoint. Received: "

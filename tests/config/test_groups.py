@@ -5,7 +5,7 @@ from absl import flags
 
 from abe_tf.config import groups
 from abe_tf.config.data import DataConfig, parse_range
-from abe_tf.config.evaluation import EvaluationConfig
+from abe_tf.config.evaluation import EvaluationConfig, ReportConfig
 from abe_tf.config.listing import ListingConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
@@ -104,3 +104,16 @@ def test_the_longer_side_keeps_the_papers_ratio_to_the_crop():
 def test_ranges():
     assert parse_range("train_classes", "0:41") == (0, 41)
     assert parse_range("train_classes", None) is None
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    values = flags.FlagValues()
+    groups.define(DataConfig, values)
+    values(["x", "--dataset=image_folder", "--data_dir=~/photos", "--cache_dir=/a~b"])
+    found = groups.read(DataConfig, values)
+    assert (found.data_dir, found.cache_dir) == ("/home/somebody/photos", "/a~b")
+    values = flags.FlagValues()
+    groups.define(ReportConfig, values)
+    values(["x", "--workdir=~/a", "--workdir=b"])
+    assert groups.read(ReportConfig, values).workdir == ("/home/somebody/a", "b")

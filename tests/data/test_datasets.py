@@ -8,8 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 from abe_tf.config.data import DataConfig
-from abe_tf.data import datasets, kinds
+from abe_tf.data import datasets
 from abe_tf.data.pipeline import Loader, evaluation_batches, training_batches
+from abe_tf.data.pixels import kinds
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.data.unreadable import unreadable_images_named
@@ -18,6 +19,10 @@ from abe_tf.errors import InputError
 
 def load(folder, **kwargs):
     small = {"classes_per_batch": 2, "images_per_class": 2}
+    if len([path for path in folder.iterdir() if path.is_dir()]) < 4:
+        # Otherwise photos and not classes would test.
+        small["train_classes"] = "0:1"
+        small["classes_per_batch"] = None
     return datasets.load(DataConfig("image_folder", str(folder), **small | kwargs))
 
 
@@ -93,8 +98,8 @@ def test_photos_are_told_by_content_to_the_bottom_of_a_class_folder(tmp_path, ca
         "2024/May/deep.PNG": png,
         "._0.png": b"\0\5\26\7",
         ".thumbs/0.png": png,
-        "a.webp": b"RIFF\0\0\0\0WEBPVP8 ",
-        "called_a_photo.jpg": b"\0\0\0\30ftypheic\0\0\0\0mif1heic",
+        "a.jxl": b"\xff\x0a\0\0",
+        "called_a_photo.jpg": b"\0\0\0\x0cJXL \r\n\x87\n",
         "notes.txt": b"BM is no picture",
     }.items():
         path = tmp_path / "a" / name
@@ -108,8 +113,7 @@ def test_photos_are_told_by_content_to_the_bottom_of_a_class_folder(tmp_path, ca
     told = capsys.readouterr().err
     for line in (
         "hidden: 2: 'a/._0.png', 'a/.thumbs'",
-        "WebP, a format that is not read: 1: 'a/a.webp'",
-        "HEIC, a format that is not read: 1: 'a/called_a_photo.jpg'",
+        "JPEG XL, a format that is not read: 2: 'a/a.jxl', 'a/called_a_photo.jpg'",
         "no photos: 1: 'a/notes.txt'",
         "in no class folder: 1: 'loose.png'",
     ):
@@ -121,7 +125,7 @@ def test_class_folders_that_differ_in_what_cannot_be_seen_are_one(tmp_path, caps
         unicodedata.normalize(form, "Caf\u00e9") for form in ("NFC", "NFD")
     )
     make(tmp_path, {"b": 2, "b ": 2, composed: 2, decomposed: 3, "a\nb": 2})
-    splits = load(tmp_path)
+    splits = load(tmp_path, train_classes="0:1", classes_per_batch=None)
     assert splits.train.class_names == (composed, "a b", "b")
     assert [len(splits.train), len(splits.test)] == [5, 6]
     told = capsys.readouterr().err
@@ -214,7 +218,10 @@ def test_pixels_and_labels_belong_together(photos):
 
 @pytest.mark.parametrize(
     ("length", "reason"),
-    [(30, r"Invalid PNG[^{]*"), (0, r"\[no JPEG, PNG, GIF or BMP file\]")],
+    [
+        (30, r"Invalid PNG[^{]*"),
+        (0, r"\[no JPEG, PNG, GIF or BMP file but an empty file\]"),
+    ],
 )
 def test_a_broken_image_is_named_with_the_reason(tmp_path, length, reason):
     make(tmp_path, {"a": 2, "b": 2})
@@ -421,7 +428,6 @@ def test_labels_that_differ_in_what_cannot_be_seen_are_one(tmp_path, capsys):
         ("c/2.png,c,train,2,0,2,2", "x1 < x2"),
         ("c/2.png,c,train,2,0,x,2", "x1 < x2"),
         ("c/2.png,a,test,0,0,2,2", "must not share a class"),
-        ("e/2.png,e,query,0,0,2,2", "in the gallery"),
     ],
 )
 def test_a_list_with_mistakes_is_refused(tmp_path, row, message):

@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from abe_tf.config.data import BENCHMARKS, DataConfig
+from abe_tf.config.benchmarks import BENCHMARKS
+from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets, protocols
+from abe_tf.data.examples import all_of
 from abe_tf.data.pipeline import Loader, evaluation_batches
 from abe_tf.data.pixels.decoding import decode
 from abe_tf.data.pixels.preprocessing import Preprocessing
@@ -64,8 +66,22 @@ def _archive(url):
     return "segmentations.tgz" if "segmentations" in url else "CUB_200_2011.tgz"
 
 
-def test_cub_trains_on_the_first_hundred_classes(folders, fetched_birds):
-    splits = load("cub200_2011", folders, cropped=True)
+@pytest.mark.parametrize("packed", [True, False])
+def test_cub_trains_on_the_first_hundred_classes(folders, packed):
+    layouts.birds(folders[0], packed)
+    (folders[0] / "segmentations.tgz").unlink()
+    check_birds(load("cub200_2011", folders, cropped=True))
+
+
+def test_cub_as_tensorflow_datasets_prepares_it_is_read_too(folders, fetched_birds):
+    flags = {"batches": "pairs", "data_dir": str(folders[1]), "cropped": True}
+    config = DataConfig(dataset="cub200_2011", download=True, **flags)
+    check_birds(datasets.load(config))
+    # It is there now, whatever lies elsewhere.
+    check_birds(load("cub200_2011", folders, cropped=True))
+
+
+def check_birds(splits):
     assert sorted(np.unique(splits.train.labels)) == [0, 99]
     assert sorted(np.unique(splits.test.labels)) == [100, 199]
     assert counts(splits.train) == counts(splits.test) == (2, 4)
@@ -75,7 +91,7 @@ def test_cub_trains_on_the_first_hundred_classes(folders, fetched_birds):
 
 
 def test_cub_lacking_an_archive_says_which(folders):
-    with pytest.raises(InputError, match="without CUB_200_2011.tgz"):
+    with pytest.raises(InputError, match=r"made of .* CUB_200_2011\.tgz"):
         load("cub200_2011", folders)
 
 
@@ -92,6 +108,13 @@ def test_in_shop_queries_look_in_the_gallery(folders):
     splits = load("in_shop", folders)
     parts = (splits.train, splits.test, splits.gallery)
     assert [counts(part) for part in parts] == [(2, 4), (2, 2), (2, 3)]
+
+
+def test_in_shop_needs_no_boxes_where_whole_photos_are_used(folders):
+    layouts.in_shop(folders[0], with_boxes=False)
+    assert counts(load("in_shop", folders).train) == (2, 4)
+    with pytest.raises(InputError, match="--cropped needs the boxes"):
+        load("in_shop", folders, cropped=True)
 
 
 def test_products_follow_their_own_files(folders):
@@ -113,7 +136,18 @@ def test_another_number_of_images_than_the_papers_is_said(folders, capsys):
     load("omniglot", folders)
     told = capsys.readouterr().err
     assert "train has 4 classes and 12 images, the paper's 136 and 2,720" in told
-    assert "132 classes and 2,708 images are missing" in told
+    assert "132 classes are missing and 2,708 images are missing" in told
+
+
+def test_more_images_than_the_papers_are_not_missing(capsys):
+    labels = np.repeat(np.arange(99), 100)
+    examples = all_of(labels, labels, tuple(map(str, range(99))), lambda key: key)
+    splits = np.full(len(labels), "train")
+    protocols._report_counts(
+        "cars196", protocols.PROTOCOLS["cars196"], examples, splits
+    )
+    told = capsys.readouterr().err
+    assert "1 classes are too many and 1,846 images are too many" in told
 
 
 def test_the_papers_counts():
@@ -174,6 +208,11 @@ def cars_with_label_197(folder):
     layouts.cars_in_one(folder, [1, 197])
 
 
+def birds_without_labels(folder):
+    layouts.birds(folder, packed=False)
+    (folder / "CUB_200_2011" / "image_class_labels.txt").unlink()
+
+
 def in_shop_without_a_box(folder):
     layouts.in_shop(folder, without_box=3)
 
@@ -201,6 +240,7 @@ def photo_twice(folder):
         ("cars196", cars_with_label_197, r"197 for 'car_ims/000002\.jpg'"),
         ("cars196", photo_twice, r"'car_ims/000001\.jpg' a second time"),
         ("in_shop", in_shop_without_a_box, r"list_bbox_inshop\.txt' without .*03_1"),
+        ("cub200_2011", birds_without_labels, "without image_class_labels.txt"),
         ("stanford_online_products", broken_products, r"Online_Products\.zip"),
         ("stanford_online_products", products_twice, r"Ebay_test\.txt, line 3"),
     ],

@@ -25,8 +25,8 @@ _CITATION = """
 }
 """
 _INSTRUCTIONS = """
-list_eval_partition.txt, list_bbox_inshop.txt, and img.zip or the folder img; either
-directly or in the folders Eval, Anno and Img as they come.
+list_eval_partition.txt, and img.zip or the folder img; for --cropped also
+list_bbox_inshop.txt; either directly or in the folders Eval, Anno and Img as they come.
 """
 # Both lists open with the number of lines and the names of the columns.
 _HEADER_LINES = 2
@@ -52,10 +52,15 @@ class AbeInShop(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         folder = pathlib.Path(dl_manager.manual_dir)
-        partition = _list(folder, "Eval", "list_eval_partition.txt")
-        boxes = _list(folder, "Anno", "list_bbox_inshop.txt")
+        lists = ("list_eval_partition.txt", "Eval/list_eval_partition.txt")
+        partition = archives.require(folder, lists[0], *lists)
+        boxes = archives.find(
+            folder, "list_bbox_inshop.txt", "Anno/list_bbox_inshop.txt"
+        )
         source = archives.require(folder, "the photos", "img", "Img/img")
-        splits = _read_partition(partition, _read_boxes(boxes), boxes)
+        splits = _read_partition(partition)
+        if boxes is not None:
+            _add_boxes(splits, _read_boxes(boxes), boxes)
 
         def split(name: str) -> Iterator[common.Example]:
             # WOMEN/Dresses/id_00000002/02_1_front.jpg: four parts tell an image.
@@ -66,10 +71,6 @@ class AbeInShop(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, **kwargs: Any) -> Iterator:
         raise NotImplementedError("_split_generators gives the generators themselves")
-
-
-def _list(folder: pathlib.Path, subfolder: str, name: str) -> pathlib.Path:
-    return archives.require(folder, name, name, f"{subfolder}/{name}")
 
 
 def _key(path: str) -> str:
@@ -92,10 +93,11 @@ def _read_boxes(path: pathlib.Path) -> dict[str, np.ndarray]:
     return boxes
 
 
-def _read_partition(
-    path: pathlib.Path, boxes: dict[str, np.ndarray], boxes_path: pathlib.Path
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Annotations by split and image; labels count the items in sorted order."""
+def _read_partition(path: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Annotations by split and image; labels count the items in sorted order.
+
+    Boxes are of no numbers.
+    """
     rows: dict[str, tuple[str, str]] = {}
     for number, line in enumerate(archives.text_lines(path)[_HEADER_LINES:], 3):
         parts = line.split()
@@ -109,11 +111,6 @@ def _read_partition(
                 "Each image must be listed once. "
                 f"Received: {str(path)!r}, line {number}: {parts[0]!r} again."
             )
-        if _key(parts[0]) not in boxes:
-            raise InputError(
-                "Each image must have a box. "
-                f"Received: {str(boxes_path)!r} without {parts[0]!r}."
-            )
         rows[_key(parts[0])] = (parts[1], parts[2])
     items = sorted({item for item, _ in rows.values()})
     if len(items) > CLASSES:
@@ -124,5 +121,21 @@ def _read_partition(
     labels = {item: label for label, item in enumerate(items)}
     splits: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in SPLITS}
     for name, (item, split) in rows.items():
-        splits[split][name] = {"label": labels[item], "box": boxes[name]}
+        box = np.full(4, np.nan, np.float32)
+        splits[split][name] = {"label": labels[item], "box": box}
     return splits
+
+
+def _add_boxes(
+    splits: dict[str, dict[str, dict[str, Any]]],
+    boxes: dict[str, np.ndarray],
+    path: pathlib.Path,
+) -> None:
+    for annotated in splits.values():
+        for name, annotation in annotated.items():
+            if name not in boxes:
+                raise InputError(
+                    "Each image must have a box. "
+                    f"Received: {str(path)!r} without {name!r}."
+                )
+            annotation["box"] = boxes[name]

@@ -87,7 +87,7 @@ def cars_in_two(folder, unpacked=False):
 IN_SHOP = {"train": (1, 1, 2, 2), "query": (3, 4), "gallery": (3, 3, 4)}
 
 
-def in_shop(folder, packed=True, without_box=None, subfolders=False):
+def in_shop(folder, packed=True, without_box=None, subfolders=False, with_boxes=True):
     """list_eval_partition.txt, list_bbox_inshop.txt and img.zip or img/."""
     partition, boxes, files, number = [], [], {}, 0
     for split, items in IN_SHOP.items():
@@ -114,6 +114,8 @@ def in_shop(folder, packed=True, without_box=None, subfolders=False):
             boxes,
         ),
     ):
+        if lines is boxes and not with_boxes:
+            continue
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join([str(len(lines)), header, *lines, ""]))
 
@@ -153,8 +155,8 @@ def omniglot(folder, packed=True):
         pack(folder / f"{name}.zip" if packed else folder, files)
 
 
-def birds(folder):
-    """CUB_200_2011.tgz and segmentations.tgz."""
+def birds(folder, packed=True):
+    """CUB_200_2011.tgz or CUB_200_2011/, and segmentations.tgz."""
     names = [
         f"{label:03d}.Bird_{label}/Bird_{label}_{number:04d}_7961{number}.jpg"
         for label in (1, 100, 101, 200)
@@ -164,12 +166,13 @@ def birds(folder):
     rows = list(enumerate(names, 1))
     for name, lines in {
         "images": [f"{number} {path}" for number, path in rows],
+        "image_class_labels": [f"{n} {int(path[:3])}" for n, path in rows],
         "train_test_split": [f"{number} {number % 2}" for number, _ in rows],
         "bounding_boxes": [f"{number} 2.0 1.0 16.0 13.0" for number, _ in rows],
     }.items():
         text = "\n".join([*lines, ""])
         files[f"CUB_200_2011/{name}.txt"] = text.encode()
-    pack(folder / "CUB_200_2011.tgz", files)
+    pack(folder / "CUB_200_2011.tgz" if packed else folder, files)
     mask = tf.io.encode_png(np.zeros([*SIZE, 1], np.uint8)).numpy()
     masks = {f"segmentations/{n[:-4]}.png": mask for n in names}
     pack(folder / "segmentations.tgz", masks)

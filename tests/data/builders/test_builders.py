@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from abe_tf.data.builders.cars196 import AbeCars196
+from abe_tf.data.builders.cub200_2011 import AbeCub2002011
 from abe_tf.data.builders.in_shop import AbeInShop
 from abe_tf.data.builders.omniglot import AbeOmniglot
 from abe_tf.data.builders.online_products import AbeStanfordOnlineProducts
@@ -35,6 +36,12 @@ class CarsInTwoArchivesTest(Case, tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = AbeCars196
     SPLITS = {"train": 4, "test": 3}
     write = staticmethod(layouts.cars_in_two)
+
+
+class BirdsTest(Case, tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = AbeCub2002011
+    SPLITS = {"train": 4, "test": 4}
+    write = staticmethod(layouts.birds)
 
 
 class InShopTest(Case, tfds.testing.DatasetBuilderTestCase):
