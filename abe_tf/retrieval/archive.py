@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import zipfile
 from typing import Any
 
@@ -14,6 +15,7 @@ from abe_tf.retrieval.embedded import Embedded
 from abe_tf.storage.files import write_atomically
 
 _GALLERY = "gallery_"
+_ABOUT = ("dataset", "split", "checkpoint", "fingerprint", "known_classes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +26,9 @@ class Archive:
       queries: The images.
       gallery: Where the queries are looked for; among each other where `None`.
       class_names: By label.
-      about: Of "dataset", "split", "checkpoint" and "fingerprint" (of the model's
-        weights), what is known.
+      about: Of "dataset", "split", "checkpoint", "fingerprint" (of the model's
+        weights) and "known_classes" (a note, where the queries are photos of classes
+        that trained), what is known.
     """
 
     queries: Embedded
@@ -67,16 +70,7 @@ def load(path: str) -> Archive:
     Raises:
       InputError: It is no such file, or its arrays do not fit each other.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("a single array, without labels")
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            "--embeddings must be an .npz file with arrays of numbers and text. "
-            f"Received: {path!r}: {error}."
-        ) from error
+    arrays = _read(path)
     queries = _side(arrays, "", path)
     gallery = None
     if any(name.startswith(_GALLERY) for name in arrays):
@@ -87,16 +81,14 @@ def load(path: str) -> Archive:
     )
     names = [str(name) for name in classes]
     if "class_names" in arrays and np.issubdtype(classes.dtype, np.integer):
-        names = [str(arrays["class_names"][label]) for label in classes]
+        names = _class_names(arrays["class_names"], classes, path)
     ends = np.cumsum([len(side) for side in sides])[:-1]
     found = [
         dataclasses.replace(side, labels=labels)
         for side, labels in zip(sides, np.split(numbers, ends), strict=True)
     ]
     about: dict[str, str] = {
-        name: str(arrays[name])
-        for name in ("dataset", "split", "checkpoint", "fingerprint")
-        if name in arrays
+        name: str(arrays[name]) for name in _ABOUT if name in arrays
     }
     return Archive(found[0], found[1] if gallery else None, tuple(names), about)
 
@@ -113,10 +105,81 @@ def _side(arrays: dict[str, np.ndarray], prefix: str, path: str) -> Embedded:
         )
     if embeddings.ndim == 2:
         embeddings = embeddings[:, np.newaxis]
-    if not np.issubdtype(embeddings.dtype, np.floating):
+    if embeddings.ndim != 3 or not np.issubdtype(embeddings.dtype, np.floating):
         raise InputError(
-            "Embeddings must be floating point numbers. "
-            f"Received: {embeddings.dtype} in {path!r}."
+            "Embeddings must be floating point numbers, [images, dim] or [images, "
+            f"learners, dim]. Received: {embeddings.dtype} of shape "
+            f"{list(embeddings.shape)} in {path!r}."
+        )
+    is_label = np.issubdtype(labels.dtype, np.integer) or labels.dtype.kind in "US"
+    if len(embeddings) and not (is_label and labels.shape == embeddings.shape[:1]):
+        raise InputError(
+            "There must be one label an embedding, a whole number or a text. "
+            f"Received: {labels.dtype} of shape {list(labels.shape)} for "
+            f"{len(embeddings)} embeddings in {path!r}."
         )
     ids = arrays.get(f"{prefix}ids")
+    if ids is not None and ids.shape != labels.shape:
+        raise InputError(
+            "There must be one id an embedding, or none at all. "
+            f"Received: ids of shape {list(ids.shape)} for {len(embeddings)} "
+            f"embeddings in {path!r}."
+        )
     return Embedded(embeddings, labels, None if ids is None else list(ids))
+
+
+def _class_names(names: np.ndarray, classes: np.ndarray, path: str) -> list[str]:
+    """Names of the classes that occur, by their numbers."""
+    last = len(names) - 1 if names.ndim == 1 else -1
+    if len(classes) and not 0 <= classes[0] <= classes[-1] <= last:
+        raise InputError(
+            "Labels beside class_names must be their positions, counted from 0. "
+            f"Received: labels {classes[0]} to {classes[-1]} with class_names of shape "
+            f"{list(names.shape)} in {path!r}. Subtract 1 where they count from 1, or "
+            "leave class_names out."
+        )
+    return [str(names[label]) for label in classes]
+
+
+def _read(path: str) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, none larger than the file says.
+
+    Raises:
+      InputError: It is none, or broken.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            return {
+                info.filename.removesuffix(".npy"): _read_array(file, info)
+                for info in file.infolist()
+            }
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Files of other tools: zip, deflate and NumPy's header each have their own
+        # ways of saying that they cannot read one.
+        raise InputError(
+            "--embeddings must be an .npz file with arrays of numbers and text. "
+            f"Received: {path!r}: {error or type(error).__name__}."
+        ) from error
+
+
+def _read_array(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    if not info.filename.endswith(".npy"):
+        raise ValueError(f"{info.filename!r} is no array")
+    with file.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        shape, _, dtype = read_header[version](member)
+        # Before memory is taken for it.
+        stated = dtype.itemsize * math.prod(shape)
+        if dtype.hasobject or member.tell() + stated != info.file_size:
+            raise ValueError(
+                f"{info.filename!r} states {stated:,} bytes of {dtype}, in a member of "
+                f"{info.file_size:,}"
+            )
+    with file.open(info) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 # Ways to measure; "learners" stands for as many as there are.
 KINDS = ("learners", "ensemble", "concatenated")
+# Rounding of what is meant to be of unit length.
+_UNIT = 1e-2
 
 
 def augmented(learner_embeddings: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -34,6 +36,32 @@ def other_factor(right: np.ndarray) -> np.ndarray:
     left = -2 * right
     left[..., -2], left[..., -1] = right[..., -1], right[..., -2]
     return left
+
+
+def comparable(*sides: np.ndarray) -> tuple[list[np.ndarray], np.float32]:
+    """Embeddings whose distances rank as the given ones' do, and their floor.
+
+    Those of unit length, as our networks give them, stay as they are. Others are moved
+    by their mean, one a learner, and divided by the longest that is left: neither
+    changes a ranking, and float32's products lose less.
+
+    Args:
+      sides: Learner embeddings, `[images, learners, dim]`.
+
+    Returns:
+      As many, and what `floor` gives: of those that were moved no less than what
+      rounding the given numbers to float32 has changed.
+    """
+    lengths = [np.linalg.norm(side.astype(np.float64), axis=-1).max() for side in sides]
+    given = max(lengths)
+    if abs(given - 1) <= _UNIT:
+        return list(sides), floor(*sides)
+    means = np.concatenate(sides).mean(0, dtype=np.float64)
+    moved = [side - means for side in sides]
+    longest = max(np.linalg.norm(side, axis=-1).max() for side in moved) or 1.0
+    scaled = [(side / longest).astype(np.float32) for side in moved]
+    rounding = (4 * np.finfo(np.float32).eps * given / longest) ** 2
+    return scaled, np.float32(max(floor(*scaled), rounding))
 
 
 def floor(*sides: np.ndarray) -> np.float32:

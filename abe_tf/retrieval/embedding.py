@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import concurrent.futures
+import errno
+import os
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.data.examples import from_files
 from abe_tf.data.pipeline import Loader, Share, evaluation_batches
+from abe_tf.data.pixels.conversion import ConversionError, readable
 from abe_tf.data.pixels.preprocessing import Preprocessing
-from abe_tf.data.unreadable import UnreadableImageError, unreadable_images_named
+from abe_tf.data.unreadable import (
+    BROKEN_IMAGE,
+    Unreadable,
+    UnreadableImageError,
+    reason_of,
+    unreadable_images_named,
+)
 from abe_tf.errors import InputError
 
 
@@ -89,20 +98,67 @@ class Embedder:
         return self._strategy.gather(parts, axis=0).numpy()
 
 
-def embed_files(
-    network: tf.keras.Model,
-    preprocessing: Preprocessing,
-    paths: list[str],
-    batch_size: int,
-) -> np.ndarray:
-    """Embeds image files; `[len(paths), learners, dim]` float32, unit length.
+class FileEmbedder:
+    """Embeds image files, few or many; decoding and network are traced once.
 
-    Raises:
-      InputError: A file is missing or no image; no path was given.
+    Args:
+      network: uint8 RGB `[batch, height, width, 3]` to learner embeddings.
+      preprocessing: From the bytes of an image file to such pixels.
     """
-    if not paths:
-        raise InputError("There must be an image to embed. Received: no path.")
-    try:
-        return Embedder(network)(Loader(from_files(paths), preprocessing), batch_size)
-    except UnreadableImageError as error:
-        raise UnreadableImageError(error.bad, "leave it out of the paths") from None
+
+    def __init__(self, network: tf.keras.Model, preprocessing: Preprocessing) -> None:
+        self._max_pixels = preprocessing.max_pixels
+        self._pixels = tf.function(
+            preprocessing.for_evaluation, [tf.TensorSpec([], tf.string)]
+        )
+        (pixels,) = network.inputs
+        self._network = tf.function(
+            lambda batch: network(batch, training=False),
+            [tf.TensorSpec(pixels.shape, pixels.dtype)],
+        )
+
+    def __call__(self, paths: Sequence[str], batch_size: int) -> np.ndarray:
+        """Embeds files in order; the next batch is decoded beside the network.
+
+        Args:
+          paths: The files.
+          batch_size: Images that are embedded at once.
+
+        Returns:
+          `[len(paths), learners, dim]` float32, unit length.
+
+        Raises:
+          InputError: A file is missing or no image; no path was given.
+        """
+        if not len(paths):
+            raise InputError("There must be an image to embed. Received: no path.")
+        starts = range(0, len(paths), batch_size)
+        found: list[np.ndarray] = []
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            due = pool.map(self._load, range(min(batch_size, len(paths))), paths)
+            for start in starts:
+                pixels = tf.stack(list(due))
+                end = start + batch_size
+                ahead = paths[end : end + batch_size]
+                due = pool.map(self._load, range(end, end + len(ahead)), ahead)
+                found.append(self._network(pixels).numpy())
+        return np.concatenate(found)
+
+    def _load(self, position: int, path: str) -> tf.Tensor:
+        try:
+            # A pipe would wait for ever.
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise OSError(errno.EINVAL, "no regular file")
+            with open(path, "rb") as file:
+                encoded = readable(file.read(), self._max_pixels)
+            # As in a pipeline: a large photo has no place on a GPU.
+            with tf.device("CPU"):
+                return self._pixels(encoded)
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        except ConversionError as error:
+            reason = f"{error}"
+        except BROKEN_IMAGE as error:
+            reason = reason_of(error)
+        bad = Unreadable(position, path, reason)
+        raise UnreadableImageError([bad], "leave it out of the paths")

@@ -31,6 +31,10 @@ Bounds = tuple[int, int]
 class Side:
     """Queries or gallery, sorted by class so that most tiles hold negatives only.
 
+    Args:
+      learner_embeddings: `[images, learners, dim]` floating point.
+      labels: `[images]` classes.
+
     Attributes:
       order: `[images]` positions in the given order.
       labels: `[images]` sorted classes.
@@ -38,12 +42,12 @@ class Side:
       right: As of `distances.augmented`.
     """
 
-    def __init__(self, embedded: Embedded) -> None:
-        labels = np.asarray(embedded.labels)
+    def __init__(self, learner_embeddings: np.ndarray, labels: np.ndarray) -> None:
+        labels = np.asarray(labels)
         self.order = np.argsort(labels, kind="stable")
         self.labels = labels[self.order]
-        self.learners = embedded.learners
-        self.right = distances.augmented(embedded.learner_embeddings, self.order)
+        self.learners = learner_embeddings.shape[1]
+        self.right = distances.augmented(learner_embeddings, self.order)
 
     def left(self, start: int, end: int) -> np.ndarray:
         """The left factor of some rows of the distance matrix."""
@@ -70,16 +74,19 @@ def sides(queries: Embedded, gallery: Embedded | None) -> tuple[Side, Side, np.f
     Raises:
       InputError: They have different learners.
     """
-    rows = Side(queries)
+    ours = queries.learner_embeddings
     if gallery is None:
-        return rows, rows, distances.floor(queries.learner_embeddings)
-    ours, theirs = queries.learner_embeddings, gallery.learner_embeddings
+        (scaled,), floor = distances.comparable(ours)
+        rows = Side(scaled, queries.labels)
+        return rows, rows, floor
+    theirs = gallery.learner_embeddings
     if ours.shape[1:] != theirs.shape[1:]:
         raise InputError(
             "Queries and gallery must be embedded by one model. Received: [learners, "
             f"dim] of {list(ours.shape[1:])} and {list(theirs.shape[1:])}."
         )
-    return rows, Side(gallery), distances.floor(ours, theirs)
+    (ours, theirs), floor = distances.comparable(ours, theirs)
+    return Side(ours, queries.labels), Side(theirs, gallery.labels), floor
 
 
 def factors(

@@ -97,11 +97,11 @@ class Telemetry(StepCallback):
         scalars = {tag: float(value) for tag, value in logs.items() if tag != "stop"}
         for name, rate in self.model.learning_rates().items():
             scalars[f"learning_rate/{name}"] = rate
-        seconds = self._run.clock.seconds_per_step()
-        if seconds:
-            scalars["images_per_second"] = self._batch_size / seconds
+        pace = self._run.clock.report()
+        if pace:
+            scalars["images_per_second"] = self._batch_size / pace.now
         self._run.record.scalars(step, scalars)
-        self._run.console.progress(step, self._run.steps, scalars, seconds)
+        self._run.console.progress(step, self._run.steps, scalars, pace)
         self._collapse.look(
             step, scalars["distance/positive"], scalars["distance/negative"]
         )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import dataclasses
 import datetime
 import sys
 import time
 from collections.abc import Iterator
+
+# By so many the time left is told.
+_REPORTS = 10
 
 
 class Clock:
@@ -16,8 +21,11 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._steps = 0
-        self._seconds = 0.0
+        # Steps and seconds: since the last report, and of the last reports.
+        self._steps, self._seconds = 0, 0.0
+        self._reports: collections.deque[tuple[int, float]] = collections.deque(
+            maxlen=_REPORTS
+        )
         self._mark: float | None = None
 
     def step_done(self) -> None:
@@ -36,9 +44,28 @@ class Clock:
         if self._mark is not None:
             self._mark += time.perf_counter() - begin
 
-    def seconds_per_step(self) -> float | None:
-        """The mean since the start, or `None` before the second step."""
-        return self._seconds / self._steps if self._steps else None
+    def report(self) -> Pace | None:
+        """The pace since the last report; `None` before the second step."""
+        if not self._steps:
+            return None
+        now = self._seconds / self._steps
+        self._reports.append((self._steps, self._seconds))
+        self._steps, self._seconds = 0, 0.0
+        steps, seconds = (sum(values) for values in zip(*self._reports, strict=True))
+        return Pace(now, seconds / steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """Seconds a step.
+
+    Attributes:
+      now: Since the last report.
+      lately: Over the last reports, by which the time left is told.
+    """
+
+    now: float
+    lately: float
 
 
 class Console:
@@ -58,7 +85,7 @@ class Console:
         step: int,
         steps: int,
         scalars: dict[str, float],
-        seconds_per_step: float | None,
+        pace: Pace | None,
     ) -> None:
         """Says where the run is.
 
@@ -66,15 +93,15 @@ class Console:
           step: Steps done.
           steps: Of the whole run.
           scalars: Of the step, by TensorBoard tag.
-          seconds_per_step: `None` before it is known.
+          pace: `None` before it is known.
         """
         if self._silent:
             return
         parts = [f"step {step}/{steps}"]
         for name in ("total", "metric", "divergence"):
             parts.append(f"{name} {scalars[f'loss/{name}']:.4f}")
-        if seconds_per_step:
-            left = datetime.timedelta(seconds=round((steps - step) * seconds_per_step))
+        if pace:
+            left = datetime.timedelta(seconds=round((steps - step) * pace.lately))
             parts.append(f"{scalars['images_per_second']:.1f} images/s")
             parts.append(f"{left} left")
         text = "  ".join(parts)

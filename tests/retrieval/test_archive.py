@@ -1,3 +1,6 @@
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -48,7 +51,27 @@ def test_arrays_of_other_tools_are_enough(tmp_path):
     [
         ({"embeddings": np.ones([3, 2])}, "must hold labels"),
         ({"embeddings": np.ones([3, 2], int), "labels": [0, 1, 2]}, "floating point"),
-        ({"embeddings": np.ones([3, 2]), "labels": [0, 1]}, "one of the labels"),
+        ({"embeddings": np.ones([3, 2]), "labels": [0, 1]}, "one label an embedding"),
+        ({"embeddings": np.ones([3, 2]), "labels": 1}, "one label an embedding"),
+        ({"embeddings": np.ones([2, 2]), "labels": [0.0, 1.0]}, "a whole number or"),
+        ({"embeddings": np.ones(3), "labels": [0, 1, 1]}, r"\[images, dim\]"),
+        ({"embeddings": np.ones([2, 2]), "labels": [0, 0], "ids": ["a"]}, "one id an"),
+        (
+            {
+                "embeddings": np.ones([3, 2]),
+                "labels": [1, 2, 3],
+                "class_names": ["a", "b", "c"],
+            },
+            "labels 1 to 3 with class_names .* Subtract 1",
+        ),
+        (
+            {
+                "embeddings": np.ones([2, 2]),
+                "labels": [-1, 0],
+                "class_names": ["a", "b"],
+            },
+            "labels -1 to 0",
+        ),
         ({"embeddings": np.ones([0, 2]), "labels": []}, "at least one image"),
         (
             {
@@ -75,7 +98,52 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path, arrays, message):
         archive.load(str(tmp_path / "x.npz"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04torn"])
+def packed(name, content, method=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+def array(values):
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def a_header_of(rows):
+    """An array that states more rows than it has."""
+    whole = array(np.zeros([4, 4], np.float32))
+    stated = f"{rows}, 4), }}".encode()
+    header = whole[: whole.index(b"\n") + 1].replace(b"4, 4), }", stated)
+    spare = len(stated) - len(b"4, 4), }")
+    return header.replace(b" " * spare + b"\n", b"\n", 1) + bytes(64)
+
+
+def damaged():
+    whole = bytearray(packed("labels.npy", array(np.arange(999)), zipfile.ZIP_DEFLATED))
+    whole[100:120] = b"\xff" * 20
+    return bytes(whole)
+
+
+def encrypted():
+    whole = bytearray(packed("labels.npy", array(np.arange(9))))
+    for place in (6, whole.index(b"PK\1\2") + 8):
+        whole[place] |= 1
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"no archive", b"PK\x03\x04torn"),
+        *(array(np.zeros([3, 4], np.float32)), damaged(), encrypted()),
+        packed("embeddings.npy", a_header_of(10**12)),
+        packed("embeddings.npy", array(np.zeros([4, 4]))[:-8]),
+        packed("embeddings.npy", b"no array"),
+        packed("notes.txt", b"no array"),
+    ],
+)
 def test_what_is_no_archive_is_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(InputError, match="must be an .npz file"):

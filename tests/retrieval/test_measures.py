@@ -147,3 +147,29 @@ def test_a_gpu_would_multiply_the_same():
     np.testing.assert_allclose(
         on_tensorflow(left, right), Multiplication(75)(left, right), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("length", [1.0, 10.0, 3e4])
+def test_the_noise_of_a_collapsed_model_ranks_nothing(length):
+    rng = np.random.default_rng(4)
+    point = rng.normal(size=[1, 1, 16])
+    point /= np.linalg.norm(point)
+    x = (length * (point + 3e-8 * rng.normal(size=[60, 1, 16]))).astype(np.float32)
+    recall = measure_recall(Embedded(x, np.repeat(np.arange(6), 10)), (1,))
+    assert recall.ensemble[1] == 0
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize("length", [1e-4, 1.0, 1e3, 3e4])
+def test_the_ranking_does_not_depend_on_length_or_place(length, offset):
+    """Of vectors of other tools: of any length, around any point."""
+    rng = np.random.default_rng(3)
+    centres = rng.normal(size=[12, 1, 16])
+    labels = np.repeat(np.arange(12), 15)
+    x = centres[labels] + 1.2 * rng.normal(size=[180, 1, 16])
+    x = length * (x / np.linalg.norm(x, axis=-1, keepdims=True) + offset)
+    ranked = oracle.ranked_relevance(oracle.distance_matrices(x)[-2], labels)
+    found = measure_recall(Embedded(x, labels), (1, 2, 4))
+    for k in (1, 2, 4):
+        assert found.ensemble[k] == pytest.approx(oracle.recall(ranked, k))
+    assert 20 < found.ensemble[1] < 95
