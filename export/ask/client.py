@@ -1,44 +1,39 @@
-"""A model behind TensorFlow Serving's REST interface, asked about image files."""
+"""A model behind TensorFlow Serving, asked about image files."""
 
 from __future__ import annotations
 
-import base64
+import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import errno
+import itertools
 import os
+import random
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from abe_tf.config.data import MAX_PIXELS
+from abe_tf.data.pixels.conversion import ConversionError, readable
+from export.ask.errors import AGAIN, NEVER, ServerError
 
 # Refusals for which no image is to blame.
 _NOT_THE_IMAGES = (
     *("Serving signature name", "Unrecognized servable version label"),
     *("Malformed request", "does not have named input", "Missing named input"),
-    "JSON Parse error",
+    *("JSON Parse error", "Serving signature key", "alias not found in signature"),
+    "input size does not match signature",
 )
-
-
 # Seconds before a file that was refused alone is asked about again.
 _PAUSES = (0.1, 0.4, 1.0)
+# Seconds before a request is repeated: the first time, and at most.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
-
-class ServerError(Exception):
-    """What a server answered instead of a result.
-
-    Attributes:
-      status: HTTP's code; 0 where there was no answer.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+# An image's path and its answer, as JSON has it.
+Answer = tuple[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,44 +44,48 @@ class Refused:
     reason: str
 
 
+class _Ending:
+    """Lets go of what is under way, without waiting for it."""
+
+    def __init__(
+        self, pool: concurrent.futures.ThreadPoolExecutor, ended: threading.Event
+    ) -> None:
+        self._pool, self._ended = pool, ended
+        ended.clear()
+
+    def close(self) -> None:
+        """Has what waits to ask again ask no more."""
+        self._ended.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
 class Client:
-    """A model behind TensorFlow Serving's REST interface. Threads may share it.
+    """Asks about many images: in batches, several at once, and again where it helps.
 
     Args:
-      url: Of the model, such as `http://localhost:8501/v1/models/abe`.
-      signature: What is asked.
-      label: Of a version; the newest where `None`.
+      call: Asks about the bytes of image files in one request; raises ServerError.
       batch_size: Images of one request.
       concurrency: Requests at once.
-      retries: Tries after 429, 503 or a lost connection, each waiting longer.
-      timeout: Seconds that a request may take.
+      retries: Tries after 429, 502, 503, 504 or a lost connection, each waiting longer,
+        or as long as the server asks.
+      wait_seconds: How long a request is waited for in all; a server that asks for more
+        is not waited for.
     """
 
     def __init__(
         self,
-        url: str,
-        signature: str = "serving_default",
-        label: str | None = None,
+        call: Callable[[Sequence[bytes]], list[Any]],
         batch_size: int = 16,
         concurrency: int = 4,
         retries: int = 7,
-        timeout: float = 60.0,
+        wait_seconds: float = 120.0,
     ) -> None:
-        which = f"/labels/{label}" if label else ""
-        self._url = f"{url.rstrip('/')}{which}:predict"
-        self._signature, self._batch_size = signature, batch_size
-        self._concurrency, self._timeout = concurrency, timeout
-        self._retry = Retry(
-            retries,
-            backoff_factor=0.5,
-            status_forcelist=(429, 503),
-            # A prediction changes nothing: asking again is safe.
-            allowed_methods=None,
-            raise_on_status=False,
-        )
-        self._local = threading.local()
+        self._call, self._batch_size = call, batch_size
+        self._concurrency, self._retries = concurrency, retries
+        self._wait_seconds = wait_seconds
+        self._ended = threading.Event()
 
-    def ask(self, paths: Sequence[str]) -> Iterator[tuple[str, Any] | Refused]:
+    def ask(self, paths: Sequence[str]) -> Iterator[Answer | Refused]:
         """Asks about image files.
 
         A file that the server refuses costs only itself: its batch is halved until it
@@ -105,25 +104,30 @@ class Client:
             had answered by then, also about later paths, has been yielded.
         """
         size = self._batch_size
-        batches = [list(paths[i : i + size]) for i in range(0, len(paths), size)]
+        batches = (list(paths[i : i + size]) for i in range(0, len(paths), size))
         failed = None
-        with concurrent.futures.ThreadPoolExecutor(self._concurrency) as pool:
-            asked = [pool.submit(self._ask_about, batch) for batch in batches]
-            try:
-                for one in asked:
-                    try:
-                        yield from one.result()
-                    except ServerError as error:
-                        failed = failed or error
-                        pool.shutdown(wait=False, cancel_futures=True)
-                    except concurrent.futures.CancelledError:
-                        continue
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        pool = concurrent.futures.ThreadPoolExecutor(self._concurrency)
+        with contextlib.closing(_Ending(pool, self._ended)):
+            # Not all at once: their answers would be held until it is their turn.
+            due = collections.deque(
+                pool.submit(self._ask_about, batch)
+                for batch in itertools.islice(batches, 2 * self._concurrency)
+            )
+            while due:
+                try:
+                    yield from due.popleft().result()
+                except ServerError as error:
+                    failed = failed or error
+                    for one in due:
+                        one.cancel()
+                except concurrent.futures.CancelledError:
+                    continue
+                more = itertools.islice(batches, 0 if failed else 1)
+                due.extend(pool.submit(self._ask_about, batch) for batch in more)
         if failed is not None:
             raise failed
 
-    def _ask_about(self, paths: list[str]) -> list[tuple[str, Any] | Refused]:
+    def _ask_about(self, paths: list[str]) -> list[Answer | Refused]:
         encoded, unread = [], {}
         for path in paths:
             try:
@@ -131,16 +135,18 @@ class Client:
                 if os.path.exists(path) and not os.path.isfile(path):
                     raise OSError(errno.EINVAL, "no regular file")
                 with open(path, "rb") as file:
-                    encoded.append(file.read())
+                    encoded.append(readable(file.read(), MAX_PIXELS))
             except OSError as error:
                 unread[path] = Refused(path, str(error.strerror))
+            except ConversionError as error:
+                unread[path] = Refused(path, str(error))
         read = [path for path in paths if path not in unread]
         found = dict(zip(read, self._bisected(read, encoded), strict=True))
         return [unread.get(path) or found[path] for path in paths]
 
     def _bisected(
         self, paths: list[str], encoded: list[bytes]
-    ) -> list[tuple[str, Any] | Refused]:
+    ) -> list[Answer | Refused]:
         if not paths:
             return []
         try:
@@ -159,7 +165,7 @@ class Client:
 
     def _once_more(
         self, path: str, encoded: bytes, refusal: ServerError
-    ) -> tuple[str, Any] | Refused:
+    ) -> Answer | Refused:
         """Asks about a file that was refused alone; one answer clears it."""
         for pause in _PAUSES if refusal.status == 400 else ():
             time.sleep(pause)
@@ -172,7 +178,7 @@ class Client:
         return Refused(path, _in_short(str(refusal)))
 
     def predict(self, encoded: Sequence[bytes]) -> list[Any]:
-        """Asks about the bytes of image files, in one request.
+        """Asks about the bytes of image files in one request, again where it helps.
 
         Returns:
           An answer an image, as JSON has it.
@@ -180,50 +186,25 @@ class Client:
         Raises:
           ServerError: The server refuses, or is not there.
         """
-        instances = [
-            {"image_bytes": {"b64": base64.b64encode(one).decode()}} for one in encoded
-        ]
-        body: Any = {"signature_name": self._signature, "instances": instances}
-        try:
-            answer = self._session().post(
-                self._url, json=body, timeout=self._timeout, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise ServerError(0, f"{self._url} does not answer: {error}") from error
-        if answer.is_redirect:
-            # Photos go to whom they were meant for and to nobody else.
-            raise ServerError(
-                answer.status_code,
-                f"{self._url} points to {answer.headers['location']!r}, where nothing "
-                "is sent. Give that address as --url if it is right.",
-            )
-        try:
-            found = answer.json()
-        except (ValueError, RecursionError) as error:
-            text = f"{self._url} answered {answer.status_code} without JSON"
-            raise ServerError(answer.status_code, text) from error
-        if not isinstance(found, dict):
-            found = {"error": f"{self._url} answered with no object"}
-        if answer.status_code != 200 or "predictions" not in found:
-            raise ServerError(answer.status_code, str(found.get("error", found)))
-        predictions = found["predictions"]
-        if not isinstance(predictions, list) or len(predictions) != len(encoded):
-            count = len(predictions) if isinstance(predictions, list) else "none"
-            raise ServerError(
-                answer.status_code,
-                f"{self._url} must answer once for each of {len(encoded)} images. "
-                f"Received: {count} predictions. Is it a model of abe_tf?",
-            )
-        return predictions
-
-    def _session(self) -> requests.Session:
-        """One a thread: sessions are not made to be shared."""
-        if not hasattr(self._local, "session"):
-            session = requests.Session()
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, HTTPAdapter(max_retries=self._retry))
-            self._local.session = session
-        return self._local.session
+        end = time.monotonic() + self._wait_seconds
+        for tried in itertools.count(1):
+            try:
+                return self._call(encoded)
+            except ServerError as error:
+                if error.status not in AGAIN or tried > self._retries:
+                    raise
+                longer = min(_FIRST_PAUSE * 2 ** (tried - 1), _LONGEST_PAUSE)
+                # Not all that were refused at once come back at once.
+                pause = error.pause or longer * random.uniform(0.5, 1)
+                if time.monotonic() + pause > end:
+                    text = (
+                        f"{error} (waited for {self._wait_seconds:g} s at most, "
+                        f"--wait_seconds; the next try would be in {pause:.3g} s)"
+                    )
+                    raise ServerError(error.status, text) from error
+            if self._ended.wait(pause):
+                raise ServerError(NEVER, "Nobody waits for the answer any more")
+        raise AssertionError("unreachable")
 
 
 def _in_short(message: str) -> str:
