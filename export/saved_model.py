@@ -5,11 +5,14 @@ python -m export.saved_model --workdir=runs/digits_abe4 --export_dir=models/digi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from abe_tf.config import command
 from abe_tf.config.evaluation import CheckpointConfig, RunConfig, SplitConfig
+from abe_tf.errors import InputError
 from abe_tf.runs import trained
 from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import check_writable
@@ -38,7 +41,9 @@ def main(
     data.check_paths()
     from export.publish import galleries, photos, serving_files
 
-    reference = trained.load(folder.path, checkpoint.checkpoint, "float32")
+    reference = trained.load(
+        folder.path, checkpoint.checkpoint, "float32", data.max_pixels
+    )
     model = reference
     if export.precision == "bfloat16":
         from abe_tf.models.lower_precision import in_bfloat16
@@ -49,8 +54,14 @@ def main(
     gallery = galleries.load(export.gallery, reference) if export.gallery else None
     card = serving_files.model_card(folder, reference, export, gallery)
     path = publish(model, shown, export, gallery, card)
-    serving_files.write_configurations(export_dir, export.model_name)
     print(f"Exported {folder.path}, {model.checkpoint}, as {path}")
+    try:
+        serving_files.write_configurations(export_dir, path, export.model_name)
+    except InputError as error:
+        raise InputError(
+            f"{error} The version {path} is published; only the server's configuration "
+            "beside it is the one from before. Let it be written, and export again."
+        ) from error
     print(serving_files.docker_line(export_dir, export.model_name))
 
 
@@ -82,19 +93,35 @@ def publish(
     """
     import tensorflow as tf
 
-    from export.publish import serving_files, verification
+    from export.publish import serving_files, verification, warmup_photos
     from export.publish.signatures import ServingModule
 
     export_dir = export.require()
-    with model_folder.incomplete(export_dir) as beside:
-        module = ServingModule(model.network, model.preprocessing, export.max_pixels)
+    shown = warmup_photos.of(photos, export.warmup, model.preprocessing.max_pixels)
+    with model_folder.incomplete(export_dir) as beside, _disk_errors_named(export_dir):
+        module = ServingModule(model.network, model.preprocessing)
         signatures = module.signatures(gallery, export.top_k)
         tf.saved_model.save(module, beside, signatures=signatures)
         rates = verification.verify(beside, photos, gallery, export.precision)
         sizes = serving_files.batch_sizes(rates)
-        serving_files.write_version(beside, photos.encoded, sizes, rates, card)
+        serving_files.write_version(beside, shown, sizes, rates, card)
         verification.replay(beside)
         return model_folder.publish(beside, export.version)
+
+
+@contextlib.contextmanager
+def _disk_errors_named(export_dir: str) -> Iterator[None]:
+    """Says in one line that a model could not be written; TensorFlow raises its own."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            "--export_dir must be a folder with room for the model. "
+            f"Received: {export_dir!r}: {reason}. Nothing was published."
+        ) from error
 
 
 if __name__ == "__main__":

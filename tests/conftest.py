@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.commands import Commands
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 # Before TensorFlow first looks at its devices: some tests distribute over two.
@@ -107,17 +109,13 @@ def run_command(run_command_once):
 @pytest.fixture(scope="session")
 def run_command_once():
     """As `run_command`, for fixtures that live longer than a test."""
+    commands = Commands()
 
     def run(module, *flags, check=True):
-        result = subprocess.run(
-            [sys.executable, "-m", module, *map(str, flags)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        result = commands.run(module, *flags)
         if check:
             assert result.returncode == 0, result.stderr
         return result
 
-    return run
+    yield run
+    commands.close()

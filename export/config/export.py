@@ -31,11 +31,11 @@ class ExportConfig(Group):
         "class), or an .npz file of abe_tf.evaluate --save_embeddings",
     )
     top_k: int = option(10, "how many images `search` answers with", lower=1)
-    max_pixels: int = option(
-        50_000_000,
-        "larger images are refused before they are decoded",
-        lower=1,
-        upper=100_000_000,
+    warmup: str = option(
+        "photos",
+        "what the records hold that a server runs before it answers: photos of the "
+        "split, written anew without their metadata, or noise of the same sizes",
+        choices=("photos", "noise"),
     )
     model_name: str = option("abe", "what the server calls the model")
 

@@ -27,6 +27,20 @@ class ServerConfig(Group):
     run_seconds: float = option(
         30.0, "a run of the model ends by then, with status 504", lower=0.1
     )
+    max_in_flight_mb: int = option(
+        512,
+        "bytes of all requests that are being read and answered, in MB; 503 above",
+        lower=1,
+    )
+    access_log: bool = option(
+        False, "write a line of JSON for each request to standard error"
+    )
+    drain_seconds: float = option(
+        10.0,
+        "after SIGTERM versions are told as UNLOADING at once, and requests answered "
+        "for so long",
+        lower=0,
+    )
     load_retry_seconds: float = option(
         60.0, "before a version that did not load is tried again", lower=0
     )
@@ -35,16 +49,11 @@ class ServerConfig(Group):
         """The model folder.
 
         Raises:
-          InputError: None was given, or it holds no version.
+          InputError: None was given, or it does not exist.
         """
         if not self.model_dir or not os.path.isdir(self.model_dir):
             raise InputError(
                 "--model_dir must be a folder that export.saved_model wrote. "
                 f"Received: {self.model_dir!r}."
-            )
-        if not any(name.isdigit() for name in os.listdir(self.model_dir)):
-            raise InputError(
-                f"--model_dir must hold a version. Received: {self.model_dir!r} "
-                "without one. Export first."
             )
         return self.model_dir

@@ -42,11 +42,8 @@ def _of_folder(path: str, model: TrainedModel) -> Gallery:
     found = photos.find(path)
     photos.tell_left_out(found.left_out, path)
     if not found.paths:
-        raise InputError(
-            "--gallery must hold photos (JPEG, PNG, GIF or BMP files). "
-            f"Received: {path!r} without any."
-        )
-    ids = [os.path.relpath(photo, path) for photo in found.paths]
+        raise InputError(f"--gallery must hold photos. Received: {path!r} without any.")
+    ids = [photos.readable(os.path.relpath(photo, path)) for photo in found.paths]
     folders = [one.partition(os.sep)[0] if os.sep in one else "" for one in ids]
     photos.tell_merged(sorted(set(folders)), "folders of --gallery")
     try:

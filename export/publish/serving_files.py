@@ -21,7 +21,6 @@ from export.config.export import ExportConfig
 from export.publish.signatures import Gallery
 from export.runtime import model_folder
 
-_WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
 # A batch is worth waiting for while it brings this much of the best throughput.
 _WORTH = 0.95
 IMAGE = "tensorflow/serving:2.15.1"
@@ -42,8 +41,8 @@ def write_version(
     card: dict[str, Any],
 ) -> None:
     """Writes warmup records and the model card into a version's folder."""
-    os.makedirs(os.path.join(path, os.path.dirname(_WARMUP)), exist_ok=True)
-    with tf.io.TFRecordWriter(os.path.join(path, _WARMUP)) as writer:
+    os.makedirs(os.path.join(path, os.path.dirname(model_folder.WARMUP)), exist_ok=True)
+    with tf.io.TFRecordWriter(os.path.join(path, model_folder.WARMUP)) as writer:
         for size in sizes:
             batch = [photos[number % len(photos)] for number in range(size)]
             request = predict_pb2.PredictRequest(
@@ -67,7 +66,7 @@ def write_version(
 def read_warmup(path: str) -> list[list[bytes]]:
     """The batches of a version's warmup records."""
     found = []
-    for record in tf.data.TFRecordDataset(os.path.join(path, _WARMUP)):
+    for record in tf.data.TFRecordDataset(os.path.join(path, model_folder.WARMUP)):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         fed = log.predict_log.request.inputs["image_bytes"]
         found.append(list(tf.make_ndarray(fed)))
@@ -109,7 +108,7 @@ def model_card(
         "flags": flags,
         "exported_with": machine.describe([]),
         "gallery_images": len(gallery.ids) if gallery else 0,
-        "max_pixels": export.max_pixels,
+        "max_pixels": model.preprocessing.max_pixels,
         "distances": (
             f"`embedding` holds {learners} learners side by side, each of unit length: "
             f"its own length is sqrt({learners}). Cosine or Euclidean distance on it "
@@ -136,20 +135,37 @@ def _recall(folder: RunFolder, model: TrainedModel) -> dict[str, Any] | None:
     return None
 
 
-def write_configurations(export_dir: str, model_name: str) -> None:
-    """Writes the server's configuration files into the model folder."""
+def write_configurations(export_dir: str, version: str, model_name: str) -> None:
+    """Writes the server's configuration files into the model folder.
+
+    Args:
+      export_dir: The model folder.
+      version: Path of the version that was just published.
+      model_name: What the server calls the model.
+
+    Raises:
+      InputError: They cannot be written.
+    """
     # Of several exports at once, the last one to write has seen all versions.
     with model_folder.changing(export_dir):
         versions = model_folder.versions(export_dir)
-        newest = os.path.join(export_dir, str(versions[-1]), "model_card.json")
-        with open(newest, encoding="utf-8") as file:
+        # Of the newest that has one: another tool's version may be newer.
+        cards = [
+            os.path.join(export_dir, str(number), "model_card.json")
+            for number in reversed(versions)
+        ]
+        ours = os.path.join(version, "model_card.json")
+        card = next((path for path in cards if os.path.isfile(path)), ours)
+        with open(card, encoding="utf-8") as file:
             sizes = json.load(file)["allowed_batch_sizes"]
         for name, content in (
             ("models.config", models_config(versions, model_name)),
             ("batching.config", batching_config(sizes)),
             ("monitoring.config", _MONITORING),
         ):
-            write_atomically(os.path.join(export_dir, name), content)
+            path = os.path.join(export_dir, name)
+            write_atomically(path, content)
+            os.chmod(path, 0o644)
 
 
 def models_config(versions: Sequence[int], model_name: str) -> str:

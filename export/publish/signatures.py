@@ -36,24 +36,23 @@ class ServingModule(tf.Module):
     Args:
       network: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings.
       preprocessing: The evaluation's.
-      max_pixels: A larger image is refused before it is decoded.
     """
 
     def __init__(
         self,
         network: tf.keras.Model,
         preprocessing: Preprocessing,
-        max_pixels: int,
     ) -> None:
         super().__init__(name="abe")
         # The variables and not the network: Keras would otherwise trace each of its
         # layers again, and the file would hold them twice.
         self.network_variables = network.variables
         self._untracked = lambda: network
-        bounded = dataclasses.replace(preprocessing, max_pixels=max_pixels)
         # One function that all signatures call, in the file once.
         self._decode = tf.function(
-            bounded.for_evaluation, [tf.TensorSpec([], tf.string)], autograph=False
+            preprocessing.for_evaluation,
+            [tf.TensorSpec([], tf.string)],
+            autograph=False,
         )
 
     def signatures(self, gallery: Gallery | None, top_k: int) -> dict[str, Callable]:

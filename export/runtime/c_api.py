@@ -24,18 +24,39 @@ from export.runtime.c_library import (
 )
 
 # TensorFlow's numbers for types (types.proto).
-STRING, BFLOAT16 = 7, 14
+STRING = 7
 NUMBERS: dict[int, type[np.generic]] = {
     1: np.float32,
     2: np.float64,
     3: np.int32,
     4: np.uint8,
+    5: np.int16,
     6: np.int8,
     9: np.int64,
     10: np.bool_,
+    22: np.uint32,
+    23: np.uint64,
 }
-NAMES = {1: "DT_FLOAT", 2: "DT_DOUBLE", 3: "DT_INT32", 4: "DT_UINT8", 6: "DT_INT8"}
-NAMES |= {STRING: "DT_STRING", 9: "DT_INT64", 10: "DT_BOOL", BFLOAT16: "DT_BFLOAT16"}
+# As messages tell them.
+TYPE_NAMES = {
+    1: "float",
+    2: "double",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    7: "string",
+    8: "complex64",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    18: "complex128",
+    19: "half",
+    22: "uint32",
+    23: "uint64",
+}
+NAMES = {number: f"DT_{name.upper()}" for number, name in TYPE_NAMES.items()}
 _TSTRING_SIZE = 24
 # What stands behind the colon of a tensor's name; nothing is 0.
 _INDEX = re.compile(r"[0-9]{0,9}")
@@ -207,7 +228,7 @@ class Model:
     def _tensor(self, wanted: Tensor, value: Value) -> int:
         if wanted.dtype == STRING:
             return self._text(value)
-        array = np.ascontiguousarray(value, NUMBERS[wanted.dtype])
+        array = np.asarray(value, NUMBERS[wanted.dtype], order="C")
         tensor = self._allocated(wanted.dtype, array.shape, array.nbytes)
         ctypes.memmove(self._tf.TF_TensorData(tensor), array.ctypes.data, array.nbytes)
         return tensor
@@ -237,9 +258,9 @@ class Model:
                 )
             return texts.reshape(shape)
         if kind not in NUMBERS:
-            raise GraphError(
-                3, f"Tensors of type {NAMES.get(kind, kind)} have no JSON."
-            )
+            name = TYPE_NAMES.get(kind, str(kind))
+            text = f"Failed to write JSON value for tensor type: {name}"
+            raise GraphError(3, text)
         content = ctypes.string_at(start, self._tf.TF_TensorByteSize(tensor))
         return np.frombuffer(content, NUMBERS[kind]).reshape(shape)
 

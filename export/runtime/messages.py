@@ -1,7 +1,8 @@
-"""The parts of TensorFlow's protocol buffers that say what a SavedModel offers.
+"""The parts of TensorFlow's protocol buffers that a server needs.
 
-Read without Python TensorFlow, by field numbers that the format fixes
-(meta_graph.proto, graph.proto, function.proto, saved_model.proto).
+What a SavedModel offers, which versions are served, what warms one up. Read without
+Python TensorFlow, by field numbers that the formats fix (meta_graph.proto, graph.proto,
+function.proto, saved_model.proto; more below).
 """
 
 from __future__ import annotations
@@ -52,6 +53,39 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
     },
     "SavedModel": {"meta_graphs": (2, "MetaGraph", True)},
     "RunOptions": {"timeout_in_ms": (2, _INT64, False)},
+    # tensor.proto, model.proto, predict.proto, prediction_log.proto.
+    "TensorProto": {
+        "dtype": (1, _ENUM, False),
+        "tensor_shape": (2, "Shape", False),
+        "tensor_content": (4, _BYTES, False),
+        "string_val": (8, _BYTES, True),
+    },
+    "InputEntry": {"key": (1, _TEXT, False), "value": (2, "TensorProto", False)},
+    "ModelSpec": {"name": (1, _TEXT, False), "signature_name": (3, _TEXT, False)},
+    "PredictRequest": {
+        "model_spec": (1, "ModelSpec", False),
+        "inputs": (2, "InputEntry", True),
+    },
+    "PredictLog": {"request": (1, "PredictRequest", False)},
+    "PredictionLog": {"predict_log": (6, "PredictLog", False)},
+    # model_server_config.proto, file_system_storage_path_source.proto.
+    "LabelEntry": {"key": (1, _TEXT, False), "value": (2, _INT64, False)},
+    "Latest": {"num_versions": (1, _ENUM, False)},
+    "Specific": {"versions": (1, _INT64, True)},
+    "All": {},
+    "VersionPolicy": {
+        "latest": (100, "Latest", False),
+        "all": (101, "All", False),
+        "specific": (102, "Specific", False),
+    },
+    "ModelConfig": {
+        "name": (1, _TEXT, False),
+        "base_path": (2, _TEXT, False),
+        "model_version_policy": (7, "VersionPolicy", False),
+        "version_labels": (8, "LabelEntry", True),
+    },
+    "ModelConfigList": {"config": (1, "ModelConfig", True)},
+    "ModelServerConfig": {"model_config_list": (1, "ModelConfigList", False)},
     "OpDef": {"name": (1, _TEXT, False)},
     "OpList": {"op": (1, "OpDef", True)},
 }
@@ -83,3 +117,5 @@ def _classes() -> dict[str, Any]:
 _CLASSES = _classes()
 MetaGraph, SavedModel = _CLASSES["MetaGraph"], _CLASSES["SavedModel"]
 OpList, RunOptions = _CLASSES["OpList"], _CLASSES["RunOptions"]
+PredictionLog = _CLASSES["PredictionLog"]
+ModelServerConfig = _CLASSES["ModelServerConfig"]

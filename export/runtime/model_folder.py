@@ -15,10 +15,28 @@ from abe_tf.errors import InputError
 from abe_tf.storage import folders
 from abe_tf.storage.locks import LOCK, locked
 
+# Of a version: what a server runs before it is available.
+WARMUP = os.path.join("assets.extra", "tf_serving_warmup_requests")
+# Servers hold it in 64 bits.
+_LARGEST = 2**63 - 1
+
 
 def versions(folder: str) -> list[int]:
     """The versions of a model folder, in order."""
-    return sorted(int(name) for name in os.listdir(folder) if name.isdecimal())
+    names = (name for name in os.listdir(folder) if name.isascii())
+    # Of equal numbers, such as 1 and 01, it is the one that is written as usual.
+    found = {int(name) for name in names if name.isdecimal() and str(int(name)) == name}
+    return sorted(number for number in found if number <= _LARGEST)
+
+
+def _open_to_all(folder: str) -> None:
+    """Lets a server read that runs as another user, whatever the umask here."""
+    os.chmod(folder, 0o755)
+    for below, folders_in_it, files in os.walk(folder):
+        for name in folders_in_it:
+            os.chmod(os.path.join(below, name), 0o755)
+        for name in files:
+            os.chmod(os.path.join(below, name), 0o644)
 
 
 @contextlib.contextmanager
@@ -63,8 +81,7 @@ def publish(beside: str, version: int | None) -> str:
       InputError: Another export has just taken this number.
     """
     folder = os.path.dirname(beside)
-    # A server runs as another user.
-    os.chmod(beside, 0o755)
+    _open_to_all(beside)
     with folders.publishing(beside):
         number = version or max(versions(folder), default=0) + 1
         path = os.path.join(folder, str(number))

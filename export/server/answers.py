@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from typing import Any
 
@@ -10,32 +11,48 @@ import numpy as np
 
 from export.runtime import c_api
 from export.runtime.c_api import Signature, Tensor
-from export.server.rest import RequestError
+from export.server.values import RequestError, decimal
+
+# gRPC's names of its codes.
+CODES = {
+    0: "OK",
+    1: "CANCELLED",
+    2: "UNKNOWN",
+    3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
+    5: "NOT_FOUND",
+    6: "ALREADY_EXISTS",
+    7: "PERMISSION_DENIED",
+    8: "RESOURCE_EXHAUSTED",
+    9: "FAILED_PRECONDITION",
+    10: "ABORTED",
+    11: "OUT_OF_RANGE",
+    12: "UNIMPLEMENTED",
+    13: "INTERNAL",
+    14: "UNAVAILABLE",
+    15: "DATA_LOSS",
+    16: "UNAUTHENTICATED",
+}
 
 
-def answer(outputs: dict[str, np.ndarray], rows: int | None) -> str:
+def answer(outputs: dict[str, np.ndarray], by_rows: bool) -> str:
     """The body of an answer.
 
     Args:
       outputs: By name.
-      rows: How many rows were asked for; `None` in column form.
+      by_rows: Whether the request came in row form.
 
     Raises:
-      RequestError: An output has no row for each row of the request.
+      RequestError: Outputs have different numbers of rows, or no rows at all.
     """
-    if rows is None:
+    if not by_rows:
         texts = {name: _column(name, value) for name, value in outputs.items()}
         if len(texts) == 1:
             return '{\n    "outputs": ' + next(iter(texts.values())) + "\n}"
         inside = ",\n".join(f'"{name}": {text}' for name, text in texts.items())
         return '{\n    "outputs": {\n' + inside + "\n    }\n}"
-    for name, value in outputs.items():
-        if value.ndim == 0 or len(value) != rows:
-            text = f"Tensor name: {name} has inconsistent batch size: "
-            got = 0 if value.ndim == 0 else len(value)
-            raise RequestError(400, f"{text}{got} expecting: {rows}")
     listed = []
-    for row in range(rows):
+    for row in range(_batch_size(outputs)):
         cells = {name: _row(name, value[row]) for name, value in outputs.items()}
         if len(cells) == 1:
             listed.append(next(iter(cells.values())))
@@ -43,6 +60,19 @@ def answer(outputs: dict[str, np.ndarray], rows: int | None) -> str:
             inside = ", ".join(f'"{name}": {cell}' for name, cell in cells.items())
             listed.append("{" + inside + "}")
     return '{\n    "predictions": [' + ", ".join(listed) + "\n    ]\n}"
+
+
+def _batch_size(outputs: dict[str, np.ndarray]) -> int:
+    """Rows of an answer: the outputs', whatever the request's were."""
+    for name, value in outputs.items():
+        if value.ndim == 0:
+            raise RequestError(400, f"Tensor name: {name} has no shape information ")
+    by_size = sorted((len(value), name) for name, value in outputs.items())
+    (fewest, _), (most, name) = by_size[0], by_size[-1]
+    if most != fewest:
+        text = f"Tensor name: {name} has inconsistent batch size: {most} expecting: "
+        raise RequestError(400, f"{text}{fewest}")
+    return fewest
 
 
 def _column(name: str, value: np.ndarray) -> str:
@@ -77,8 +107,9 @@ def _scalars(name: str, value: np.ndarray) -> list[str]:
     if np.issubdtype(value.dtype, np.integer):
         return [str(number) for number in value.ravel().tolist()]
     flat = value.ravel()
+    digits = 9 if value.dtype == np.float32 else 17
     return [
-        _whole(f"{number:.6g}") if same else _special(number)
+        _whole(f"{number:.6g}") if same else decimal(number, digits)
         for same, number in zip(_short_is_exact(flat), flat.tolist(), strict=True)
     ]
 
@@ -90,17 +121,11 @@ def _short_is_exact(flat: np.ndarray) -> np.ndarray:
         magnitude = np.floor(np.log10(np.abs(wide)))
         scale = 10.0 ** (5 - magnitude)
         rounded = np.where(wide == 0, 0, np.round(wide * scale) / scale)
-        return (rounded.astype(flat.dtype) == flat) | np.isinf(wide)
+        return (rounded.astype(flat.dtype) == flat) & np.isfinite(wide)
 
 
 def _whole(text: str) -> str:
-    if text in ("inf", "-inf"):
-        return text.replace("inf", "Infinity")
     return text if "." in text or "e" in text else f"{text}.0"
-
-
-def _special(number: float) -> str:
-    return "NaN" if number != number else _whole(f"{number:.9g}")
 
 
 def _text(name: str, text: bytes) -> str:
@@ -142,13 +167,31 @@ def metadata(name: str, version: int, signatures: dict[str, Signature]) -> str:
     return json.dumps(found, indent=1)
 
 
-def status(states: dict[int, str]) -> str:
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What a version is doing.
+
+    Attributes:
+      name: Such as "AVAILABLE".
+      code: gRPC's number of the error that ended it; 0 for none.
+      message: Of the error.
+    """
+
+    name: str
+    code: int = 0
+    message: str = ""
+
+
+def status(states: dict[int, State]) -> str:
     """Which versions there are, newest first."""
     listed = [
         {
             "version": str(version),
-            "state": state,
-            "status": {"error_code": "OK", "error_message": ""},
+            "state": state.name,
+            "status": {
+                "error_code": CODES.get(state.code, "UNKNOWN"),
+                "error_message": state.message,
+            },
         }
         for version, state in sorted(states.items(), reverse=True)
     ]

@@ -1,17 +1,24 @@
-"""Bounds on connections and on the heads of requests, below the application."""
+"""Bounds on connections, on what is no body, and on time, below the application."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
+import struct
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from export.server import answers
 
 # Bytes of address and headers together.
 _LARGEST = 64 * 1024
+# Bytes beside a body for each byte of it.
+_OF_BODY = 8
+# Of a socket: that closing it drops what was not sent.
+_RESET = struct.pack("ii", 1, 0)
 
 
 @dataclasses.dataclass
@@ -29,10 +36,11 @@ class Connections:
 
 
 class BoundedHeads(HttpToolsProtocol):
-    """uvicorn's protocol; a head that is late or long ends its connection.
+    """uvicorn's protocol; what is late or long ends its connection.
 
-    uvicorn itself waits for ever for a head, and keeps all of it. A connection that
-    sends nothing after an answer is uvicorn's own matter: it ends after five seconds.
+    uvicorn itself waits for ever for a head, and for an answer to be read, and keeps
+    all of a head, and of what stands behind a body. A connection that sends nothing
+    after an answer is uvicorn's own matter: it ends after five seconds.
 
     Args:
       shared: What all connections share.
@@ -43,7 +51,14 @@ class BoundedHeads(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self._shared = shared
         self._late: asyncio.TimerHandle | None = None
-        self._received = 0
+        self._unread: asyncio.TimerHandle | None = None
+        # Bytes of a request that are its body, and that are not: the head, trailers,
+        # and what says how long each part of a body is.
+        self._body = self._other = self._fields = 0
+        # The request that is being answered; more may wait behind it.
+        self._answering: Any = None
+        # Of a body that the parser leaves; `None` where it reads on.
+        self._left: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock."""
@@ -55,27 +70,121 @@ class BoundedHeads(HttpToolsProtocol):
         """Stops the clock."""
         self._end()
         super().on_headers_complete()
+        if self.parser.should_upgrade() and self.cycle is not None:
+            # It is answered over HTTP/1.1. The parser reads no more: not the body, and
+            # no further request.
+            self.cycle.keep_alive = False
+            lengths = [int(v) for n, v in self.headers if n == b"content-length"]
+            self._left = lengths[0] if lengths else 0
+
+    def on_message_complete(self) -> None:
+        """Waits for a body that the parser does not read."""
+        if not self._left:
+            super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Counts it."""
+        self._body += len(body)
+        self._other -= len(body)
+        super().on_body(body)
 
     def data_received(self, data: bytes) -> None:
-        """Counts what belongs to a head."""
-        if self._late is not None:
-            self._received += len(data)
-        super().data_received(data)
+        """Counts what is no body."""
+        self._other += len(data)
+        if self.transport.is_closing():
+            return
+        try:
+            self._feed(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._feed_body(data[upgrade.args[0] :])
         idle = self.cycle is None or self.cycle.response_complete
         if idle and self._late is None and not self.transport.is_closing():
             # Whatever it is, it has ended uvicorn's own clock.
             self._begin()
-        if self._late is not None and self._received > _LARGEST:
+        # A body may come in parts of a byte, each with its length.
+        if self._other > _LARGEST + _OF_BODY * self._body:
             self._refuse(b"431 Request Header Fields Too Large")
 
+    def _feed(self, data: bytes) -> None:
+        if self._left is not None:
+            self._feed_body(data)
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            raise
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _feed_body(self, data: bytes) -> None:
+        """Takes the body of a request whose upgrade is not offered."""
+        if not self._left:
+            return
+        body = data[: self._left]
+        self._left -= len(body)
+        self.on_body(body)
+        if not self._left:
+            super().on_message_complete()
+
+    def on_message_begin(self) -> None:
+        """Counts anew: what is left of this portion of bytes is the next request's."""
+        self._body, self._other, self._fields = 0, 0, 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Counts what is kept of a head, and of trailers."""
+        self._fields += len(name) + len(value)
+        if self._fields <= _LARGEST:
+            super().on_header(name, value)
+        else:
+            self._refuse(b"431 Request Header Fields Too Large")
+
+    def pause_writing(self) -> None:
+        """Watches whether the other side reads."""
+        super().pause_writing()
+        self._watch_reading()
+
+    def on_response_complete(self) -> None:
+        """Watches it for the end of an answer too, which nobody else waits for."""
+        super().on_response_complete()
+        self._watch_reading()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _watch_reading(self) -> None:
+        """Ends a connection that reads nothing of what it is sent for so long."""
+        unread = self.transport.get_write_buffer_size()
+        if unread and self._unread is None:
+            self._unread = self.loop.call_later(
+                self._shared.seconds, self._look_at_reading, unread
+            )
+
+    def _look_at_reading(self, before: int) -> None:
+        self._unread = None
+        if 0 < before <= self.transport.get_write_buffer_size():
+            # What is still being answered must not be written any more.
+            waiting = [cycle for cycle, _ in self.pipeline]
+            for cycle in filter(None, (self._answering, self.cycle, *waiting)):
+                cycle.disconnected = True
+            # Or the system keeps megabytes for whoever may read them one day.
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET
+            )
+            self.transport.abort()
+        else:
+            self._watch_reading()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock."""
+        """Stops the clocks."""
         self._shared.open -= 1
         self._end()
+        self._end_unread()
         super().connection_lost(exc)
 
     def _begin(self) -> None:
-        self._received = 0
         self._late = self.loop.call_later(
             self._shared.seconds, self._refuse, b"408 Request Timeout"
         )
@@ -85,8 +194,15 @@ class BoundedHeads(HttpToolsProtocol):
             self._late.cancel()
             self._late = None
 
+    def _end_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def _refuse(self, status: bytes) -> None:
         self._end()
+        if self.transport.is_closing():
+            return
         body = answers.error_body(status.decode()).encode()
         head = (
             b"content-type: application/json\r\ncontent-length: %d\r\n"

@@ -13,7 +13,13 @@ from typing import Any
 from export.runtime import c_api
 from export.runtime.c_api import Signature, Tensor
 from export.runtime.c_library import GraphError
-from export.server.values import RequestError, excerpt, is_bytes, value_of
+from export.server.values import (
+    RequestError,
+    excerpt,
+    is_bytes,
+    shape_of,
+    value_of,
+)
 
 # gRPC's codes to HTTP's.
 STATUS = {
@@ -43,7 +49,7 @@ def parse(body: bytes) -> dict[str, Any]:
     _check_amount(body)
     try:
         text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
-        found = json.loads(text, parse_float=_finite)
+        found = json.loads(text, parse_float=_finite, object_pairs_hook=_first)
     except json.JSONDecodeError as error:
         text = f"JSON Parse error: {error.msg} at offset: {error.pos}"
         raise RequestError(400, text) from error
@@ -53,7 +59,16 @@ def parse(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RequestError(400, f"JSON Value: {excerpt(found)} Is not object")
     if not isinstance(found.get("signature_name", ""), str):
-        raise RequestError(400, "'signature_name' key must be a string value")
+        text = f"JSON Value: {excerpt(found)} not formatted correctly. "
+        raise RequestError(400, text + "'signature_name' key must be a string value.")
+    return found
+
+
+def _first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of equal keys the first counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        found = dict(reversed(pairs))
     return found
 
 
@@ -93,7 +108,7 @@ def signature_of(request: dict[str, Any], offered: dict[str, Signature]) -> str:
 
 def feeds_of(
     request: dict[str, Any], signature: Signature, most_rows: int
-) -> tuple[dict[str, c_api.Value], int | None]:
+) -> tuple[dict[str, c_api.Value], bool]:
     """What a signature is to be fed.
 
     Args:
@@ -102,25 +117,51 @@ def feeds_of(
       most_rows: More are refused, before they are converted.
 
     Returns:
-      Values by input, and how many rows there are; `None` in column form.
+      Values by input, and whether they came in row form.
 
     Raises:
       RequestError: They do not fit the signature.
     """
+    inputs = signature.inputs
+    if not inputs:
+        name = request.get("signature_name") or "DEFAULT"
+        text = f"Failed to get input map for signature: {name}"
+        raise RequestError(400, text)
     if "instances" in request and "inputs" in request:
-        text = "Request JSON has both 'inputs' and 'instances', expecting only one of "
-        raise RequestError(400, text + "them")
+        text = f"JSON Value: {excerpt(request)} Not formatted correctly expecting only "
+        text += "one of 'inputs' or 'instances' keys to exist "
+        raise RequestError(400, text)
     if "instances" in request:
-        rows = request["instances"]
-        _check_rows(rows, most_rows)
-        columns = _columns_of_rows(rows, signature.inputs)
-        return _filled(columns, signature.inputs), len(rows)
+        rows = _rows(request, most_rows)
+        if not isinstance(rows[0], dict) and len(inputs) > 1:
+            text = "instances is a plain list, but expecting list of objects as "
+            text += "multiple input tensors required as per tensorinfo_map"
+            raise RequestError(400, text)
+        try:
+            columns = _columns_of_rows(rows, inputs)
+            return _filled(columns, inputs), True
+        except RequestError:
+            # All at once is fast; element by element is how the server tells of it.
+            _explain(rows, inputs)
+            raise
     if "inputs" in request:
-        columns = _columns(request["inputs"], signature.inputs)
+        columns = _columns(request["inputs"], inputs)
         for column in columns.values():
             _check_rows(column, most_rows)
-        return _filled(columns, signature.inputs), None
+        return _filled(columns, inputs), False
     raise RequestError(400, "Missing 'inputs' or 'instances' key")
+
+
+def _rows(request: dict[str, Any], most: int) -> list[Any]:
+    rows = request["instances"]
+    if not isinstance(rows, list):
+        text = f"JSON Value: {excerpt(request)} Excepting 'instances' to be an "
+        raise RequestError(400, text + "list/array")
+    if not rows:
+        text = f"JSON Value: {excerpt(request)} No values in 'instances' array"
+        raise RequestError(400, text)
+    _check_rows(rows, most)
+    return rows
 
 
 def _check_rows(rows: Any, most: int) -> None:
@@ -129,41 +170,62 @@ def _check_rows(rows: Any, most: int) -> None:
         raise RequestError(400, text)
 
 
-def _columns_of_rows(rows: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
-    if not isinstance(rows, list):
-        text = f"Expecting 'instances' value to be an array. Received: {excerpt(rows)}"
-        raise RequestError(400, text)
-    if not rows:
-        raise RequestError(400, "No values in 'instances' array")
-    named = isinstance(rows[0], dict) and not is_bytes(rows[0])
-    if not named and len(inputs) > 1:
-        text = "instances is a plain list, but expecting list of objects as multiple "
-        raise RequestError(400, text + "input tensors required as per signature")
-    if not named:
+def _is_named(row: Any) -> bool:
+    return isinstance(row, dict) and not is_bytes(row)
+
+
+def _columns_of_rows(
+    rows: list[Any], inputs: dict[str, Tensor]
+) -> dict[str, list[Any]]:
+    if not _is_named(rows[0]):
         return {next(iter(inputs)): rows}
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict) or is_bytes(row):
-            text = f"Failed to process element: {number} of 'instances' list. Error: "
-            raise RequestError(400, text + "INVALID_ARGUMENT: is not an object")
-        for key in row:
-            if key not in inputs:
-                raise _no_such_input(number, key)
-        for key in inputs:
-            if key not in row:
-                raise _no_such_input(number, key)
+    if not all(_is_named(row) and row.keys() == inputs.keys() for row in rows):
+        raise RequestError(400, "The elements of 'instances' must name all inputs")
     return {key: [row[key] for row in rows] for key in inputs}
 
 
-def _no_such_input(number: int, key: str) -> RequestError:
-    return RequestError(
-        400,
-        f"Failed to process element: {number} key: {key} of 'instances' list. Error: "
-        f"INVALID_ARGUMENT: JSON object: does not have named input: {key}",
-    )
+def _explain(rows: list[Any], inputs: dict[str, Tensor]) -> None:
+    """Raises what the server says of the first element that does not fit."""
+    named, shapes = _is_named(rows[0]), dict[str, list[int]]()
+    for number, row in enumerate(rows):
+        if named != _is_named(row):
+            what = ("object", "list") if named else ("value/list", "object")
+            text = f"Expecting {what[0]} but got {what[1]} at item {number} of input "
+            raise RequestError(400, text + "list")
+        items = row if named else {next(iter(inputs)): row}
+        for key, value in items.items():
+            try:
+                _check_item(key, value, inputs, shapes)
+            except RequestError as error:
+                which = f"{number} key: {key}" if named else f"{number}"
+                text = f"Failed to process element: {which} of 'instances' list."
+                raise error.within(text) from error
+        if items.keys() != inputs.keys():
+            text = f"Failed to process element: {number} of 'instances' list. JSON "
+            text += f"object: {excerpt(row)} keys must be equal to: "
+            raise RequestError(400, text + ",".join(sorted(inputs)))
+
+
+def _check_item(
+    key: str, value: Any, inputs: dict[str, Tensor], shapes: dict[str, list[int]]
+) -> None:
+    if key not in inputs:
+        text = f"JSON object: does not have named input: {key}"
+        raise RequestError(400, text)
+    shape = shape_of(value)
+    value_of(value, inputs[key].dtype)
+    usual = shapes.setdefault(key, shape)
+    sizes = math.prod(usual), math.prod(shape)
+    if sizes[0] != sizes[1]:
+        text = f"Expecting tensor size: {sizes[0]} but got: {sizes[1]}"
+        raise RequestError(400, text)
+    if usual != shape:
+        told = ["[" + ",".join(map(str, one)) + "]" for one in (usual, shape)]
+        raise RequestError(400, f"Expecting shape {told[0]} but got: {told[1]}")
 
 
 def _columns(found: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
-    if isinstance(found, dict) and not is_bytes(found):
+    if _is_named(found):
         for key in inputs:
             if key not in found:
                 text = f"Missing named input: {key} in 'inputs' object."
@@ -171,7 +233,7 @@ def _columns(found: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
         return {key: found[key] for key in inputs}
     if len(inputs) > 1:
         text = "inputs is a plain value/list, but expecting an object as multiple "
-        raise RequestError(400, text + "input tensors required as per signature")
+        raise RequestError(400, text + "input tensors required as per tensorinfo_map")
     return {next(iter(inputs)): found}
 
 

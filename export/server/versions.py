@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
-import re
 import sys
 import threading
 import time
 from collections.abc import Iterator
 
-from export.runtime import c_api, c_library, model_folder
+from export.runtime import c_api
+from export.runtime.c_library import GraphError
+from export.server import model_config, warmup
+from export.server.answers import State
 from export.server.batching import Batcher
-from export.server.rest import RequestError
+from export.server.values import RequestError
 
-_LABEL = re.compile(r'version_labels\s*\{\s*key:\s*"([^"]+)"\s*value:\s*(\d+)\s*\}')
-_LISTED = re.compile(r"\bversions:\s*(\d+)")
-_LATEST = re.compile(r"\bnum_versions:\s*(\d+)")
 # As often as TensorFlow Serving tries to load a version again.
 _RETRIES = 5
 
@@ -32,6 +32,11 @@ class Version:
 
     def __init__(self, path: str, most: int, seconds: float) -> None:
         self._model = c_api.Model(path, seconds)
+        try:
+            warmup.replay(self._model, path)
+        except BaseException:
+            self._model.close()
+            raise
         self.signatures = self._model.signatures
         self.batcher = Batcher(self._model.run, most)
         self._users, self._retired = 0, False
@@ -48,7 +53,7 @@ class Version:
             self._users -= 1
             last = self._retired and not self._users
         if last:
-            self._free()
+            self._free_aside()
 
     def retire(self) -> None:
         """Frees it as soon as nobody uses it."""
@@ -56,11 +61,28 @@ class Version:
             self._retired = True
             last = not self._users
         if last:
-            self._free()
+            self._free_aside()
+
+    def _free_aside(self) -> None:
+        """In a thread: a run that nobody waits for any more may be under way."""
+        threading.Thread(target=self._free, daemon=True).start()
 
     def _free(self) -> None:
         self.batcher.close()
         self._model.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Failure:
+    """A version that did not load: how often, until when it rests, and why."""
+
+    tries: int
+    not_before: float
+    error: GraphError
+
+    def may_be_tried(self) -> bool:
+        """Whether it is to be loaded once more."""
+        return self.tries <= _RETRIES and time.monotonic() >= self.not_before
 
 
 class Versions:
@@ -89,37 +111,59 @@ class Versions:
         self._retry_seconds, self._run_seconds = retry_seconds, run_seconds
         self._loaded: dict[int, Version] = {}
         self._labels: dict[str, int] = {}
-        # How often, and when it may be tried again.
-        self._failed: dict[int, tuple[int, float]] = {}
+        self._failed: dict[int, _Failure] = {}
+        # What is to be loaded next, the first of it now.
+        self._due: list[int] = []
+        self._is_ending = False
         self._lock = threading.Lock()
-        self.refresh()
 
     def refresh(self) -> None:
-        """Loads what is new, then lets go of what is not wanted any more."""
-        wanted, labels = self._wanted()
-        for number in sorted(wanted - set(self._loaded)):
-            tries, not_before = self._failed.get(number, (0, 0.0))
-            if tries > _RETRIES or time.monotonic() < not_before:
-                continue
-            try:
-                path = os.path.join(self._folder, str(number))
-                version = Version(path, self._most, self._run_seconds)
-            except c_library.GraphError as error:
-                again = time.monotonic() + self._retry_seconds
-                self._failed[number] = tries + 1, again
-                print(f"version {number} does not load: {error}", file=sys.stderr)
-                continue
-            with self._lock:
-                self._loaded[number] = version
-            print(f"version {number} of {self._name} is loaded", flush=True)
+        """Loads what is new, then lets go of what is not wanted any more.
+
+        Raises:
+          OSError: The folder cannot be read.
+          ValueError: models.config is none.
+        """
+        found = model_config.wanted(self._folder, self._name)
+        wanted, labels = found.versions, found.labels
+        self._due = [
+            number
+            for number in sorted(wanted - set(self._loaded))
+            if number not in self._failed or self._failed[number].may_be_tried()
+        ]
+        while self._due:
+            self._load(self._due[0])
+            self._due = self._due[1:]
         with self._lock:
             if self._may_move(labels):
                 self._labels = labels
             # The old one stays where the new one does not load.
             gone = set(self._loaded) - wanted if wanted & set(self._loaded) else set()
             retired = [self._loaded.pop(number) for number in gone]
+            for number in set(self._failed) - wanted:
+                del self._failed[number]
         for version in retired:
             version.retire()
+
+    def _load(self, number: int) -> None:
+        try:
+            path = os.path.join(self._folder, str(number))
+            version = Version(path, self._most, self._run_seconds)
+        except GraphError as error:
+            tries = self._failed[number].tries + 1 if number in self._failed else 1
+            again = time.monotonic() + self._retry_seconds
+            with self._lock:
+                self._failed[number] = _Failure(tries, again, error)
+            print(f"version {number} does not load: {error}", file=sys.stderr)
+            return
+        with self._lock:
+            self._failed.pop(number, None)
+            self._loaded[number] = version
+        print(f"version {number} of {self._name} is loaded", flush=True)
+
+    def end(self) -> None:
+        """Has all versions say that they are unloaded, and answer all the same."""
+        self._is_ending = True
 
     def _may_move(self, labels: dict[str, int]) -> bool:
         """Whether no label would move to a version that is not loaded."""
@@ -130,13 +174,18 @@ class Versions:
 
     def watch(self, seconds: float) -> None:
         """Refreshes for ever."""
+        said = ""
         while True:
-            time.sleep(seconds)
             try:
                 self.refresh()
+                said = ""
             except Exception as error:  # noqa: BLE001  (the next look may succeed)
                 # A folder that is away, a file that is being written, no memory.
-                print(f"{self._folder} cannot be read: {error!r}", file=sys.stderr)
+                text = f"{self._folder} cannot be read: {error!r}"
+                if text != said:
+                    print(text, file=sys.stderr)
+                said = text
+            time.sleep(seconds)
 
     @contextlib.contextmanager
     def use(
@@ -156,7 +205,7 @@ class Versions:
         finally:
             version.release()
 
-    def states(self, number: int | None, label: str | None) -> dict[int, str]:
+    def states(self, number: int | None, label: str | None) -> dict[int, State]:
         """The state of one version, or of all.
 
         Raises:
@@ -166,8 +215,13 @@ class Versions:
             if label is not None:
                 number = self._number(None, label)
             known = {
-                loaded: "AVAILABLE" if version.batcher.is_working() else "END"
-                for loaded, version in self._loaded.items()
+                failed: State("END", failure.error.code, str(failure.error))
+                for failed, failure in self._failed.items()
+            }
+            for place, due in enumerate(self._due):
+                known[due] = State("START" if place else "LOADING")
+            known |= {
+                loaded: self._state(version) for loaded, version in self._loaded.items()
             }
             if number is None:
                 return known
@@ -175,6 +229,11 @@ class Versions:
                 text = f"Could not find version {number} of model {self._name}"
                 raise RequestError(404, text)
             return {number: known[number]}
+
+    def _state(self, version: Version) -> State:
+        if not version.batcher.is_working():
+            return State("END", 13, "The model is not running any more")
+        return State("UNLOADING" if self._is_ending else "AVAILABLE")
 
     def _number(self, number: int | None, label: str | None) -> int:
         if label is not None:
@@ -190,17 +249,3 @@ class Versions:
                 which = f"Specific({self._name}, {number})"
             raise RequestError(404, f"Servable not found for request: {which}")
         return number
-
-    def _wanted(self) -> tuple[set[int], dict[str, int]]:
-        there = model_folder.versions(self._folder)
-        path = os.path.join(self._folder, "models.config")
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8") as file:
-                text = file.read()
-            listed = {int(number) for number in _LISTED.findall(text)}
-            found = _LATEST.search(text)
-            labels = {label: int(number) for label, number in _LABEL.findall(text)}
-            if listed:
-                return listed & set(there), labels
-            return set(there[-int(found[1]) :] if found else there[-1:]), labels
-        return set(there[-1:]), {}

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import IO
 
 import requests
 
@@ -22,10 +23,17 @@ class Served:
       folder: The model folder.
       *flags: Further flags of the server.
       name: What addresses call the model.
+      wait: Whether a version must be available.
+      stderr: Where its standard error goes.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], *flags: str, name: str = "abe"
+        self,
+        folder: str | os.PathLike[str],
+        *flags: str,
+        name: str = "abe",
+        wait: bool = True,
+        stderr: IO[str] | None = None,
     ) -> None:
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
@@ -40,18 +48,27 @@ class Served:
             ],
             cwd=_ROOT,
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         assert self.process.stdout is not None
         self.first_line = self.process.stdout.readline()
         for _ in range(300):
-            try:
-                requests.get(self.url, timeout=5)
-            except requests.ConnectionError:
-                time.sleep(0.2)
-            else:
+            states = self.states()
+            if not wait or (
+                "AVAILABLE" in states and not {"START", "LOADING"} & {*states}
+            ):
                 return
+            time.sleep(0.2)
         raise RuntimeError("The server did not start.")
+
+    def states(self) -> list[str]:
+        """What it tells of its versions; nothing where it does not answer."""
+        try:
+            answer = requests.get(self.url, timeout=5).json()
+        except requests.ConnectionError:
+            return []
+        return [one["state"] for one in answer.get("model_version_status", [])]
 
     def memory(self) -> float:
         """What it holds, in megabytes."""
@@ -62,4 +79,4 @@ class Served:
     def stop(self) -> None:
         """Ends it, which it must do well."""
         self.process.terminate()
-        assert self.process.wait(timeout=30) in (0, -15)
+        assert self.process.wait(timeout=30) == 0

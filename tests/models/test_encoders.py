@@ -80,7 +80,7 @@ def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     np.testing.assert_allclose(loaded(pixels), expected, atol=1e-5)
 
     preprocessing = Preprocessing.of(DataConfig(image_size=size, resize_size=size))
-    module = ServingModule(loaded, preprocessing, 10**6)
+    module = ServingModule(loaded, preprocessing)
     version = str(tmp_path / "model")
     tf.saved_model.save(module, version, signatures=module.signatures(None, 1))
     files = tf.constant([tf.io.encode_png(image).numpy() for image in pixels])

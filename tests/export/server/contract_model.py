@@ -61,6 +61,25 @@ SIGNATURES = {
         },
         [spec(None, name="x")],
     ),
+    "scalar": (lambda s: {"y": 2 * s}, [spec(name="s")]),
+    "brain": (
+        lambda x: {"y": tf.cast(x, tf.float32)},
+        [spec(None, dtype=tf.bfloat16, name="x")],
+    ),
+    "longer": (lambda x: {"y": tf.concat([x, x], 0)}, [spec(None, name="x")]),
+    "uneven": (
+        lambda x: {"one": x[:1], "two": tf.concat([x, x], 0)},
+        [spec(None, name="x")],
+    ),
+    "first": (lambda x: {"y": x[:1]}, [spec(None, name="x")]),
+    "unsigned": (
+        lambda n: {"m": n + tf.constant(1, tf.uint32)},
+        [spec(None, dtype=tf.uint32, name="n")],
+    ),
+    "count_up": (
+        lambda x: {"y": tf.while_loop(lambda y: y < x, lambda y: y + 1, [0.0])[0]},
+        [spec(name="x")],
+    ),
     "pairs": (lambda x: {"y": 2 * x}, [spec(None, 2, name="x")]),
 }
 

@@ -63,7 +63,7 @@ def senders(server, count, sent):
 def test_slow_senders_are_let_go_and_hold_up_nobody(contract_folder):
     server = Served(contract_folder, "--request_seconds=2", name="contract")
     try:
-        head = b"POST /v1/models/contract:predict HTTP/1.1\r\nHost: x\r\n"
+        head = b"POST /v1/models/contract:predict HTTP/1.1\r\nHost: localhost\r\n"
         slow = senders(server, 20, head + b"Content-Length: 1000\r\n\r\n{")
         start = time.monotonic()
         assert post(server.url, {"instances": [RED]}).status_code == 200
@@ -106,7 +106,7 @@ def test_the_head_of_a_second_request_is_timed_too(contract_folder, next_bytes):
     try:
         with socket.create_connection(("127.0.0.1", server.port)) as one:
             one.settimeout(10)
-            whole = b"GET /v1/models/contract HTTP/1.1\r\nHost: x\r\n\r\n"
+            whole = b"GET /v1/models/contract HTTP/1.1\r\nHost: localhost\r\n\r\n"
             one.sendall(whole)
             answer = b""
             while not answer.rstrip().endswith(b"}"):
@@ -123,7 +123,7 @@ def test_a_body_that_nobody_reads_holds_no_connection(contract_folder):
         name="contract",
     )
     try:
-        head = b"POST /nope HTTP/1.1\r\nHost: x\r\n"
+        head = b"POST /nope HTTP/1.1\r\nHost: localhost\r\n"
         slow = senders(server, 15, head + b"Content-Length: 1000000\r\n\r\nx")
         for one in slow:
             assert rest_of(one).startswith(b"HTTP/1.1 400")
@@ -310,7 +310,8 @@ def test_a_label_moves_once_its_version_is_loaded(contract_folder, tmp_path):
         assert labelled() == "3"
         # A file by hand.
         (tmp_path / "models.config").write_text(
-            "model_version_policy { specific { versions: 1 versions: 3 } }"
+            'model_config_list { config { name: "contract" '
+            "model_version_policy { specific { versions: 1 versions: 3 } } } }"
         )
         wait_for(server, ["1", "3"])
     finally:

@@ -1,0 +1,33 @@
+"""The images of warmup records: real ones, without what a camera wrote into them."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from abe_tf.data.pixels.decoding import decode_window, upright_size
+from export.publish.photos import Photos
+
+_QUALITY = 95
+# No JPEG file has a longer side.
+_LONGEST = 65_500
+
+
+def of(photos: Photos, kind: str, max_pixels: int) -> list[bytes]:
+    """JPEG files of the photos' sizes.
+
+    Args:
+      photos: Real images.
+      kind: "photos" for the same pixels, upright and without metadata; "noise" for
+        pixels that show nothing.
+      max_pixels: Of the photos.
+    """
+    rng = np.random.default_rng(0)
+    found = []
+    for encoded in map(tf.constant, photos.encoded):
+        size = tf.minimum(upright_size(encoded, max_pixels), _LONGEST)
+        pixels = decode_window(encoded, tf.concat([[0, 0], size], 0)).numpy()
+        if kind == "noise":
+            pixels = rng.integers(0, 256, pixels.shape, np.uint8)
+        found.append(tf.io.encode_jpeg(pixels, quality=_QUALITY).numpy())
+    return found

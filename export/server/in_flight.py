@@ -1,0 +1,42 @@
+"""A bound on the bytes of all requests that are being read and answered."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from export.server.values import RequestError
+
+_MB = 2**20
+
+
+class InFlight:
+    """Counts bytes; for one event loop.
+
+    Args:
+      most_mb: How many there may be.
+    """
+
+    def __init__(self, most_mb: int) -> None:
+        self._most_mb, self._bytes = most_mb, 0
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[Callable[[int], None]]:
+        """Yields what counts a request's bytes as they come; forgets them at the end.
+
+        What it yields raises RequestError where there are too many.
+        """
+        ours = 0
+
+        def count(more: int) -> None:
+            nonlocal ours
+            ours += more
+            self._bytes += more
+            if self._bytes > self._most_mb * _MB:
+                text = f"There are {self._most_mb} MB of requests already"
+                raise RequestError(503, text)
+
+        try:
+            yield count
+        finally:
+            self._bytes -= ours

@@ -1,0 +1,116 @@
+"""Command lines run as a user runs them, without importing TensorFlow each time.
+
+A process that has imported everything, and has run nothing, forks for each command; the
+child runs the module as `python -m` does. Importing takes as long as most commands do.
+
+python -m tests.helpers.commands     serves: a request a line on standard input, an
+                                     answer a line on standard output, both JSON
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from typing import Any
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Commands:
+    """Starts the process at the first command, and asks it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen | None = None
+        self._lock = threading.Lock()
+
+    def run(self, module: str, *flags: object) -> subprocess.CompletedProcess[str]:
+        """As `python -m MODULE FLAGS` in the checkout."""
+        with tempfile.TemporaryDirectory() as folder, self._lock:
+            asked = {"module": module, "flags": list(map(str, flags)), "into": folder}
+            process = self._started()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+            status = json.loads(process.stdout.readline())["status"]
+            texts = []
+            for name in ("stdout", "stderr"):
+                path = os.path.join(folder, name)
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    texts.append(file.read())
+        return subprocess.CompletedProcess([module, *flags], status, *texts)
+
+    def _started(self) -> subprocess.Popen:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.helpers.commands"],
+                cwd=_ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._process
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process is not None:
+            self._process.communicate()
+
+
+def _serve() -> None:
+    _import()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os._exit(_run(asked))
+        _, status = os.waitpid(child, 0)
+        answer = {"status": os.waitstatus_to_exitcode(status)}
+        print(json.dumps(answer), flush=True)
+
+
+def _import() -> None:
+    # What the commands import once their flags are checked.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import export.publish.galleries
+    import export.publish.verification
+    import export.publish.warmup_photos  # noqa: F401
+
+
+def _run(asked: dict[str, Any]) -> int:
+    """Runs a command in the child; its exit status."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        path = os.path.join(asked["into"], name)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.argv = [asked["module"], *asked["flags"]]
+    try:
+        runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as error:
+        status = _status(error.code)
+    except BaseException:  # noqa: BLE001  (as Python ends)
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
+def _status(code: object) -> int:
+    if isinstance(code, int):
+        return code
+    if code is None:
+        return 0
+    print(code, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    _serve()
