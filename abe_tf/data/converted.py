@@ -112,15 +112,16 @@ class ConvertedPhotos:
             _IN_USE[self.folder] = Shared(self.folder)
 
     def _all_converted(self, paths: Sequence[str]) -> Iterator[str | ConversionError]:
-        """Converts in portions, as long as there is room for what is needed."""
+        """Converts in portions, as long as there is room for all that is read."""
+        read, made = set(_READ[self.folder]), list[str]()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             for start in range(0, len(paths), _PORTION):
-                portion = list(
-                    pool.map(self._converted, paths[start : start + _PORTION])
-                )
-                read = _READ[self.folder]
+                due = paths[start : start + _PORTION]
+                portion = list(pool.map(lambda path: self._converted(path, made), due))
                 read.update(one for one in portion if isinstance(one, str))
                 if (size := sum(map(os.path.getsize, read))) > self.gigabytes * _GB:
+                    for path in made:
+                        os.remove(path)
                     raise InputError(
                         "--cache_gb must hold the photos that are converted. Received: "
                         f"{self.gigabytes:g}, and {size / _GB:.3g} GB after "
@@ -128,9 +129,15 @@ class ConvertedPhotos:
                         "convert them to JPEG or PNG yourself."
                     )
                 yield from portion
+        _READ[self.folder] = read
 
-    def _converted(self, path: str) -> str | ConversionError:
-        """Path of the converted file, which is made where it does not exist."""
+    def _converted(self, path: str, made: list[str]) -> str | ConversionError:
+        """Path of the converted file, which is made where it does not exist.
+
+        Args:
+          path: Of the photo.
+          made: Gets the path of a file that was made.
+        """
         try:
             with open(path, "rb") as file:
                 encoded = file.read()
@@ -146,6 +153,7 @@ class ConvertedPhotos:
             except ConversionError as error:
                 return error
             write_atomically(target, png)
+            made.append(target)
             return target
         if pixels > self.max_pixels:
             return ConversionError(

@@ -29,6 +29,28 @@ _SUB_IMAGES, _DNG, _WHITE_IS_ZERO = 330, 50706, 0
 _OPENING = threading.Lock()
 
 
+class _WithoutBound:
+    """Has Pillow open images of any size, as long as a thread is in it."""
+
+    def __init__(self) -> None:
+        self._inside, self._theirs = 0, Image.MAX_IMAGE_PIXELS
+
+    def __enter__(self) -> None:
+        with _OPENING:
+            if not self._inside:
+                self._theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with _OPENING:
+            self._inside -= 1
+            if not self._inside:
+                Image.MAX_IMAGE_PIXELS = self._theirs
+
+
+_WITHOUT_BOUND = _WithoutBound()
+
+
 class ConversionError(InputError):
     """An image cannot be converted; the text says why, for use within a sentence."""
 
@@ -50,7 +72,9 @@ def as_png(encoded: bytes, max_pixels: int) -> bytes:
     if kind == "HEIC":
         _register_heic()
     try:
-        image = _upright_rgb(encoded, max_pixels)
+        # Its own bound is another; ours is asked before anything is decoded.
+        with _WITHOUT_BOUND:
+            image = _upright_rgb(encoded, max_pixels)
     except (ConversionError, MemoryError):
         raise
     except Exception as error:
@@ -76,13 +100,7 @@ def readable(encoded: bytes, max_pixels: int) -> bytes:
 
 
 def _upright_rgb(encoded: bytes, max_pixels: int) -> Image.Image:
-    with _OPENING:
-        # Pillow's own bound is another; ours is asked before anything is decoded.
-        theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            image: Image.Image = Image.open(io.BytesIO(encoded))
-        finally:
-            Image.MAX_IMAGE_PIXELS = theirs
+    image: Image.Image = Image.open(io.BytesIO(encoded))
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _refuse_raw(image, encoded)
     width, height = image.size

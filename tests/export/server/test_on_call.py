@@ -287,12 +287,12 @@ def test_who_sends_and_does_not_read_is_let_go(one_version):
 
 
 def test_who_reads_slowly_is_not_let_go(one_version):
+    rows = {"signature_name": "echo", "instances": [[0.123456789] * 9999] * 200}
+    body = gzip.compress(json.dumps(rows).encode())
     with (
         serving(one_version, "--request_seconds=1") as server,
         socket.create_connection(("127.0.0.1", server.port)) as one,
     ):
-        rows = {"signature_name": "echo", "instances": [[0.123456789] * 9999] * 200}
-        body = gzip.compress(json.dumps(rows).encode())
         head = b"POST /v1/models/contract:predict HTTP/1.1\r\nHost: localhost\r\n"
         head += b"Connection: close\r\nContent-Encoding: gzip\r\n"
         head += b"Content-Length: %d\r\n\r\n" % len(body)
