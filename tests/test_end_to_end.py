@@ -79,7 +79,7 @@ def test_one_photo_has_one_embedding_everywhere(trained, run_command, photos, tm
         found = np.reshape(answer.json()["predictions"], embedded.shape)
         np.testing.assert_allclose(found, embedded, atol=1e-4)
     assert refused.status_code == 400
-    assert "1 to 50000000 pixels" in refused.json()["error"]
+    assert "1 to 120000000 pixels" in refused.json()["error"]
     assert memory < 1000
     # The broken file costs only itself.
     assert result.returncode == 1
