@@ -54,21 +54,27 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._requests = _Requests(model_name)
         self._registry.register(self._requests)
-        edges = [_FIRST * _TIMES**number for number in range(_BUCKETS)]
-        self._latency = prometheus_client.Histogram(
-            f"{_PREFIX}request_latency",
+        self._latency = self._times(
+            "request_latency",
             "Microseconds from a request's head to its answer.",
-            ["model_name", "API", "entrypoint"],
-            registry=self._registry,
-            buckets=edges,
-        ).labels(model_name, "predict", "REST")
-        self._runtime = prometheus_client.Histogram(
-            f"{_PREFIX}runtime_latency",
+            {"model_name": model_name, "API": "predict", "entrypoint": "REST"},
+        )
+        self._runtime = self._times(
+            "runtime_latency",
             "Microseconds that the model takes, waiting for its turn included.",
-            ["model_name", "API", "runtime"],
+            {"model_name": model_name, "API": "predict", "runtime": "TF1"},
+        )
+
+    def _times(
+        self, name: str, text: str, labels: dict[str, str]
+    ) -> prometheus_client.Histogram:
+        return prometheus_client.Histogram(
+            _PREFIX + name,
+            text,
+            list(labels),
             registry=self._registry,
-            buckets=edges,
-        ).labels(model_name, "predict", "TF1")
+            buckets=[_FIRST * _TIMES**number for number in range(_BUCKETS)],
+        ).labels(**labels)
 
     def answered(self, status: str, seconds: float) -> None:
         """Counts a prediction: gRPC's name of its status, and how long it took."""

@@ -13,6 +13,7 @@ from abe_tf.config.training import TrainingConfig
 from abe_tf.data.examples import Splits, from_paths
 from abe_tf.errors import InputError
 from abe_tf.reports import pictures
+from abe_tf.runs.flags import differing
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.held_out import HeldOut
 
@@ -81,6 +82,7 @@ def changed(**flags):
     ],
 )
 def test_a_run_goes_on_with_more_steps_and_what_means_the_same(folder, flags):
+    assert differing(changed(**flags), folder.read_flags()) == []
     folder.check(changed(**flags))
 
 
