@@ -72,12 +72,12 @@ def one_line(stderr):
         ),
         (
             "abe_tf.train",
-            ["--workdir=W", "--max_images_per_class=2"],
+            ["--workdir=W", "--max_images_per_class=2", "--images_per_class=4"],
             "at most --max_images_per_class",
         ),
         (
             "abe_tf.train",
-            ["--workdir=W", "--train_classes=0:9"],
+            ["--workdir=W", "--train_classes=0:9", "--classes_per_batch=16"],
             "more classes than --train_classes names. Received: 16 and 0:9",
         ),
         ("abe_tf.train", ["--workdir=W", "--train_classes=²:5"], "FIRST < END"),
@@ -142,6 +142,7 @@ def test_what_flags_and_paths_show_fails_before_tensorflow_is_imported(
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert result.returncode == 1
     assert message in one_line(result.stderr)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,8 @@ import threading
 import traceback
 from typing import Any
 
+# Seconds; a command that hangs is a failure, and not the end of all tests.
+_PATIENCE = 900
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -38,13 +42,20 @@ class Commands:
             assert process.stdout is not None
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
-            status = json.loads(process.stdout.readline())["status"]
+            status = json.loads(self._answer(process))["status"]
             texts = []
             for name in ("stdout", "stderr"):
                 path = os.path.join(folder, name)
                 with open(path, encoding="utf-8", errors="surrogateescape") as file:
                     texts.append(file.read())
         return subprocess.CompletedProcess([module, *flags], status, *texts)
+
+    def _answer(self, process: subprocess.Popen) -> str:
+        assert process.stdout is not None
+        if not select.select([process.stdout], [], [], _PATIENCE)[0]:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise TimeoutError(f"a command took more than {_PATIENCE} seconds")
+        return process.stdout.readline()
 
     def _started(self) -> subprocess.Popen:
         if self._process is None:
@@ -54,6 +65,7 @@ class Commands:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                start_new_session=True,
             )
         return self._process
 
