@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from abe_tf.data.pixels import kinds
 
@@ -52,11 +52,11 @@ def find(folder: str, seen: set[str] | None = None) -> Photos:
       OSError: A folder in it cannot be read.
     """
     found = Photos([], [])
-    for path in _files(folder, found.left_out, set() if seen is None else seen):
+    for path in files(folder, found.left_out, set() if seen is None else seen):
         if os.path.basename(path).startswith("."):
             found.left_out.append(LeftOut(path, HIDDEN))
             continue
-        reason = _why_not(path)
+        reason = why_not(path)
         if reason is None:
             found.paths.append(path)
         else:
@@ -64,8 +64,27 @@ def find(folder: str, seen: set[str] | None = None) -> Photos:
     return found
 
 
-def _files(folder: str, left_out: list[LeftOut], seen: set[str]) -> Iterator[str]:
-    """Files below a folder, those of a folder before those of the folders in it."""
+def files(
+    folder: str,
+    left_out: list[LeftOut],
+    seen: set[str],
+    why_no_folder: Callable[[str], str | None] = lambda path: None,
+) -> Iterator[str]:
+    """Files below a folder, those of a folder before those of the folders in it.
+
+    Args:
+      folder: The folder.
+      left_out: What folders are not entered gets added.
+      seen: As for `find`.
+      why_no_folder: Why one is not entered; `None` where it is.
+
+    Raises:
+      OSError: A folder cannot be read.
+    """
+    reason = why_no_folder(folder)
+    if reason is not None:
+        left_out.append(LeftOut(folder, reason))
+        return
     real = os.path.realpath(folder)
     if real in seen:
         left_out.append(LeftOut(folder, "links to a folder that was seen already"))
@@ -78,7 +97,7 @@ def _files(folder: str, left_out: list[LeftOut], seen: set[str]) -> Iterator[str
             if entry.name.startswith("."):
                 left_out.append(LeftOut(entry.path, HIDDEN))
             else:
-                yield from _files(entry.path, left_out, seen)
+                yield from files(entry.path, left_out, seen, why_no_folder)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
@@ -89,7 +108,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _why_not(path: str) -> str | None:
+def why_not(path: str) -> str | None:
     """Why a file is no photo that can be used; `None` where it is one."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):

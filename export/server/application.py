@@ -20,9 +20,10 @@ import prometheus_client
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from abe_tf.web import origins
 from export.config.server import ServerConfig
 from export.runtime import c_api, c_library
-from export.server import answers, metrics, origins, rest
+from export.server import answers, metrics, rest
 from export.server.head_limits import Connections
 from export.server.in_flight import InFlight
 from export.server.values import RequestError
@@ -125,7 +126,10 @@ class Server:
         if self._connections.open > self._options.max_connections:
             text = f"There are {self._options.max_connections} connections already"
             raise RequestError(503, text)
-        origins.check(request.headers, self._options.host)
+        try:
+            origins.check(request.headers, self._options.host)
+        except origins.ForeignRequestError as error:
+            raise RequestError(403, str(error)) from error
         if method == "POST" and (found := _PREDICT.fullmatch(full)):
             name, number, label, verb = found.groups()
             with self._in_flight.counting() as count:

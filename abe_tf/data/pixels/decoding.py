@@ -79,11 +79,11 @@ def decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return tf.cond(
             orientation == 1,
             lambda: _decode_jpeg_window(file, window),
-            apart(lambda: _cut(upright(decode_plain_jpeg(file), orientation), window)),
+            apart(lambda: cut(upright(decode_plain_jpeg(file), orientation), window)),
         )
 
     def whole(decode: _Decoder) -> _Decoder:
-        return lambda file: _cut(decode(file), window)
+        return lambda file: cut(decode(file), window)
 
     image = _by_format(
         encoded, jpeg, whole(png.decode), whole(gif.decode), whole(bitmap.decode)
@@ -117,9 +117,24 @@ def decode_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     return tf.image.decode_jpeg(encoded, channels=3, dct_method=_ACCURATE)
 
 
-def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes a whole image; uint8 RGB `[height, width, 3]`."""
-    return decode_window(encoded, tf.concat([[0, 0], upright_size(encoded)], 0))
+def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
+    """Decodes a whole image.
+
+    Args:
+      encoded: Scalar string, the bytes of an image file.
+      max_pixels: A larger one is refused.
+
+    Returns:
+      uint8 RGB `[height, width, 3]`, as `decode_window`.
+    """
+    size = upright_size(encoded, max_pixels)
+    return decode_window(encoded, tf.concat([[0, 0], size], 0))
+
+
+def cut(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+    """The part of an image in a window, `[4]` int32: top, left, height, width."""
+    top, left, height, width = tf.unstack(window, num=4)
+    return image[top : top + height, left : left + width]
 
 
 def _by_format(
@@ -237,9 +252,4 @@ def _decode_jpeg_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
     image = tf.image.decode_and_crop_jpeg(
         encoded, wider, channels=3, dct_method=_ACCURATE
     )
-    return _cut(image, tf.concat([window[:2] - first, window[2:]], 0))
-
-
-def _cut(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
-    top, left, height, width = tf.unstack(window, num=4)
-    return image[top : top + height, left : left + width]
+    return cut(image, tf.concat([window[:2] - first, window[2:]], 0))

@@ -9,12 +9,16 @@ padding and cropping are one resampling, and only what it needs of a file is dec
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from abe_tf.config.data import MAX_PIXELS, DataConfig
+from abe_tf.data.pixels import resampling
 from abe_tf.data.pixels.branches import apart
 from abe_tf.data.pixels.decoding import (
+    cut,
     decode_plain_jpeg,
     decode_window,
     is_plain_jpeg,
@@ -29,6 +33,8 @@ _SEED_RANGE = 2**31
 # Of one image, or with a leading dimension of several: "corner" `[2]` int32, of the
 # crop in the scaled image; "mirrored" bool; "seed" `[2]` int64, for further draws.
 Draw = dict[str, tf.Tensor]
+# From `[4]` int32, top, left, height, width in upright pixels, to what is there.
+_Window = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +116,9 @@ class Preprocessing:
           uint8 RGB `[image_size, image_size, 3]`.
         """
         if self.random_resized_crop:
-            region = self._region(encoded, box)
-            image = self._resized_crop(encoded, region, draw["seed"])
+            region = self._region_of(encoded, box)
+            window_of = functools.partial(decode_window, encoded)
+            image = self._resized_crop(window_of, region, draw["seed"])
             image = _mirror(image, draw["mirrored"])
         else:
             image = self._crop(encoded, box, draw["corner"], draw["mirrored"])
@@ -156,6 +163,20 @@ class Preprocessing:
         """
         return self._crop(encoded, box, self._central_corner(), tf.constant(False))
 
+    def of_whole(self, image: tf.Tensor, box: tf.Tensor | None = None) -> tf.Tensor:
+        """What `for_evaluation` gives of a file, from all its pixels, to the bit.
+
+        Args:
+          image: What `decoding.decode` gave, uint8 RGB `[height, width, 3]`.
+          box: As for training.
+
+        Returns:
+          uint8 RGB `[image_size, image_size, 3]`.
+        """
+        region = _region(tf.shape(image)[:2], box)
+        window_of = functools.partial(cut, image)
+        return self._resample(window_of, region, self._central_corner())
+
     def _central_corner(self) -> tf.Tensor:
         margin = (self.scaled_size - self.image_size) // 2
         return tf.constant([margin, margin])
@@ -170,7 +191,8 @@ class Preprocessing:
         """Scales and pads an image, and cuts the square out at a corner."""
 
         def any_image() -> tf.Tensor:
-            drawn = self._resample(encoded, self._region(encoded, box), corner)
+            window_of = functools.partial(decode_window, encoded)
+            drawn = self._resample(window_of, self._region_of(encoded, box), corner)
             return _mirror(drawn, mirrored)
 
         if box is not None or self.scaled_size**2 > self.max_pixels:
@@ -201,9 +223,9 @@ class Preprocessing:
         return tf.saturate_cast(tf.round(255 * pixels), tf.uint8)
 
     def _resample(
-        self, encoded: tf.Tensor, region: tf.Tensor, corner: tf.Tensor
+        self, window_of: _Window, region: tf.Tensor, corner: tf.Tensor
     ) -> tf.Tensor:
-        """Scales and pads a region of a file, and cuts the square out at a corner."""
+        """Scales and pads a region of an image, and cuts the square out at a corner."""
         size = self.scaled_size
         sides = tf.cast(region[2:], tf.float32)
         if self.stretch:
@@ -212,10 +234,10 @@ class Preprocessing:
             rounded = tf.round(sides * (size / tf.reduce_max(sides)))
             scaled = tf.clip_by_value(tf.cast(rounded, tf.int32), 1, size)
         padding = (size - scaled) // 2
-        return self._draw(encoded, region, scaled, padding - corner)
+        return self._draw(window_of, region, scaled, padding - corner)
 
     def _resized_crop(
-        self, encoded: tf.Tensor, region: tf.Tensor, seed: tf.Tensor
+        self, window_of: _Window, region: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
         begin, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
             tf.concat([region[2:], [3]], 0),
@@ -227,11 +249,11 @@ class Preprocessing:
         )
         part = tf.concat([region[:2] + begin[:2], sides[:2]], 0)
         square = tf.constant([self.image_size, self.image_size])
-        return self._draw(encoded, part, square, tf.constant([0, 0]))
+        return self._draw(window_of, part, square, tf.constant([0, 0]))
 
     def _draw(
         self,
-        encoded: tf.Tensor,
+        window_of: _Window,
         region: tf.Tensor,
         scaled: tf.Tensor,
         offset: tf.Tensor,
@@ -250,57 +272,28 @@ class Preprocessing:
         begin = tf.clip_by_value(tf.cast(tf.floor(begin), tf.int32), 0, sides - 1)
         end = tf.clip_by_value(tf.cast(tf.math.ceil(end), tf.int32), begin + 1, sides)
         window = tf.concat([region[:2] + begin, end - begin], 0)
-        source = decode_window(encoded, window)
+        source = window_of(window)
         drawn = tf.cond(
             tf.reduce_all(scaled == sides),
-            lambda: _place(source, begin + offset, size),
-            lambda: _scale(source, scale, begin, offset, size),
+            lambda: resampling.place(source, begin + offset, size),
+            lambda: resampling.scaled(source, scale, begin, offset, size),
         )
         return tf.ensure_shape(drawn, [size, size, 3])
 
-    def _region(self, encoded: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
-        """`[4]` int32, top, left, height, width: whole pixels that a box touches."""
-        size = upright_size(encoded, self.max_pixels)
-        if box is None:
-            return tf.concat([[0, 0], size], 0)
-        left, top, right, bottom = tf.unstack(box, num=4)
-        first = tf.cast(tf.floor([top, left]), tf.int32)
-        last = tf.cast(tf.math.ceil([bottom, right]), tf.int32)
-        first = tf.clip_by_value(first, 0, size - 1)
-        last = tf.clip_by_value(last, first + 1, size)
-        return tf.concat([first, last - first], 0)
+    def _region_of(self, encoded: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
+        return _region(upright_size(encoded, self.max_pixels), box)
 
 
-def _place(source: tf.Tensor, corner: tf.Tensor, size: int) -> tf.Tensor:
-    """Cuts and pads with black, so that the source's corner lies at `corner`."""
-    inside = source[
-        tf.maximum(-corner[0], 0) : tf.maximum(size - corner[0], 0),
-        tf.maximum(-corner[1], 0) : tf.maximum(size - corner[1], 0),
-    ]
-    before = tf.maximum(corner, 0)
-    after = tf.maximum(size - before - tf.shape(inside)[:2], 0)
-    paddings = tf.concat([tf.stack([before, after], 1), [[0, 0]]], 0)
-    return tf.pad(inside, paddings)[:size, :size]
-
-
-def _scale(
-    source: tf.Tensor,
-    scale: tf.Tensor,
-    begin: tf.Tensor,
-    offset: tf.Tensor,
-    size: int,
-) -> tf.Tensor:
-    """Resamples bilinearly, with antialiasing where it shrinks."""
-    translation = tf.cast(offset, tf.float32) + tf.cast(begin, tf.float32) * scale
-    drawn = tf.raw_ops.ScaleAndTranslate(
-        images=source[tf.newaxis],
-        size=[size, size],
-        scale=scale,
-        translation=translation,
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
-    return tf.saturate_cast(tf.round(drawn), tf.uint8)
+def _region(size: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
+    """`[4]` int32, top, left, height, width: whole pixels that a box touches."""
+    if box is None:
+        return tf.concat([[0, 0], size], 0)
+    left, top, right, bottom = tf.unstack(box, num=4)
+    first = tf.cast(tf.floor([top, left]), tf.int32)
+    last = tf.cast(tf.math.ceil([bottom, right]), tf.int32)
+    first = tf.clip_by_value(first, 0, size - 1)
+    last = tf.clip_by_value(last, first + 1, size)
+    return tf.concat([first, last - first], 0)
 
 
 def _mirror(image: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:

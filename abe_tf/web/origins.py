@@ -11,7 +11,9 @@ import urllib.parse
 
 from starlette.datastructures import Headers
 
-from export.server.values import RequestError
+
+class ForeignRequestError(Exception):
+    """A request that a foreign page has made; the text says how that is known."""
 
 
 def check(headers: Headers, bound_to: str) -> None:
@@ -23,16 +25,16 @@ def check(headers: Headers, bound_to: str) -> None:
         request must name this machine.
 
     Raises:
-      RequestError: It is one.
+      ForeignRequestError: It is one.
     """
     host = headers.get("host", "")
     if _is_loopback(bound_to) and host and not _is_loopback(_name(f"//{host}")):
         text = f"The server listens to this machine alone. Received: Host: {host[:100]}"
-        raise RequestError(403, text)
+        raise ForeignRequestError(text)
     origin = headers.get("origin")
     if origin is not None and _place(origin) != host:
         text = f"Pages of others get no answers. Received: Origin: {origin[:100]}"
-        raise RequestError(403, text)
+        raise ForeignRequestError(text)
 
 
 def _place(address: str) -> str:

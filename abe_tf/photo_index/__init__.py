@@ -1,0 +1,1 @@
+"""An index of photos, kept up to date, and what can be asked of it."""

@@ -1,0 +1,174 @@
+"""The forms of an answer: table, JSON, CSV, paths, copies of the files, a page."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import datetime
+import io
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+
+from abe_tf.data.photos import readable
+from abe_tf.errors import InputError
+from abe_tf.photo_index import thumbnails
+from abe_tf.photo_index.searching import Hit
+from abe_tf.storage.files import write_atomically
+
+_COLUMNS = (
+    *("rank", "distance", "unlike", "label", "path", "copies", "time"),
+    *("width", "height", "bytes", "camera"),
+)
+
+
+def as_dict(rank: int, hit: Hit) -> dict[str, Any]:
+    """A hit for programs."""
+    first, *copies = hit.places
+    return {
+        "rank": rank,
+        "distance": hit.distance,
+        "learner_distances": hit.learner_distances.tolist(),
+        "unlike": hit.unlike,
+        "label": first.label,
+        "path": readable(first.path),
+        "copies": [readable(place.path) for place in copies],
+        "time": time_text(first.time),
+        "width": hit.width,
+        "height": hit.height,
+        "bytes": hit.bytes,
+        "camera": hit.camera,
+    }
+
+
+def time_text(seconds: float) -> str:
+    """A time of the camera's clock, ISO 8601."""
+    try:
+        return datetime.datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def as_json(hits: Sequence[Hit]) -> str:
+    """A list of objects."""
+    found = [as_dict(rank, hit) for rank, hit in enumerate(hits, 1)]
+    return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def as_csv(hits: Sequence[Hit]) -> str:
+    """A row each; copies are counted."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for rank, hit in enumerate(hits, 1):
+        writer.writerow({**as_dict(rank, hit), "copies": len(hit.places) - 1})
+    return file.getvalue().rstrip("\n")
+
+
+def as_table(hits: Sequence[Hit]) -> str:
+    """For people: rank, distance, kind, path and how many copies."""
+    lines = []
+    width = max((len(hit.places[0].label or "") for hit in hits), default=0)
+    for rank, hit in enumerate(hits, 1):
+        copies = len(hit.places) - 1
+        more = f"  (and {copies:,} {'copy' if copies == 1 else 'copies'})"
+        label = readable(hit.places[0].label or "")
+        lines.append(
+            f"{rank:4}  {hit.distance:.4f}  {label:{width}}  "
+            f"{_visible(hit.places[0].path)}{more if copies else ''}"
+            f"{'  unlike' if hit.unlike else ''}"
+        )
+    return "\n".join(lines)
+
+
+def _visible(path: str) -> str:
+    """A path in one line, whatever is in it: terminals obey some characters."""
+    text = readable(path)
+    return text if text.isprintable() else ascii(text)
+
+
+def as_paths(hits: Sequence[Hit]) -> bytes:
+    """The first photo of each hit, a line each, for other programs."""
+    paths = [os.fsencode(hit.places[0].path) for hit in hits]
+    broken = [path for path in paths if b"\n" in path]
+    if broken:
+        raise InputError(
+            "--paths needs paths without line breaks. "
+            f"Received: {broken[0]!r}. Use --json."
+        )
+    return b"".join(path + b"\n" for path in paths)
+
+
+def copy(hits: Sequence[Hit], folder: str) -> list[str]:
+    """Copies the first photo of each hit, its rank before its name.
+
+    Returns:
+      What could not be copied, and why.
+
+    Raises:
+      InputError: The folder cannot be written, or holds a file of such a name.
+    """
+    digits = max(4, len(str(len(hits))))
+    targets = [
+        os.path.join(folder, f"{rank:0{digits}}_{os.path.basename(hit.places[0].path)}")
+        for rank, hit in enumerate(hits, 1)
+    ]
+    there = [target for target in targets if os.path.lexists(target)]
+    if there:
+        raise InputError(
+            "--copy_to must be a folder without such files. "
+            f"Received: {folder!r}, with {os.path.basename(there[0])!r}."
+        )
+    failed = []
+    try:
+        os.makedirs(folder, exist_ok=True)
+        for hit, target in zip(hits, targets, strict=True):
+            path = hit.places[0].path
+            if not os.path.isfile(path):
+                failed.append(f"{path!r}: not there any more")
+                continue
+            with open(path, "rb") as source, open(target, "xb") as file:
+                shutil.copyfileobj(source, file)
+            shutil.copystat(path, target)
+    except OSError as error:
+        raise InputError(
+            "--copy_to must be a folder that can be written. "
+            f"Received: {folder!r}: {error.strerror}."
+        ) from error
+    return failed
+
+
+def write_page(
+    hits: Sequence[Hit], digests: dict[int, bytes], index: str, path: str
+) -> None:
+    """Writes a page that needs nothing else: thumbnails are in it.
+
+    Args:
+      hits: What was found.
+      digests: Contents by row.
+      index: Its folder.
+      path: Of the page.
+
+    Raises:
+      InputError: It cannot be written.
+    """
+    pictures = []
+    for hit in hits:
+        try:
+            with open(thumbnails.path_of(index, digests[hit.row]), "rb") as file:
+                pictures.append(base64.b64encode(file.read()).decode())
+        except OSError:
+            # The page says so in the picture's place.
+            pictures.append("")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("abe_tf.photo_index"), autoescape=True
+    )
+    found = [as_dict(rank, hit) for rank, hit in enumerate(hits, 1)]
+    text = environment.get_template("hits.html").render(
+        hits=zip(found, pictures, strict=True)
+    )
+    write_atomically(path, text)

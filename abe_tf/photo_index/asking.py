@@ -1,0 +1,98 @@
+"""From photos that are meant, or not, to their embeddings by an index's model."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from abe_tf.config.data import MAX_PIXELS
+from abe_tf.config.index import SourceConfig
+from abe_tf.errors import InputError
+from abe_tf.photo_index.contents import digest_of
+from abe_tf.photo_index.searching import Moment
+
+if TYPE_CHECKING:
+    from abe_tf.photo_index.model import IndexModel
+    from abe_tf.photo_index.reading import Box, PhotoReader
+
+
+class Asker:
+    """Embeds photos as an index's model does; several threads may.
+
+    The model is loaded at the first photo that the index does not hold, which takes
+    seconds.
+
+    Args:
+      about: What the index states of itself.
+      source: The model, where it lies elsewhere by now; as the index states it where
+        the flags name none.
+    """
+
+    def __init__(self, about: dict, source: SourceConfig) -> None:
+        self._about = about
+        self._source = source if source.is_given else SourceConfig(**about["source"])
+        self._lock = threading.Lock()
+
+    def embed(
+        self, moment: Moment, content: bytes, box: Box | None = None
+    ) -> tuple[np.ndarray, int | None]:
+        """Embeds a photo, or a box in it.
+
+        Args:
+          moment: The index; a photo that it holds is embedded already.
+          content: The bytes of its file.
+          box: Left, top, right, bottom in pixels of the upright image.
+
+        Returns:
+          `[learners, dim]` float32, unit length; and its row, where it has one.
+
+        Raises:
+          BrokenPhotoError: It is no photo that can be read, or the box is outside.
+          InputError: The model cannot be had, or is not the index's.
+        """
+        row = moment.row_of(digest_of(content))
+        if row is not None and box is None:
+            return moment.embedding(row), row
+        square = np.asarray(self.reader.square(content, box))
+        return self._embed(square), None
+
+    def warm(self) -> None:
+        """Loads the model, and has it embed a black square.
+
+        Raises:
+          InputError: The model cannot be had, or is not the index's.
+        """
+        side = self.reader.side
+        self._embed(np.zeros([side, side, 3], np.uint8))
+
+    def _embed(self, square: np.ndarray) -> np.ndarray:
+        (embedding,) = self._model.embed(square[np.newaxis])
+        return embedding
+
+    @property
+    def reader(self) -> PhotoReader:
+        """Reads photos for the model."""
+        with self._lock:
+            return self._reader
+
+    @functools.cached_property
+    def _reader(self) -> PhotoReader:
+        from abe_tf.photo_index import reading
+
+        return reading.reader(self._model.preprocessing)
+
+    @functools.cached_property
+    def _model(self) -> IndexModel:
+        from abe_tf.photo_index import model
+
+        found = model.load(self._source, MAX_PIXELS)
+        if found.fingerprint != self._about["fingerprint"]:
+            raise InputError(
+                "An index must be asked with the model that made it. Received: a model "
+                f"{found.fingerprint}, and an index of {self._about['fingerprint']}. "
+                "Name that model, or bring the index up to date with --reembed."
+            )
+        return found

@@ -1,0 +1,300 @@
+"""Makes an index or brings it up to date: all that `python -m abe_tf.index` does."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from abe_tf.config.index import SourceConfig, UpdateConfig
+from abe_tf.data.photos import LeftOut
+from abe_tf.errors import InputError
+from abe_tf.photo_index import database, thumbnails, vectors, walking
+from abe_tf.photo_index.walking import Root
+from abe_tf.storage.locks import TakenError, claimed
+
+if TYPE_CHECKING:
+    from abe_tf.photo_index.model import IndexModel
+    from abe_tf.photo_index.updating import Tally
+
+_LOCK = "writer.lock"
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What happened below one root.
+
+    Attributes:
+      root: The folder or file.
+      tally: What has changed.
+      left_out: What lies there and is no photo.
+    """
+
+    root: str
+    tally: Tally
+    left_out: list[LeftOut]
+
+
+def index(
+    folder: str, source: SourceConfig, options: UpdateConfig, paths: Sequence[str]
+) -> Iterator[Outcome]:
+    """Makes an index or brings it up to date, root by root.
+
+    Args:
+      folder: Of the index; made where it does not exist.
+      source: The model; of an index that there is, the one that made it.
+      options: How.
+      paths: Folders and files; those of the index where none are given.
+
+    Yields:
+      What happened, root by root.
+
+    Raises:
+      InputError: A path does not exist, the model is another one, the index is being
+        written by another process or cannot be written, or too many photos are gone.
+    """
+    roots = [os.path.abspath(os.path.expanduser(path)) for path in paths]
+    is_new = not os.path.isfile(os.path.join(folder, database.NAME))
+    _check(roots, source, is_new, options.prune)
+    if is_new:
+        _check_empty(folder)
+    with contextlib.ExitStack() as held:
+        held.enter_context(database.translated(folder))
+        for name in (vectors.FOLDER, thumbnails.FOLDER):
+            os.makedirs(os.path.join(folder, name), exist_ok=True)
+        try:
+            held.enter_context(claimed(os.path.join(folder, _LOCK)))
+        except TakenError as error:
+            raise InputError(
+                "One process at a time brings an index up to date. "
+                f"Received: {folder!r}, held by {error}."
+            ) from error
+        model = _Model(source, options)
+        if not os.path.isfile(os.path.join(folder, database.NAME)):
+            database.create(folder, {**model.stated(), "generation": 1, "rows": 0})
+        connection = held.enter_context(database.opened(folder, write=True))
+        yield from _update(folder, connection, model, options, roots)
+
+
+def _check(roots: list[str], source: SourceConfig, is_new: bool, prune: bool) -> None:
+    if is_new and not source.is_given:
+        raise InputError(
+            "A new index needs a model: --workdir, --model_dir or --encoder. "
+            "Received: none."
+        )
+    if is_new and not roots:
+        raise InputError("A new index needs folders of photos. Received: none.")
+    for path in roots:
+        if not os.path.exists(path) and not prune:
+            raise InputError(
+                f"Each PHOTOS must be an existing folder or file. Received: {path!r}. "
+                "Bring it back, or give --prune to have the index forget it."
+            )
+
+
+def _check_empty(folder: str) -> None:
+    """A new index gets a folder of its own: a photo folder is a likely slip."""
+    ours = {vectors.FOLDER, thumbnails.FOLDER, _LOCK}
+    others = set(os.listdir(folder)) - ours if os.path.isdir(folder) else set()
+    others = {name for name in others if not name.startswith(database.NAME)}
+    if os.path.exists(folder) and (others or not os.path.isdir(folder)):
+        raise InputError(
+            "--index must be an index, an empty folder or a new name. Received: "
+            f"{folder!r}, with {min(others, default='no folder')!r} in it."
+        )
+
+
+def _update(
+    folder: str,
+    connection: sqlite3.Connection,
+    model: _Model,
+    options: UpdateConfig,
+    paths: list[str],
+) -> Iterator[Outcome]:
+    thumbnails.sweep(folder)
+    about = database.about(connection)
+    vectors.remove_others(
+        folder, {about["generation"], (about.get("next") or about)["generation"]}
+    )
+    roots = _roots(connection, options, paths)
+    if options.reembed:
+        model.check(connection, reembed=True)
+        yield _reembed(folder, connection, model, options)
+    else:
+        model.check(connection)
+    from abe_tf.photo_index.updating import Updater
+
+    for root in roots:
+        found, left_out = _found(root, connection)
+        updater = Updater(
+            *(folder, connection, lambda: model.loaded),
+            *(options.batch_size, options.thumbnail_size),
+            *(options.retry, options.quiet),
+        )
+        yield Outcome(root.path, updater.update(root, found, options.prune), left_out)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _found(root: Root, connection: sqlite3.Connection) -> tuple[list, list[LeftOut]]:
+    if not os.path.exists(root.path):
+        # With --prune alone; all of its photos are gone.
+        return [], []
+    return walking.find(root, connection)
+
+
+def _roots(
+    connection: sqlite3.Connection, options: UpdateConfig, paths: list[str]
+) -> list[Root]:
+    """The roots that are looked through; new ones are noted.
+
+    Raises:
+      InputError: A known one is away.
+    """
+    known = {
+        os.fsdecode(path): labels
+        for path, labels in connection.execute("SELECT path, labels FROM root")
+    }
+    given = options.labels
+    if given not in (None, walking.NO_LABELS, walking.BY_FOLDER):
+        given = os.path.abspath(given or "")
+    roots = [
+        Root(path, given or known.get(path, walking.BY_FOLDER))
+        for path in paths or known
+    ]
+    for root in roots:
+        for other in {*known, *(one.path for one in roots)} - {root.path}:
+            _check_apart(root, Root(other, walking.NO_LABELS))
+        if not os.path.exists(root.path) and not options.prune:
+            raise InputError(
+                f"A folder of the index is away. Received: {root.path!r}. Bring it "
+                "back, name the others, or give --prune to have the index forget it."
+            )
+    with database.transaction(connection):
+        connection.executemany(
+            "INSERT OR REPLACE INTO root VALUES (?, ?)",
+            [(os.fsencode(root.path), root.labels) for root in roots],
+        )
+    return roots
+
+
+def _check_apart(one: Root, other: Root) -> None:
+    """Refuses a folder in a folder: whose the photos are, and their labels, is open.
+
+    Raises:
+      InputError: One lies in the other.
+    """
+    paths = os.fsencode(one.path), os.fsencode(other.path)
+    if paths[0].startswith(other.prefix) or paths[1].startswith(one.prefix):
+        raise InputError(
+            "Folders of one index must not lie in each other. Received: "
+            f"{one.path!r} and {other.path!r}. Leave one out, or make another index."
+        )
+
+
+def _reembed(
+    folder: str, connection: sqlite3.Connection, model: _Model, options: UpdateConfig
+) -> Outcome:
+    from abe_tf.photo_index.reembedding import reembed
+    from abe_tf.photo_index.updating import Tally
+
+    broken = reembed(
+        *(folder, connection, model.loaded, model.stated()),
+        *(options.batch_size, options.quiet),
+    )
+    rows = database.about(connection)["rows"]
+    tally = Tally(
+        changed=rows, broken=[(os.fsencode(path), why) for path, why in broken]
+    )
+    return Outcome("embedded anew", tally, [])
+
+
+class _Model:
+    """The model of an index, loaded when it is needed: an index without news is not.
+
+    Args:
+      source: What the flags name.
+      options: How the index is brought up to date.
+    """
+
+    def __init__(self, source: SourceConfig, options: UpdateConfig) -> None:
+        self._source, self._options = source, options
+
+    @functools.cached_property
+    def loaded(self) -> IndexModel:
+        """The model."""
+        from abe_tf.photo_index.model import load
+
+        return load(self._source, self._options.max_pixels)
+
+    def stated(self) -> dict[str, Any]:
+        """What an index states of the model that made it."""
+        model = self.loaded
+        return {
+            "fingerprint": model.fingerprint,
+            "learners": model.learners,
+            "dim": model.dim,
+            # How much each learner's distance counts.
+            "weights": [1 / model.learners] * model.learners,
+            "source": _told(self._source),
+            "state": _state(self._source),
+        }
+
+    def check(self, connection: sqlite3.Connection, reembed: bool = False) -> None:
+        """Compares the model with the one that made an index.
+
+        Raises:
+          InputError: It is another one, and `reembed` is false.
+        """
+        about = database.about(connection)
+        made_with = SourceConfig(**about["source"])
+        if not self._source.is_given:
+            self._source = made_with
+        if reembed:
+            return
+        if about.get("next"):
+            raise InputError(
+                "An index that is being embedded anew must be done before it is "
+                "brought up to date. Received: one that is not. Give --reembed and the "
+                "same model again."
+            )
+        told = _told(self._source)
+        if told == about["source"] and _state(self._source) == about["state"]:
+            # Loading takes seconds, and would find what it found before.
+            return
+        ours, theirs = self.loaded.fingerprint, about["fingerprint"]
+        if ours != theirs:
+            raise InputError(
+                "--index must be brought up to date with the model that made it. "
+                f"Received: a model {ours}, and an index of {theirs}. Give that model, "
+                "or --reembed to embed all photos anew."
+            )
+        with database.transaction(connection):
+            database.tell(connection, {"source": told, "state": _state(self._source)})
+
+
+def _told(source: SourceConfig) -> dict[str, Any]:
+    """The flags, with paths that hold wherever the index is asked from."""
+    told = dataclasses.asdict(source)
+    for name in ("workdir", "model_dir", "checkpoint", "encoder_weights"):
+        path = told[name]
+        if path and os.path.exists(path):
+            told[name] = os.path.abspath(path)
+    return told
+
+
+def _state(source: SourceConfig) -> list[str]:
+    """What changes where a source gives another model than before."""
+    if source.model_dir:
+        from export.runtime import model_folder
+
+        return [str(number) for number in model_folder.versions(source.model_dir)[-1:]]
+    if source.workdir:
+        from abe_tf.runs.folder import RunFolder
+
+        folder = RunFolder(source.workdir)
+        return [folder.newest("best"), folder.newest("last")]
+    return []

@@ -1,0 +1,143 @@
+"""What embeds the photos of an index: a run, an export, or an encoder alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from abe_tf.config.data import DataConfig
+from abe_tf.config.groups import read_flagfile
+from abe_tf.config.index import SourceConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.data.pixels.preprocessing import Preprocessing
+from abe_tf.errors import InputError
+from abe_tf.runs import flags, trained
+from export.runtime import model_folder
+
+# What a network of a run computes in here, as its export does unless told otherwise.
+_FLOAT32 = "float32"
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexModel:
+    """A network as an index needs it.
+
+    Attributes:
+      fingerprint: Tells embeddings of this model from all others: its weights, what it
+        computes in, and what it sees of a photo.
+      learners: How many.
+      dim: Dimensions of one.
+      preprocessing: From a photo to the network's square.
+      embed: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings,
+        float32 `[batch, learners, dim]`, unit length.
+    """
+
+    fingerprint: str
+    learners: int
+    dim: int
+    preprocessing: Preprocessing
+    embed: Callable[[tf.Tensor], np.ndarray]
+
+
+def load(source: SourceConfig, max_pixels: int) -> IndexModel:
+    """The model that flags name.
+
+    Args:
+      source: The flags, of which one names a model.
+      max_pixels: Larger photos are refused.
+
+    Raises:
+      InputError: It cannot be had.
+    """
+    if source.model_dir:
+        return _of_export(source, max_pixels)
+    if source.workdir:
+        return _of_network(
+            trained.load(source.workdir, source.checkpoint, _FLOAT32, max_pixels)
+        )
+    return _of_network(_encoder(source, max_pixels))
+
+
+def _encoder(source: SourceConfig, max_pixels: int) -> trained.TrainedModel:
+    from abe_tf.models.build import build
+
+    config = ModelConfig(
+        encoder=source.encoder or "",
+        encoder_weights=source.encoder_weights,
+        mobilenet_alpha=source.mobilenet_alpha,
+        ensemble="none",
+        num_learners=1,
+        embedding_dim=0,
+    )
+    config.check_paths()
+    data = DataConfig(image_size=source.image_size, max_pixels=max_pixels)
+    network = build(config, data.image_size)
+    return trained.TrainedModel(network, Preprocessing.of(data), data, "pretrained")
+
+
+def _of_network(model: trained.TrainedModel) -> IndexModel:
+    network = model.network
+    (pixels,) = network.inputs
+    _, learners, dim = network.output_shape
+    called = tf.function(
+        lambda batch: network(batch, training=False),
+        [tf.TensorSpec(pixels.shape, pixels.dtype)],
+    )
+    return IndexModel(
+        _fingerprint(model.fingerprint(), _FLOAT32, model.preprocessing),
+        *(learners, dim, model.preprocessing),
+        lambda batch: called(batch).numpy(),
+    )
+
+
+def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
+    folder = source.model_dir or ""
+    versions = model_folder.versions(folder)
+    if not versions:
+        raise InputError(
+            "--model_dir must be a folder that export.saved_model wrote. "
+            f"Received: {folder!r}, without a version."
+        )
+    path = os.path.join(folder, str(versions[-1]))
+    try:
+        with open(os.path.join(path, "model_card.json"), encoding="utf-8") as file:
+            card = json.load(file)
+        shape = card["learners"], card["dimensions_of_a_learner"]
+        text = "\n".join(card["flags"])
+        weights, precision = card["fingerprint"], card["precision"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "--model_dir must be a folder that export.saved_model wrote, with model "
+            f"cards of this version. Received: {path!r}: {error}. Export it again."
+        ) from error
+    _, data, _, _ = read_flagfile(text, list(flags.GROUPS))
+    data = dataclasses.replace(data, max_pixels=max_pixels)
+    preprocessing = Preprocessing.of(data)
+    try:
+        model = tf.saved_model.load(path)
+        called = model.signatures["pixels"]
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise InputError(
+            "--model_dir must hold a version that loads, with the signature pixels. "
+            f"Received: {path!r}: {error}."
+        ) from error
+
+    def embed(batch: tf.Tensor) -> np.ndarray:
+        # With the model, which a signature alone does not keep.
+        _, embedding = model, called(pixels=batch)["embedding"]
+        return embedding.numpy().reshape(-1, *shape)
+
+    fingerprint = _fingerprint(weights, precision, preprocessing)
+    return IndexModel(fingerprint, *shape, preprocessing, embed)
+
+
+def _fingerprint(weights: str, precision: str, preprocessing: Preprocessing) -> str:
+    sees = preprocessing.image_size, preprocessing.scaled_size, preprocessing.stretch
+    text = json.dumps([weights, precision, *sees])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,260 @@
+"""What the page is answered: an index as it is at the moment of each request."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from abe_tf.config.index import FilterConfig, SourceConfig
+from abe_tf.data.photos import readable
+from abe_tf.errors import InputError
+from abe_tf.photo_index import answers, database, searching, thumbnails
+from abe_tf.photo_index.asking import Asker
+from abe_tf.photo_index.contents import BrokenPhotoError, content_of
+from abe_tf.photo_index.page.requests import Example, Question, RefusedError
+from abe_tf.photo_index.page.uploads import Uploads
+from abe_tf.photo_index.searching import LABEL, Hit, Moment
+
+# An index that has said nothing for so many seconds is not being made any more.
+_SILENT = 120
+_MOST_NAMED = 200
+# Longer side of a photo that is shown large, in pixels.
+_LARGE = 1600
+
+
+class Library:
+    """An index, for one page after another; several threads may ask.
+
+    Args:
+      folder: Of the index.
+      source: The model, where it lies elsewhere by now.
+      uploads: Photos that were uploaded.
+    """
+
+    def __init__(self, folder: str, source: SourceConfig, uploads: Uploads) -> None:
+        self._folder, self._source, self._uploads = folder, source, uploads
+        self._askers: dict[str, Asker] = {}
+
+    def warm(self) -> None:
+        """Loads what the first questions would wait for: compiled loops, the model.
+
+        What is wrong with the model is said when a question needs it.
+        """
+        with searching.moment(self._folder) as now, contextlib.suppress(InputError):
+            learners, dim = now.shape
+            nothing = np.full([1, learners, dim], dim**-0.5, np.float32)
+            now.search(nothing, nothing[:0], 1, FilterConfig())
+            self._asker(now).warm()
+
+    def state(self) -> dict[str, Any]:
+        """How many photos there are, of which kinds and folders, what is going on."""
+        with database.opened(self._folder) as connection, database.reading(connection):
+            about = database.about(connection)
+            (photos,) = connection.execute(
+                "SELECT count(*) FROM photo WHERE gone IS NULL"
+            ).fetchone()
+            broken = connection.execute(
+                "SELECT path, COALESCE(photo.reason, content.reason) FROM photo "
+                "LEFT JOIN content ON content.id = photo.content WHERE gone IS NULL "
+                "AND COALESCE(photo.reason, content.reason) IS NOT NULL ORDER BY path"
+            ).fetchall()
+            labels = connection.execute(
+                f"SELECT {LABEL} AS label, count(*) FROM photo JOIN content ON "
+                "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
+                "GROUP BY 1 HAVING label IS NOT NULL ORDER BY 2 DESC, 1"
+            ).fetchall()
+            roots = connection.execute("SELECT path FROM root ORDER BY path").fetchall()
+        progress = about.get("progress")
+        if progress and time.time() - progress["time"] > _SILENT:
+            progress = None
+        return {
+            "photos": photos,
+            "learners": about["learners"],
+            "broken_count": len(broken),
+            "broken": [
+                {"path": readable(os.fsdecode(path)), "reason": reason}
+                for path, reason in broken[:_MOST_NAMED]
+            ],
+            "labels": [{"label": label, "count": count} for label, count in labels],
+            "folders": [readable(os.fsdecode(path)) for (path,) in roots],
+            "progress": progress,
+        }
+
+    def search(self, question: Question) -> dict[str, Any]:
+        """The hits of a question; the newest photos where nothing is meant.
+
+        Raises:
+          RefusedError: A photo of the question is not there, or cannot be read.
+        """
+        with searching.moment(self._folder) as now:
+            if not question.like:
+                hits = now.newest(question.count, question.asked)
+            else:
+                like, rows = self._embedded(now, question.like)
+                unlike, others = self._embedded(now, question.unlike)
+                hits = now.search(
+                    *(like, unlike, question.count, question.asked),
+                    [*rows, *others],
+                )
+            return {"hits": [_shown(rank, hit) for rank, hit in enumerate(hits, 1)]}
+
+    def _embedded(
+        self, now: Moment, examples: list[Example]
+    ) -> tuple[np.ndarray, list[int]]:
+        """`[examples, learners, dim]`, and the rows of those that the index holds."""
+        found, rows = [], []
+        for example in examples:
+            embedding, row = self._one(now, example)
+            found.append(embedding)
+            rows += [] if row is None else [row]
+        return np.array(found, np.float32).reshape(-1, *now.shape), rows
+
+    def _one(self, now: Moment, example: Example) -> tuple[np.ndarray, int | None]:
+        if example.number is not None and example.box is None:
+            row = now.row_of_photo(example.number)
+            if row is not None:
+                return now.embedding(row), row
+        content = self._content(now, example)
+        try:
+            return self._asker(now).embed(now, content, example.box)
+        except BrokenPhotoError as error:
+            raise RefusedError(422, f"the photo cannot be read: {error}") from error
+        except InputError as error:
+            raise RefusedError(409, str(error)) from error
+
+    def _content(self, now: Moment, example: Example) -> bytes:
+        if example.token is not None:
+            content = self._uploads.get(example.token)
+            if content is None:
+                raise RefusedError(404, "the uploaded photo is gone; upload it again")
+            return content
+        return self._file(now, example.number or 0)
+
+    def _file(self, now: Moment, number: int) -> bytes:
+        place = now.place(number)
+        if place is None:
+            raise RefusedError(404, "the index holds no such photo")
+        try:
+            return content_of(place.path)
+        except BrokenPhotoError as error:
+            raise RefusedError(404, f"the photo {error}") from error
+
+    def _asker(self, now: Moment) -> Asker:
+        # Another one where all was embedded anew with another model.
+        fingerprint = now.about["fingerprint"]
+        if fingerprint not in self._askers:
+            self._askers = {fingerprint: Asker(now.about, self._source)}
+        return self._askers[fingerprint]
+
+    def upload(self, content: bytes) -> dict[str, Any]:
+        """Keeps a photo that was uploaded, if it can be read.
+
+        Raises:
+          RefusedError: It cannot.
+        """
+        with searching.moment(self._folder) as now:
+            try:
+                width, height = self._asker(now).reader.size(content)
+            except BrokenPhotoError as error:
+                raise RefusedError(422, f"the photo cannot be read: {error}") from error
+            except InputError as error:
+                raise RefusedError(409, str(error)) from error
+        return {"token": self._uploads.add(content), "width": width, "height": height}
+
+    def thumbnail(self, number: int) -> bytes:
+        """A JPEG file; made anew where it is missing.
+
+        Raises:
+          RefusedError: There is no such photo.
+        """
+        with searching.moment(self._folder) as now:
+            digest = now.digest_of_photo(number)
+            if digest is not None:
+                try:
+                    with open(thumbnails.path_of(self._folder, digest), "rb") as file:
+                        return file.read()
+                except FileNotFoundError:
+                    # It is no part of what the index promises to keep.
+                    pass
+            return self._picture(now, self._file(now, number), None)
+
+    def large(self, example: Example) -> bytes:
+        """A JPEG file of a photo, large enough to look at.
+
+        Raises:
+          RefusedError: There is no such photo, or it cannot be read.
+        """
+        with searching.moment(self._folder) as now:
+            return self._picture(now, self._content(now, example), _LARGE)
+
+    def size(self, example: Example) -> dict[str, int]:
+        """Width and height of a photo in upright pixels.
+
+        Raises:
+          RefusedError: There is no such photo, or it cannot be read.
+        """
+        with searching.moment(self._folder) as now:
+            if example.number is not None:
+                stated = now.size_of_photo(example.number)
+                if stated is not None:
+                    return {"width": stated[0], "height": stated[1]}
+            content = self._content(now, example)
+            try:
+                width, height = self._asker(now).reader.size(content)
+            except BrokenPhotoError as error:
+                raise RefusedError(422, f"the photo cannot be read: {error}") from error
+            return {"width": width, "height": height}
+
+    def _picture(self, now: Moment, content: bytes, size: int | None) -> bytes:
+        try:
+            return self._asker(now).reader.thumbnail(content, size)
+        except BrokenPhotoError as error:
+            raise RefusedError(422, f"the photo cannot be read: {error}") from error
+        except InputError as error:
+            raise RefusedError(409, str(error)) from error
+
+    def label(self, numbers: list[int], label: str | None) -> dict[str, Any]:
+        """Says what photos show; `None` takes back what was said.
+
+        Raises:
+          RefusedError: The index cannot be written.
+        """
+        try:
+            with (
+                database.opened(self._folder, write=True) as connection,
+                database.transaction(connection),
+            ):
+                changed = sum(
+                    connection.execute(
+                        "UPDATE content SET user_label = ? WHERE id = "
+                        "(SELECT content FROM photo WHERE id = ?)",
+                        (label, number),
+                    ).rowcount
+                    for number in numbers
+                )
+        except InputError as error:
+            raise RefusedError(409, str(error)) from error
+        return {"labelled": changed}
+
+    def listed(self, numbers: list[int]) -> str:
+        """Photos as a CSV file that `--image_list` and `--labels` read."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "label"])
+        with searching.moment(self._folder) as now:
+            for number in numbers:
+                place = now.place(number)
+                if place is not None:
+                    writer.writerow([readable(place.path), place.label or ""])
+        return file.getvalue()
+
+
+def _shown(rank: int, hit: Hit) -> dict[str, Any]:
+    found = answers.as_dict(rank, hit)
+    return {**found, "photo": hit.places[0].number}

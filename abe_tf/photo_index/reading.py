@@ -1,0 +1,144 @@
+"""From a file to what an index keeps of it: one reading, one decoding."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import tensorflow as tf
+
+from abe_tf.data.pixels.conversion import ConversionError, readable
+from abe_tf.data.pixels.decoding import decode
+from abe_tf.data.pixels.preprocessing import Preprocessing
+from abe_tf.data.unreadable import BROKEN_IMAGE, reason_of
+from abe_tf.photo_index.contents import BrokenPhotoError, Taken, taken, thumbnail
+
+Box = tuple[float, float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo that was read.
+
+    Attributes:
+      square: uint8 RGB `[image_size, image_size, 3]`, what the network sees.
+      thumbnail: A JPEG file.
+      width: Of the upright image, in pixels.
+      height: The same.
+      taken: What its camera wrote.
+    """
+
+    square: tf.Tensor
+    thumbnail: bytes
+    width: int
+    height: int
+    taken: Taken
+
+
+@functools.cache
+def reader(preprocessing: Preprocessing, thumbnail_size: int = 320) -> PhotoReader:
+    """A reader; the same for the same, since tracing one takes a second.
+
+    Args:
+      preprocessing: Of the network.
+      thumbnail_size: Longer side of thumbnails, in pixels.
+    """
+    return PhotoReader(preprocessing, thumbnail_size)
+
+
+class PhotoReader:
+    """Reads photos for a network; several threads may.
+
+    Args:
+      preprocessing: The network's.
+      thumbnail_size: Longer side of thumbnails, in pixels.
+
+    Attributes:
+      side: Of the network's square, in pixels.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, thumbnail_size: int) -> None:
+        self.side = preprocessing.image_size
+        self._max_pixels = preprocessing.max_pixels
+        self._thumbnail_size = thumbnail_size
+        of_bytes = tf.TensorSpec([], tf.string)
+        of_pixels = tf.TensorSpec([None, None, 3], tf.uint8)
+        self._decode = tf.function(
+            lambda file: decode(file, preprocessing.max_pixels), [of_bytes]
+        )
+        self._whole = tf.function(preprocessing.of_whole, [of_pixels])
+        self._part = tf.function(
+            preprocessing.of_whole, [of_pixels, tf.TensorSpec([4], tf.float32)]
+        )
+
+    def photo(self, content: bytes) -> Photo:
+        """Reads a photo.
+
+        Args:
+          content: The bytes of its file.
+
+        Raises:
+          BrokenPhotoError: It is none that can be read.
+        """
+        pixels = self._pixels(content)
+        with tf.device("CPU"):
+            square = self._whole(pixels)
+        image = pixels.numpy()
+        return Photo(
+            square,
+            thumbnail(image, self._thumbnail_size),
+            *(image.shape[1], image.shape[0], taken(content)),
+        )
+
+    def square(self, content: bytes, box: Box | None = None) -> tf.Tensor:
+        """What the network sees of a photo, or of a box in it.
+
+        Args:
+          content: The bytes of its file.
+          box: Left, top, right, bottom in pixels of the upright image.
+
+        Returns:
+          uint8 RGB `[image_size, image_size, 3]`.
+
+        Raises:
+          BrokenPhotoError: It is none that can be read, or the box lies outside of it.
+        """
+        pixels = self._pixels(content)
+        with tf.device("CPU"):
+            if box is None:
+                return self._whole(pixels)
+            height, width, _ = pixels.shape
+            if box[0] >= width or box[1] >= height:
+                raise BrokenPhotoError(
+                    f"a box must begin within the image; it is {width} pixels wide and "
+                    f"{height} high, and the box {','.join(f'{x:g}' for x in box)}"
+                )
+            return self._part(pixels, tf.constant(box, tf.float32))
+
+    def size(self, content: bytes) -> tuple[int, int]:
+        """Width and height of a photo, which is decoded, in upright pixels.
+
+        Raises:
+          BrokenPhotoError: It is none that can be read.
+        """
+        height, width, _ = self._pixels(content).shape
+        return width, height
+
+    def thumbnail(self, content: bytes, size: int | None = None) -> bytes:
+        """A JPEG file of a photo, its longer side of this many pixels at most.
+
+        Raises:
+          BrokenPhotoError: It is none that can be read.
+        """
+        size = self._thumbnail_size if size is None else size
+        return thumbnail(self._pixels(content).numpy(), size)
+
+    def _pixels(self, content: bytes) -> tf.Tensor:
+        try:
+            # As in a pipeline: a large photo has no place on a GPU.
+            with tf.device("CPU"):
+                return self._decode(readable(content, self._max_pixels))
+        except ConversionError as error:
+            raise BrokenPhotoError(f"{error}") from error
+        except BROKEN_IMAGE as error:
+            raise BrokenPhotoError(reason_of(error)) from error

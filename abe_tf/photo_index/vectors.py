@@ -1,0 +1,158 @@
+"""Learner embeddings on disk, appended and never changed, and their 8-bit codes.
+
+vectors/GENERATION-SEGMENT.f32     float32 [rows, learners, dim]
+vectors/GENERATION-SEGMENT.i8      int8 [rows, learners, dim], derived
+vectors/GENERATION-SEGMENT.bounds  float32 [rows, 2], derived: a code's unit, and how
+                                   wrong inner products of codes may be
+
+Rows beyond the number that the database states do not exist: what a writer that was
+killed has left there is overwritten.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+
+import numpy as np
+
+from abe_tf.errors import InputError
+from abe_tf.photo_index.bounds import encoded
+from abe_tf.storage.files import sync
+
+FOLDER = "vectors"
+SEGMENT_ROWS = 65_536
+# What embeddings may be off unit length; bfloat16 networks normalise in float32.
+_UNIT = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Some rows, mapped from disk.
+
+    Attributes:
+      first: Number of the first row.
+      vectors: float32 `[rows, learners, dim]`.
+      codes: int8, the same shape.
+      bounds: float32 `[rows, 2]`.
+    """
+
+    first: int
+    vectors: np.ndarray
+    codes: np.ndarray
+    bounds: np.ndarray
+
+
+def append(folder: str, generation: int, rows: int, embeddings: np.ndarray) -> int:
+    """Writes rows behind those that there are; they count once the database says so.
+
+    Args:
+      folder: Of the index.
+      generation: Of the vectors.
+      rows: How many there are.
+      embeddings: float32 `[new, learners, dim]`, unit length.
+
+    Returns:
+      How many there are then.
+
+    Raises:
+      InputError: They are not of unit length.
+      OSError: The disk does not take them.
+    """
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=-1)
+    if not np.all(np.abs(lengths - 1) <= _UNIT):
+        worst = lengths.flat[np.argmax(np.abs(lengths - 1))]
+        raise InputError(
+            "Learner embeddings must be of unit length. "
+            f"Received: one of length {worst:.4g} from the index's model."
+        )
+    codes, bounds = encoded(embeddings)
+    done = 0
+    while done < len(embeddings):
+        segment, place = divmod(rows + done, SEGMENT_ROWS)
+        count = min(len(embeddings) - done, SEGMENT_ROWS - place)
+        part = slice(done, done + count)
+        for ending, values in (
+            ("f32", embeddings.astype(np.float32, copy=False)),
+            *(("i8", codes), ("bounds", bounds)),
+        ):
+            _write(_path(folder, generation, segment, ending), place, values[part])
+        done += count
+    return rows + done
+
+
+def _write(path: str, place: int, values: np.ndarray) -> None:
+    content = np.ascontiguousarray(values)
+    is_new = not os.path.exists(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        at, view = place * content[0].nbytes, content.data.cast("B")
+        while view:
+            written = os.pwrite(descriptor, view, at)
+            at, view = at + written, view[written:]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if is_new:
+        sync(os.path.dirname(path))
+
+
+def mapped(
+    folder: str, generation: int, rows: int, learners: int, dim: int
+) -> list[Segment]:
+    """The rows of an index.
+
+    Args:
+      folder: Of the index.
+      generation: Of the vectors.
+      rows: How many the database states.
+      learners: How many.
+      dim: Dimensions of one.
+
+    Raises:
+      InputError: A file is shorter than that.
+      OSError: A file cannot be read.
+    """
+    found = []
+    for first in range(0, rows, SEGMENT_ROWS):
+        count = min(SEGMENT_ROWS, rows - first)
+        number, shape = first // SEGMENT_ROWS, (count, learners, dim)
+        path = _path(folder, generation, number, "f32")
+        if not os.path.exists(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        vectors = _map(path, np.float32, shape)
+        if vectors is None:
+            raise InputError(
+                f"An index must hold all rows that it states. Received: {path!r}, "
+                "which lacks some. Renew it with python -m abe_tf.index --reembed."
+            )
+        codes = _map(_path(folder, generation, number, "i8"), np.int8, shape)
+        bounds = _map(
+            _path(folder, generation, number, "bounds"), np.float32, (count, 2)
+        )
+        if codes is None or bounds is None:
+            codes, bounds = encoded(np.asarray(vectors))
+        found.append(Segment(first, vectors, codes, bounds))
+    return found
+
+
+def _map(path: str, kind: type, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A file, mapped; `None` where it is missing or too short."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    if not os.path.exists(path) or os.path.getsize(path) < size:
+        return None
+    return np.memmap(path, kind, "r", shape=shape)
+
+
+def remove_others(folder: str, generations: set[int]) -> None:
+    """Takes away the files of all generations but some."""
+    inside = os.path.join(folder, FOLDER)
+    for name in os.listdir(inside):
+        generation = name.partition("-")[0]
+        if generation.isdecimal() and int(generation) not in generations:
+            os.remove(os.path.join(inside, name))
+
+
+def _path(folder: str, generation: int, segment: int, ending: str) -> str:
+    return os.path.join(folder, FOLDER, f"{generation}-{segment:06d}.{ending}")

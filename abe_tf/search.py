@@ -1,0 +1,80 @@
+"""Finds the same kind of thing in an index of photos.
+
+python -m abe_tf.search --index=INDEX IMAGE
+python -m abe_tf.search --index=INDEX IMAGE ANOTHER --unlike=NOT_THIS --top_k=20 --json
+python -m abe_tf.search --index=INDEX IMAGE --box=40,60,200,220 --paths | xargs ...
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from abe_tf.config import command
+from abe_tf.config.index import FilterConfig, IndexConfig, SearchConfig, SourceConfig
+from abe_tf.errors import InputError
+from abe_tf.photo_index import answers
+from abe_tf.photo_index.asking import Asker
+from abe_tf.photo_index.contents import BrokenPhotoError, content_of
+from abe_tf.photo_index.searching import Hit, Moment, moment
+
+
+def main(
+    index: IndexConfig,
+    source: SourceConfig,
+    search: SearchConfig,
+    asked: FilterConfig,
+    images: list[str],
+) -> None:
+    """Searches, and prints what is found."""
+    folder = index.require()
+    if not images:
+        raise InputError("A search needs a photo of what is meant. Received: no IMAGE.")
+    boxes = search.boxes(len(images))
+    with moment(folder) as now:
+        asker = Asker(now.about, source)
+
+        def embedded(paths: list[str], boxes: list) -> np.ndarray:
+            found = []
+            for path, box in zip(paths, boxes, strict=True):
+                try:
+                    found.append(asker.embed(now, content_of(path), box)[0])
+                except BrokenPhotoError as error:
+                    raise InputError(
+                        "Each IMAGE and --unlike must be a photo that can be read. "
+                        f"Received: {path!r}: {error}."
+                    ) from error
+            return np.array(found, np.float32).reshape(-1, *now.shape)
+
+        like = embedded(images, boxes)
+        unlike = embedded(list(search.unlike), [None] * len(search.unlike))
+        hits = now.search(like, unlike, search.top_k, asked)
+        _answer(now, folder, hits, search)
+
+
+def _answer(now: Moment, folder: str, hits: list[Hit], search: SearchConfig) -> None:
+    if search.copy_to:
+        for text in answers.copy(hits, search.copy_to):
+            print(f"Not copied: {text}", file=sys.stderr)
+    if search.html:
+        digests = now.digests([hit.row for hit in hits])
+        answers.write_page(hits, digests, folder, search.html)
+    if search.paths:
+        sys.stdout.buffer.write(answers.as_paths(hits))
+    elif search.json:
+        print(answers.as_json(hits))
+    elif search.csv:
+        print(answers.as_csv(hits))
+    elif hits:
+        print(answers.as_table(hits))
+    if not hits:
+        print("No photo of the index is asked about.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command.run(
+        main,
+        *(IndexConfig, SourceConfig, SearchConfig, FilterConfig),
+        with_arguments=True,
+    )

@@ -1,0 +1,1 @@
+"""What web servers on a developer's own machine share."""
