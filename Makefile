@@ -1,4 +1,4 @@
-# make demo   train on the digits that ship with the project, evaluate, export
+# make demo   train on the digits that ship with the project, evaluate, export, index
 # make test   the tests; make test-all runs them on every encoder
 # make smoke-serving MODEL=models/NAME   the contract's cases against TensorFlow Serving in Docker (not run here)
 # make lint   ruff, ruff format, mypy
@@ -29,12 +29,16 @@ demo: $(VENV)/runtime
 	$(VENV)/bin/python -m abe_tf.train --flagfile=flags/digits_abe4.cfg --lambda_div=$(LAMBDA_DIV) --workdir=runs/$(DEMO)
 	$(VENV)/bin/python -m abe_tf.evaluate --workdir=runs/$(DEMO)
 	$(VENV)/bin/python -m export.saved_model --workdir=runs/$(DEMO) --export_dir=models/$(DEMO)
+	$(VENV)/bin/python -m abe_tf.data --dataset=digits --split=test --save_images=photos/digits
+	$(VENV)/bin/python -m abe_tf.index --index=indexes/$(DEMO) --workdir=runs/$(DEMO) photos/digits
 	@echo
 	@echo "Run folder      runs/$(DEMO)"
 	@echo "TensorBoard     $(VENV)/bin/tensorboard --logdir runs"
 	@echo "Report          $(VENV)/bin/python -m abe_tf.report --workdir=runs/$(DEMO)"
 	@echo "Exported model  models/$(DEMO)"
 	@echo "Serve it        $(VENV)/bin/python -m export.local_server --model_dir=models/$(DEMO)"
+	@echo "Search          $(VENV)/bin/python -m abe_tf.search --index=indexes/$(DEMO) IMAGE"
+	@echo "Open the page   $(VENV)/bin/python -m abe_tf.browse --index=indexes/$(DEMO)"
 
 test: $(VENV)/development
 	$(VENV)/bin/python -m pytest -m "not slow"
@@ -58,4 +62,4 @@ lint: $(VENV)/development
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) runs models
+	rm -rf $(VENV) runs models indexes photos

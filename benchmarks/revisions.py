@@ -143,11 +143,12 @@ def _photo() -> str:
 def _wait_for(url: str) -> None:
     for _ in range(300):
         try:
-            requests.get(url, timeout=5)
+            # A version that is loaded, and has answered its warmup records.
+            if "AVAILABLE" in requests.get(url, timeout=5).text:
+                return
         except requests.ConnectionError:
-            time.sleep(0.2)
-        else:
-            return
+            pass
+        time.sleep(0.2)
     raise RuntimeError("The server did not start.")
 
 

@@ -1,6 +1,7 @@
 """Looks at a data set: counts, sizes, and one batch as the network sees it.
 
 python -m abe_tf.data --dataset=digits --show=16
+python -m abe_tf.data --dataset=digits --save_images=FOLDER --split=test
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from abe_tf.errors import InputError
 
 
 def main(data: DataConfig, show: ShowConfig) -> None:
-    """Prints the counts and writes the contact sheet."""
+    """Prints the counts and writes the contact sheet, or the images themselves."""
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.
     import tensorflow as tf
 
-    from abe_tf.data import contact_sheet, datasets
+    from abe_tf.data import contact_sheet, datasets, saving
     from abe_tf.data.pipeline import Loader, training_batches
     from abe_tf.data.pixels.preprocessing import Preprocessing
     from abe_tf.data.sampling import ClassSampler
@@ -25,6 +26,10 @@ def main(data: DataConfig, show: ShowConfig) -> None:
     from abe_tf.storage.files import write_atomically
 
     splits = datasets.load(data)
+    if show.save_images:
+        count = saving.save(getattr(splits, show.split), show.save_images)
+        print(f"{count:,} {show.split} images: {show.save_images}")
+        return
     data = datasets.fitted(data, splits)
     train = splits.train
     loader = Loader(train, Preprocessing.of(data))

@@ -51,9 +51,9 @@ def test_a_sweep_runs_each_setting_once_and_goes_on(photos, run_command, tmp_pat
     assert kept.stat().st_mtime_ns == written
     assert (folder / "seed=1" / "results.json").exists()
 
-    other = run_command("abe_tf.sweep", *flags, "--steps=2", check=False)
+    other = run_command("abe_tf.sweep", *flags, "--embedding_dim=8", check=False)
     assert other.returncode == 1
-    assert "--steps=2 (was 1)" in other.stderr
+    assert "--embedding_dim=8 (was 16)" in other.stderr
 
 
 @pytest.mark.parametrize(

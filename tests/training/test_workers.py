@@ -13,7 +13,7 @@ import pytest
 from benchmarks.crash import differing
 from tests.conftest import ROOT, SMALL
 
-STEPS = 12
+STEPS = 6
 
 
 def free_ports(count):
