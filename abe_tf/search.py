@@ -49,7 +49,9 @@ def main(
 
         like = embedded(images, boxes)
         unlike = embedded(list(search.unlike), [None] * len(search.unlike))
-        hits = now.search(like, unlike, search.top_k, asked)
+        hits = now.search(
+            like, unlike, search.top_k, asked, approximately=search.approximate
+        )
         _answer(now, folder, hits, search)
 
 

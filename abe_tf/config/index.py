@@ -111,6 +111,11 @@ class UpdateConfig(Group):
         "thumbnails stay",
     )
     retry: bool = option(False, "look again at files that could not be read")
+    graph: bool = option(
+        False,
+        "build the graph for search --approximate at the end (pip install "
+        "--require-hashes -r requirements-approximate.txt)",
+    )
     max_pixels: int = option(
         MAX_PIXELS, "images of more pixels are refused before they are decoded", lower=1
     )
@@ -185,8 +190,8 @@ class SearchConfig(Group):
     html: str | None = option(None, "write a page with the hits' thumbnails")
     approximate: bool = option(
         False,
-        "walk a graph instead of looking at all photos: for more than half a million "
-        "(pip install --require-hashes -r requirements-approximate.txt)",
+        "walk a graph instead of looking at all photos, and perhaps miss some: for "
+        "more than half a million; needs index --graph",
     )
 
     def check_together(self) -> None:

@@ -136,6 +136,13 @@ def _update(
             *(options.retry, options.quiet),
         )
         yield Outcome(root.path, updater.update(root, found, options.prune), left_out)
+    if options.graph:
+        from abe_tf.photo_index import approximate
+
+        about = database.about(connection)
+        names = ("generation", "rows", "learners", "dim")
+        segments = vectors.mapped(folder, *(about[name] for name in names))
+        approximate.build(folder, about["generation"], segments)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -78,7 +79,7 @@ class Moment:
     """
 
     def __init__(self, folder: str, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._folder, self._connection = folder, connection
         self.about = database.about(connection)
         self._segments = vectors.mapped(
             folder, self.about["generation"], self.about["rows"], *self.shape
@@ -181,8 +182,9 @@ class Moment:
         count: int,
         asked: FilterConfig,
         without: Sequence[int] = (),
+        approximately: bool = False,
     ) -> list[Hit]:
-        """The nearest contents by ensemble distance, exactly.
+        """The nearest contents by ensemble distance, exactly unless told otherwise.
 
         Args:
           like: `[photos, learners, dim]` float32, what is meant, at least one.
@@ -190,6 +192,7 @@ class Moment:
           count: Hits.
           asked: Which photos.
           without: Rows that are no hits.
+          approximately: Whether by the graph.
 
         Returns:
           Nearest first; behind them those that are nearer to what is not meant, where
@@ -199,7 +202,7 @@ class Moment:
         wanted[[row for row in without if row < len(wanted)]] = False
         looked_at = count * (_MORE if len(unlike) else 1)
         while True:
-            rows = self._nearest(like, looked_at, wanted)
+            rows = self._nearest(like, looked_at, wanted, approximately)
             found = [self._measured(row, like, unlike) for row in rows]
             kept = [one for one in found if not one[2]]
             if len(kept) >= count or len(rows) < looked_at:
@@ -208,11 +211,19 @@ class Moment:
         found = [*kept, *(one for one in found if one[2])][:count]
         return [self._hit(*one, asked) for one in found]
 
-    def _nearest(self, like: np.ndarray, count: int, wanted: np.ndarray) -> list[int]:
+    def _nearest(
+        self, like: np.ndarray, count: int, wanted: np.ndarray, approximately: bool
+    ) -> list[int]:
         """Rows by their distance to the nearest photo that is meant."""
+        nearest = scan.nearest
+        if approximately:
+            from abe_tf.photo_index import approximate
+
+            generation = self.about["generation"]
+            nearest = functools.partial(approximate.nearest, self._folder, generation)
         best: dict[int, float] = {}
         for query in like:
-            rows, distances = scan.nearest(self._segments, query, count, wanted)
+            rows, distances = nearest(self._segments, query, count, wanted)
             for row, distance in zip(rows.tolist(), distances, strict=True):
                 best[row] = min(distance, best.get(row, np.inf))
         return sorted(best, key=lambda row: (best[row], row))[:count]

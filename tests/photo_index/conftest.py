@@ -58,11 +58,14 @@ class Index:
 
 
 # Building and tracing a network takes longer than all that tests do with it.
-_LOADED = functools.cache(model.load)
+@pytest.fixture(scope="session", autouse=True)
+def load_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "load", functools.cache(model.load))
+        yield
 
 
 @pytest.fixture
-def index(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "load", _LOADED)
+def index(trained, tmp_path):
     workdir, _, _ = trained
     return Index(str(tmp_path / "index"), SourceConfig(workdir=str(workdir)))

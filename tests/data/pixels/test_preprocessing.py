@@ -204,3 +204,16 @@ def test_color_jitter_changes_colours_repeatably():
     np.testing.assert_array_equal(
         jittered.for_evaluation(encoded), plain.for_evaluation(encoded)
     )
+
+
+@pytest.mark.parametrize("stretch", [False, True])
+@pytest.mark.parametrize("size", [(40, 60), (64, 64), (301, 90), (700, 500)])
+@pytest.mark.parametrize("box", [None, (3.5, 2.0, 30.0, 31.5)])
+def test_all_pixels_give_the_square_that_the_file_gives(size, box, stretch):
+    pixels = np.random.default_rng(0).integers(0, 256, [*size, 3], np.uint8)
+    preprocessing = Preprocessing(32, 36, random_flip=False, stretch=stretch)
+    box = None if box is None else tf.constant(box)
+    for encoded in (tf.io.encode_jpeg(pixels), tf.io.encode_png(pixels)):
+        expected = preprocessing.for_evaluation(encoded, box)
+        found = preprocessing.of_whole(decode(encoded), box)
+        np.testing.assert_array_equal(found, expected)
