@@ -47,7 +47,7 @@ def build(folder: str, generation: int, segments: Sequence[Segment]) -> None:
         graph.add(keys, segment.vectors.reshape(len(keys), -1))
     path = _path(folder, generation)
     with writing(path) as file:
-        file.write(memoryview(graph.save(None)))
+        graph.save(file.name)
     write_atomically(f"{path}.json", json.dumps({"rows": rows}))
     for name in os.listdir(folder):
         if name.startswith("graph-") and not name.startswith(os.path.basename(path)):

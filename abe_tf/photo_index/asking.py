@@ -33,7 +33,7 @@ class Asker:
 
     def __init__(self, about: dict, source: SourceConfig) -> None:
         self._about = about
-        self._source = source if source.is_given else SourceConfig(**about["source"])
+        self._source = source
         self._lock = threading.Lock()
 
     def embed(
@@ -88,7 +88,10 @@ class Asker:
     def _model(self) -> IndexModel:
         from abe_tf.photo_index import model
 
-        found = model.load(self._source, MAX_PIXELS)
+        source = self._source
+        if not source.is_given:
+            source = SourceConfig(**self._about["source"])
+        found = model.load(source, MAX_PIXELS)
         if found.fingerprint != self._about["fingerprint"]:
             raise InputError(
                 "An index must be asked with the model that made it. Received: a model "

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from abe_tf.photo_index.updating import Tally
 
 _LOCK = "writer.lock"
+# What an index states of its vectors.
+_VECTORS = ("generation", "rows", "learners", "dim")
 
 
 @dataclasses.dataclass
@@ -60,8 +62,11 @@ def index(
     roots = [os.path.abspath(os.path.expanduser(path)) for path in paths]
     is_new = not os.path.isfile(os.path.join(folder, database.NAME))
     _check(roots, source, is_new, options.prune)
+    model = _Model(source, options)
     if is_new:
         _check_empty(folder)
+        # Before anything is made: it may be that there is none.
+        model.stated()
     with contextlib.ExitStack() as held:
         held.enter_context(database.translated(folder))
         for name in (vectors.FOLDER, thumbnails.FOLDER):
@@ -73,7 +78,6 @@ def index(
                 "One process at a time brings an index up to date. "
                 f"Received: {folder!r}, held by {error}."
             ) from error
-        model = _Model(source, options)
         if not os.path.isfile(os.path.join(folder, database.NAME)):
             database.create(folder, {**model.stated(), "generation": 1, "rows": 0})
         connection = held.enter_context(database.opened(folder, write=True))
@@ -120,6 +124,7 @@ def _update(
     vectors.remove_others(
         folder, {about["generation"], (about.get("next") or about)["generation"]}
     )
+    vectors.mend(folder, *(about[name] for name in _VECTORS))
     roots = _roots(connection, options, paths)
     if options.reembed:
         model.check(connection, reembed=True)
@@ -140,8 +145,7 @@ def _update(
         from abe_tf.photo_index import approximate
 
         about = database.about(connection)
-        names = ("generation", "rows", "learners", "dim")
-        segments = vectors.mapped(folder, *(about[name] for name in names))
+        segments = vectors.mapped(folder, *(about[name] for name in _VECTORS))
         approximate.build(folder, about["generation"], segments)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

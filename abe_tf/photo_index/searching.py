@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from abe_tf.config.index import FilterConfig, day
+from abe_tf.data.photos import readable
 from abe_tf.photo_index import database, scan, vectors
 from abe_tf.photo_index.vectors import Segment
 
@@ -290,7 +291,7 @@ def _condition(asked: FilterConfig) -> tuple[str, list]:
         values += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
     if asked.label:
         parts.append(f"{LABEL} IN ({', '.join('?' * len(asked.label))})")
-        values += asked.label
+        values += map(readable, asked.label)
     if asked.since:
         parts.append(f"{_TIME} >= ?")
         values.append(_midnight(day("since", asked.since)))

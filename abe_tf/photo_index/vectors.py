@@ -137,6 +137,27 @@ def mapped(
     return found
 
 
+def mend(folder: str, generation: int, rows: int, learners: int, dim: int) -> None:
+    """Writes codes that are missing; rows behind a gap would be wrong.
+
+    Args:
+      folder: Of the index.
+      generation: Of the vectors.
+      rows: How many the database states.
+      learners: How many.
+      dim: Dimensions of one.
+
+    Raises:
+      InputError: Vectors are missing.
+      OSError: The disk does not take it.
+    """
+    for segment in mapped(folder, generation, rows, learners, dim):
+        if not isinstance(segment.codes, np.memmap):
+            number = segment.first // SEGMENT_ROWS
+            _write(_path(folder, generation, number, "i8"), 0, segment.codes)
+            _write(_path(folder, generation, number, "bounds"), 0, segment.bounds)
+
+
 def _map(path: str, kind: type, shape: tuple[int, ...]) -> np.ndarray | None:
     """A file, mapped; `None` where it is missing or too short."""
     size = int(np.prod(shape)) * np.dtype(kind).itemsize

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import abe_tf
 from abe_tf.config.index import SourceConfig
 from abe_tf.errors import InputError
 from abe_tf.photo_index import database, thumbnails
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -302,3 +305,58 @@ def test_two_writers_are_refused(index, pile):
         pytest.raises(InputError, match="One process at a time"),
     ):
         index.update()
+
+
+def test_codes_that_are_missing_are_made_again(index, pile):
+    index.update(pile / "class_0")
+    expected = [hit.row for hit in index.search(pile / "class_0/1.jpg")]
+    inside = os.path.join(index.folder, "vectors")
+    os.remove(os.path.join(inside, "1-000000.i8"))
+    # A search does without; the next writer fills the gap.
+    assert [hit.row for hit in index.search(pile / "class_0/1.jpg")] == expected
+    index.update(pile / "class_1")
+    index.update(pile / "class_2")
+    with_gap = [hit.row for hit in index.search(pile / "class_0/1.jpg", 15)]
+    os.remove(os.path.join(inside, "1-000000.bounds"))
+    assert [hit.row for hit in index.search(pile / "class_0/1.jpg", 15)] == with_gap
+
+
+def test_nothing_is_made_where_there_is_no_model(index, pile, tmp_path):
+    empty = tmp_path / "no run"
+    empty.mkdir()
+    with pytest.raises(InputError):
+        index.update(pile, source=SourceConfig(workdir=str(empty)))
+    assert not os.path.exists(index.folder)
+
+
+# Files may not grow beyond so many bytes: as a full disk, at several moments.
+@pytest.mark.parametrize("most", [5_000, 70_000, 140_000])
+def test_a_full_disk_loses_nothing(index, pile, most):
+    index.update(pile / "class_0")
+    before = index.present()
+    limit = (
+        "import resource, signal, runpy, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n"
+        "runpy.run_module('abe_tf.index', run_name='__main__', alter_sys=True)\n"
+    )
+    noise = np.random.default_rng(0).integers(0, 256, [300, 300, 3], np.uint8)
+    (pile / "new").mkdir()
+    for number in range(4):
+        Image.fromarray(noise + number).save(pile / "new" / f"{number}.png")
+    flags = [f"--index={index.folder}", "--batch_size=4", str(pile / "new")]
+    result = subprocess.run(
+        [sys.executable, "-c", limit, *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == 1, result.stdout + result.stderr
+    (line,) = result.stderr.splitlines()
+    assert "What was committed is kept" in line
+    after = index.present()
+    assert {path: after[path] for path in before} == before
+    index.update(pile / "new")
+    assert len(index.present()) == 9
