@@ -132,6 +132,9 @@ class FileEmbedder:
         """
         if not len(paths):
             raise InputError("There must be an image to embed. Received: no path.")
+        if len(paths) == 1:
+            # Threads are not worth their start.
+            return self._network(self._load(0, paths[0])[tf.newaxis]).numpy()
         starts = range(0, len(paths), batch_size)
         found: list[np.ndarray] = []
         with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.parse
 
 import numpy as np
@@ -16,6 +17,7 @@ import tensorflow as tf
 from playwright.sync_api import expect, sync_playwright
 
 from abe_tf.config.index import SourceConfig
+from abe_tf.photo_index import database
 from tests.conftest import ROOT
 from tests.photo_index.conftest import Index
 
@@ -307,9 +309,15 @@ def test_states_without_photos(browser, address, trained, tmp_path):
     empty.mkdir()
     Index(place, SourceConfig(workdir=str(trained[0]))).update(empty)
     page = browser.new_page()
+    said = {"done": 10, "total": 1000, "rate": 5.0, "time": time.time()}
+    with database.opened(place, write=True) as connection:
+        database.tell(connection, {"progress": said})
     for base in serving(place):
         page.goto(base)
         expect(page.locator("#message")).to_have_text("Nothing is indexed yet.")
+        expect(page.locator("#progress")).to_have_text(
+            "The index is being made: 10 of 1,000 photos, 5.0 a second, 3 minutes left."
+        )
     expect(page.locator("#message")).to_contain_text(
         "The server does not answer", timeout=30_000
     )
@@ -433,11 +441,14 @@ def mutated(rng):
     return "GET", path, None
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_whatever_is_asked_is_answered(address, seed):
+@pytest.mark.parametrize(
+    ("seed", "requests"),
+    [(0, 500), pytest.param(1, 10_000, marks=pytest.mark.slow)],
+)
+def test_whatever_is_asked_is_answered(address, seed, requests):
     rng = np.random.default_rng(seed)
     seen = {}
-    for _ in range(500):
+    for _ in range(requests):
         method, path, body = mutated(rng)
         status, content, _ = request(address, method, path, body)
         assert status < 500, (method, path, body, content)
