@@ -37,6 +37,8 @@ _CONNECTIONS = flags.DEFINE_integer("connections", 16, "that send requests")
 _HEAD = b"POST /v1/models/abe:predict HTTP/1.1\r\nHost: localhost\r\n"
 # An answer that takes longer counts as none; a large file may hold up one batch.
 _SECONDS = 60.0
+# After so long a client opens a connection anew; the server waits for five.
+_IDLE = 2.0
 
 
 def _b64(content: bytes) -> dict[str, str]:
@@ -85,8 +87,11 @@ class Soak:
 
     def send(self, seed: int) -> None:
         """Right and wrong requests over one connection, until it is stopped."""
-        rng, session = random.Random(seed), requests.Session()
+        rng, session, last = random.Random(seed), requests.Session(), time.monotonic()
         while not self.stopped.is_set():
+            if time.monotonic() - last > _IDLE:
+                # The server may have closed it meanwhile, as all do.
+                session = requests.Session()
             right = rng.random() < 0.8
             body, wanted = rng.choice(self._right if right else self._wrong)  # type: ignore[arg-type]
             try:
@@ -96,6 +101,8 @@ class Soak:
             except requests.RequestException as error:
                 self._say(f"no answer: {error}")
                 continue
+            finally:
+                last = time.monotonic()
             self.counts["right" if right else "wrong"] += 1
             if right:
                 self._check(answer, wanted)

@@ -237,7 +237,11 @@ class Updater:
         squares = {
             read.digest: read.photo.square
             for read in batch
-            if read.photo is not None and read.digest is not None
+            if read.photo is not None
+            and read.digest is not None
+            # A copy that was read before the batch with the first one was committed:
+            # a second row would belong to no content.
+            and read.digest not in self._contents
         }
         found = embed_padded(self._model, list(squares.values()), self._batch_size)
         return dict(zip(squares, found, strict=True))

@@ -165,10 +165,7 @@ class BoundedHeads(HttpToolsProtocol):
     def _look_at_reading(self, before: int) -> None:
         self._unread = None
         if 0 < before <= self.transport.get_write_buffer_size():
-            # What is still being answered must not be written any more.
-            waiting = [cycle for cycle, _ in self.pipeline]
-            for cycle in filter(None, (self._answering, self.cycle, *waiting)):
-                cycle.disconnected = True
+            self._stop_answers()
             # Or the system keeps megabytes for whoever may read them one day.
             self.transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, _RESET
@@ -176,6 +173,12 @@ class BoundedHeads(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._watch_reading()
+
+    def _stop_answers(self) -> None:
+        """Has what is still being answered write nothing to a connection that ends."""
+        waiting = [cycle for cycle, _ in self.pipeline]
+        for cycle in filter(None, (self._answering, self.cycle, *waiting)):
+            cycle.disconnected = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the clocks."""
@@ -209,4 +212,5 @@ class BoundedHeads(HttpToolsProtocol):
             b"connection: close\r\n\r\n" % len(body)
         )
         self.transport.write(b"HTTP/1.1 " + status + b"\r\n" + head + body)
+        self._stop_answers()
         self.transport.close()

@@ -98,6 +98,20 @@ def test_a_photo_that_comes_back_is_not_read_again(index, pile, tmp_path):
     assert index.rows("SELECT value FROM about WHERE key = 'rows'") == rows
 
 
+@pytest.mark.parametrize("batch_size", [1, 4, 32])
+def test_every_row_belongs_to_a_content(index, pile, batch_size):
+    for number in range(20):
+        shutil.copy(pile / "class_0/1.jpg", pile / f"class_0/copy {number}.jpg")
+    index.update(pile, batch_size=batch_size)
+    assert len(index.present()) == 60
+    assert index.rows("SELECT value FROM about WHERE key = 'rows'") == [("40",)]
+    assert index.rows("SELECT row FROM content ORDER BY row") == [
+        (row,) for row in range(40)
+    ]
+    hits = index.search(pile / "class_0/1.jpg", 40)
+    assert sorted(len(hit.places) for hit in hits) == [*[1] * 39, 21]
+
+
 def test_a_tenth_is_not_lost_in_silence(index, pile):
     index.update(pile)
     shutil.rmtree(pile / "class_0")
@@ -329,9 +343,10 @@ def test_nothing_is_made_where_there_is_no_model(index, pile, tmp_path):
     assert not os.path.exists(index.folder)
 
 
-# Files may not grow beyond so many bytes: as a full disk, at several moments.
-@pytest.mark.parametrize("most", [5_000, 70_000, 140_000])
-def test_a_full_disk_loses_nothing(index, pile, most):
+# Files may not grow beyond so many bytes, as on a full disk: those of the database, or
+# the thumbnails of larger photos.
+@pytest.mark.parametrize(("side", "most"), [(8, 5_000), (300, 40_000)])
+def test_a_full_disk_loses_nothing(index, pile, side, most):
     index.update(pile / "class_0")
     before = index.present()
     limit = (
@@ -340,7 +355,7 @@ def test_a_full_disk_loses_nothing(index, pile, most):
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))\n"
         "runpy.run_module('abe_tf.index', run_name='__main__', alter_sys=True)\n"
     )
-    noise = np.random.default_rng(0).integers(0, 256, [300, 300, 3], np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, [side, side, 3], np.uint8)
     (pile / "new").mkdir()
     for number in range(4):
         Image.fromarray(noise + number).save(pile / "new" / f"{number}.png")
