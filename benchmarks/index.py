@@ -6,8 +6,9 @@
 
 Photos a second of three ways to the same network on the same JPEG files, in turns, each
 in a process of its own, its start and first batch left out: an index, with thumbnails,
-hashes and database; a tf.data pipeline of `tf.io.decode_jpeg` and `tf.image.resize`;
-PyTorch's DataLoader with Pillow and a worker a processor. With --megapixels the photos
+hashes and database; a tf.data pipeline of `tf.io.decode_jpeg` and `tf.image.resize`,
+with antialiasing, which is what the network was made for, and without; PyTorch's
+DataLoader with Pillow and a worker a processor. With --megapixels the photos
 are enlarged before. Then an index of --files small files is brought up to date without
 a change.
 """
@@ -40,7 +41,7 @@ _ROUNDS = flags.DEFINE_integer("rounds", 3, "turns")
 _FILES = flags.DEFINE_integer("files", 50_000, "of the index without a change")
 _WAY = flags.DEFINE_string("way", None, "internal: which way this process goes")
 BATCH = 32
-WAYS = ("index", "bare", "torch")
+WAYS = ("index", "bare", "aliased", "torch")
 
 
 def network():  # type: ignore[no-untyped-def]
@@ -85,7 +86,14 @@ def facts(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def bare(paths: list[str], embed) -> None:  # type: ignore[no-untyped-def]
+def aliased(paths: list[str], embed) -> None:  # type: ignore[no-untyped-def]
+    """As `bare`, without antialiasing."""
+    bare(paths, embed, antialias=False)
+
+
+def bare(  # type: ignore[no-untyped-def]
+    paths: list[str], embed, antialias: bool = True
+) -> None:
     """Decoding, resizing and the network."""
     import tensorflow as tf
 
@@ -93,7 +101,8 @@ def bare(paths: list[str], embed) -> None:  # type: ignore[no-untyped-def]
 
     def load(path: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
-        return tf.cast(tf.image.resize(image, [size, size]), tf.uint8)
+        small = tf.image.resize(image, [size, size], antialias=antialias)
+        return tf.cast(small, tf.uint8)
 
     batches = tf.data.Dataset.from_tensor_slices(paths)
     batches = batches.map(load, tf.data.AUTOTUNE).batch(BATCH).prefetch(2)
@@ -133,7 +142,8 @@ def torch(paths: list[str], embed) -> None:  # type: ignore[no-untyped-def]
 def run(way: str, paths: list[str]) -> None:
     """Prints photos a second."""
     embed = network()
-    work = {"index": index, "bare": bare, "torch": torch}[way]
+    works = {"index": index, "bare": bare, "aliased": aliased, "torch": torch}
+    work = works[way]
     work(paths[:BATCH], embed)
     begin = time.perf_counter()
     work(paths, embed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -63,10 +65,17 @@ class PhotoReader:
         self._thumbnail_size = thumbnail_size
         of_bytes = tf.TensorSpec([], tf.string)
         of_pixels = tf.TensorSpec([None, None, 3], tf.uint8)
-        self._decode = tf.function(
-            lambda file: decode(file, preprocessing.max_pixels), [of_bytes]
-        )
-        self._whole = tf.function(preprocessing.of_whole, [of_pixels])
+
+        def pixels(file: tf.Tensor) -> tf.Tensor:
+            return decode(file, preprocessing.max_pixels)
+
+        def both(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image = pixels(file)
+            return image, preprocessing.of_whole(image)
+
+        self._decode = tf.function(pixels, [of_bytes]).get_concrete_function()
+        # In one call: for small photos calls take as long as what is done in them.
+        self._both = tf.function(both, [of_bytes]).get_concrete_function()
         self._part = tf.function(
             preprocessing.of_whole, [of_pixels, tf.TensorSpec([4], tf.float32)]
         )
@@ -80,9 +89,7 @@ class PhotoReader:
         Raises:
           BrokenPhotoError: It is none that can be read.
         """
-        pixels = self._pixels(content)
-        with tf.device("CPU"):
-            square = self._whole(pixels)
+        pixels, square = self._decoded(self._both, content)
         image = pixels.numpy()
         return Photo(
             square,
@@ -103,10 +110,10 @@ class PhotoReader:
         Raises:
           BrokenPhotoError: It is none that can be read, or the box lies outside of it.
         """
+        if box is None:
+            return self._decoded(self._both, content)[1]
         pixels = self._pixels(content)
         with tf.device("CPU"):
-            if box is None:
-                return self._whole(pixels)
             height, width, _ = pixels.shape
             if box[0] >= width or box[1] >= height:
                 raise BrokenPhotoError(
@@ -134,10 +141,13 @@ class PhotoReader:
         return thumbnail(self._pixels(content).numpy(), size)
 
     def _pixels(self, content: bytes) -> tf.Tensor:
+        return self._decoded(self._decode, content)
+
+    def _decoded(self, function: Callable, content: bytes) -> Any:
         try:
             # As in a pipeline: a large photo has no place on a GPU.
             with tf.device("CPU"):
-                return self._decode(readable(content, self._max_pixels))
+                return function(tf.constant(readable(content, self._max_pixels)))
         except ConversionError as error:
             raise BrokenPhotoError(f"{error}") from error
         except BROKEN_IMAGE as error:
