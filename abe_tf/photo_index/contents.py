@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 
 _QUALITY = 80
 # Thumbnails are made of every n-th pixel, so that this many times theirs are left.
-_FINER = 3
+_FINER = 2
 
 
 class BrokenPhotoError(Exception):
@@ -69,7 +69,10 @@ def thumbnail(image: np.ndarray, size: int) -> bytes:
     """
     # Pillow copies what it gets, and averages all of it: dear for a camera's photo.
     every = max(1, max(image.shape[:2]) // (_FINER * size))
-    small = Image.fromarray(np.ascontiguousarray(image[::every, ::every]))
+    pixels = np.ndarray(image.shape[:2], "V3", np.ascontiguousarray(image))
+    # As wholes: one by one their three bytes take three times as long to copy.
+    some = pixels[::every, ::every].copy()
+    small = Image.fromarray(np.ndarray((*some.shape, 3), np.uint8, some))
     small.thumbnail((size, size), Image.Resampling.BILINEAR)
     file = io.BytesIO()
     small.save(file, "JPEG", quality=_QUALITY)

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.pixels.conversion import ConversionError, readable
@@ -90,7 +91,8 @@ class PhotoReader:
           BrokenPhotoError: It is none that can be read.
         """
         pixels, square = self._decoded(self._both, content)
-        image = pixels.numpy()
+        # Not .numpy(), which copies all of it.
+        image = np.asarray(pixels)
         return Photo(
             square,
             thumbnail(image, self._thumbnail_size),
@@ -138,7 +140,7 @@ class PhotoReader:
           BrokenPhotoError: It is none that can be read.
         """
         size = self._thumbnail_size if size is None else size
-        return thumbnail(self._pixels(content).numpy(), size)
+        return thumbnail(np.asarray(self._pixels(content)), size)
 
     def _pixels(self, content: bytes) -> tf.Tensor:
         return self._decoded(self._decode, content)
