@@ -69,7 +69,7 @@ def thumbnail(image: np.ndarray, size: int) -> bytes:
     """
     # Pillow copies what it gets, and averages all of it: dear for a camera's photo.
     every = max(1, max(image.shape[:2]) // (_FINER * size))
-    pixels = np.ndarray(image.shape[:2], "V3", np.ascontiguousarray(image))
+    pixels: np.ndarray = np.ndarray(image.shape[:2], "V3", np.ascontiguousarray(image))
     # As wholes: one by one their three bytes take three times as long to copy.
     some = pixels[::every, ::every].copy()
     small = Image.fromarray(np.ndarray((*some.shape, 3), np.uint8, some))

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from abe_tf.config.index import SourceConfig, UpdateConfig
 from abe_tf.data.photos import LeftOut
 from abe_tf.errors import InputError
 from abe_tf.photo_index import database, thumbnails, vectors, walking
+from abe_tf.photo_index.source import Source
 from abe_tf.photo_index.walking import Root
 from abe_tf.storage.locks import TakenError, claimed
 
 if TYPE_CHECKING:
-    from abe_tf.photo_index.model import IndexModel
     from abe_tf.photo_index.updating import Tally
 
 _LOCK = "writer.lock"
@@ -62,7 +61,7 @@ def index(
     roots = [os.path.abspath(os.path.expanduser(path)) for path in paths]
     is_new = not os.path.isfile(os.path.join(folder, database.NAME))
     _check(roots, source, is_new, options.prune)
-    model = _Model(source, options)
+    model = Source(source, options)
     if is_new:
         _check_empty(folder)
         # Before anything is made: it may be that there is none.
@@ -115,7 +114,7 @@ def _check_empty(folder: str) -> None:
 def _update(
     folder: str,
     connection: sqlite3.Connection,
-    model: _Model,
+    model: Source,
     options: UpdateConfig,
     paths: list[str],
 ) -> Iterator[Outcome]:
@@ -207,7 +206,7 @@ def _check_apart(one: Root, other: Root) -> None:
 
 
 def _reembed(
-    folder: str, connection: sqlite3.Connection, model: _Model, options: UpdateConfig
+    folder: str, connection: sqlite3.Connection, model: Source, options: UpdateConfig
 ) -> Outcome:
     from abe_tf.photo_index.reembedding import reembed
     from abe_tf.photo_index.updating import Tally
@@ -221,91 +220,3 @@ def _reembed(
         changed=rows, broken=[(os.fsencode(path), why) for path, why in broken]
     )
     return Outcome("embedded anew", tally, [])
-
-
-class _Model:
-    """The model of an index, loaded when it is needed: an index without news is not.
-
-    Args:
-      source: What the flags name.
-      options: How the index is brought up to date.
-    """
-
-    def __init__(self, source: SourceConfig, options: UpdateConfig) -> None:
-        self._source, self._options = source, options
-
-    @functools.cached_property
-    def loaded(self) -> IndexModel:
-        """The model."""
-        from abe_tf.photo_index.model import load
-
-        return load(self._source, self._options.max_pixels)
-
-    def stated(self) -> dict[str, Any]:
-        """What an index states of the model that made it."""
-        model = self.loaded
-        return {
-            "fingerprint": model.fingerprint,
-            "learners": model.learners,
-            "dim": model.dim,
-            # How much each learner's distance counts.
-            "weights": [1 / model.learners] * model.learners,
-            "source": _told(self._source),
-            "state": _state(self._source),
-        }
-
-    def check(self, connection: sqlite3.Connection, reembed: bool = False) -> None:
-        """Compares the model with the one that made an index.
-
-        Raises:
-          InputError: It is another one, and `reembed` is false.
-        """
-        about = database.about(connection)
-        made_with = SourceConfig(**about["source"])
-        if not self._source.is_given:
-            self._source = made_with
-        if reembed:
-            return
-        if about.get("next"):
-            raise InputError(
-                "An index that is being embedded anew must be done before it is "
-                "brought up to date. Received: one that is not. Give --reembed and the "
-                "same model again."
-            )
-        told = _told(self._source)
-        if told == about["source"] and _state(self._source) == about["state"]:
-            # Loading takes seconds, and would find what it found before.
-            return
-        ours, theirs = self.loaded.fingerprint, about["fingerprint"]
-        if ours != theirs:
-            raise InputError(
-                "--index must be brought up to date with the model that made it. "
-                f"Received: a model {ours}, and an index of {theirs}. Give that model, "
-                "or --reembed to embed all photos anew."
-            )
-        with database.transaction(connection):
-            database.tell(connection, {"source": told, "state": _state(self._source)})
-
-
-def _told(source: SourceConfig) -> dict[str, Any]:
-    """The flags, with paths that hold wherever the index is asked from."""
-    told = dataclasses.asdict(source)
-    for name in ("workdir", "model_dir", "checkpoint", "encoder_weights"):
-        path = told[name]
-        if path and os.path.exists(path):
-            told[name] = os.path.abspath(path)
-    return told
-
-
-def _state(source: SourceConfig) -> list[str]:
-    """What changes where a source gives another model than before."""
-    if source.model_dir:
-        from export.runtime import model_folder
-
-        return [str(number) for number in model_folder.versions(source.model_dir)[-1:]]
-    if source.workdir:
-        from abe_tf.runs.folder import RunFolder
-
-        folder = RunFolder(source.workdir)
-        return [folder.newest("best"), folder.newest("last")]
-    return []

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.photo_index import database, vectors
+from abe_tf.photo_index.batches import embed_padded, in_threads
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of, digest_of
 from abe_tf.photo_index.model import IndexModel
 from abe_tf.photo_index.progress import Progress
 from abe_tf.photo_index.reading import reader
-from abe_tf.photo_index.updating import embed_padded, in_threads
 
 
 def reembed(

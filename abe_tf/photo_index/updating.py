@@ -7,7 +7,6 @@ one batch at most, and the same command goes on. Searches see what is committed.
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import dataclasses
 import os
 import sqlite3
@@ -20,6 +19,7 @@ import numpy as np
 
 from abe_tf.errors import InputError
 from abe_tf.photo_index import database, thumbnails, vectors, walking
+from abe_tf.photo_index.batches import embed_padded, in_threads
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of, digest_of
 from abe_tf.photo_index.progress import Progress
 from abe_tf.photo_index.walking import Found, Root
@@ -198,6 +198,8 @@ class Updater:
         batch: list[_Read] = []
         new = 0
         for read in in_threads(self._read, due, 2 * self._batch_size):
+            if read is None:
+                continue
             batch.append(read)
             new += read.photo is not None
             if new == self._batch_size or len(batch) == _PORTION:
@@ -206,10 +208,13 @@ class Updater:
         if batch:
             yield batch
 
-    def _read(self, found: Found) -> _Read:
+    def _read(self, found: Found) -> _Read | None:
         try:
             content = content_of(os.fsdecode(found.path))
         except BrokenPhotoError as error:
+            if not os.path.lexists(found.path):
+                # It went since the folder was looked through; the next update says so.
+                return None
             return _Read(found, reason=str(error))
         digest = digest_of(content)
         if digest in self._contents:
@@ -329,39 +334,3 @@ class Updater:
             "SELECT reason FROM content WHERE id = ?", (content,)
         ).fetchone()
         return row["reason"] if row else None
-
-
-def embed_padded(
-    model: Callable[[], IndexModel], squares: list, batch_size: int
-) -> np.ndarray | list:
-    """Embeds squares in one batch of always the same size.
-
-    Another size would have TensorFlow choose and compile anew.
-    """
-    if not squares:
-        return []
-    padding = [squares[-1]] * (batch_size - len(squares))
-    return model().embed(np.stack([*squares, *padding]))[: len(squares)]
-
-
-def in_threads(work: Callable, items: list, ahead: int) -> Iterator:
-    """What comes of items, in order, by as many threads as there are processors.
-
-    Args:
-      work: Is called with each.
-      items: What.
-      ahead: How many results wait at most to be taken.
-    """
-    workers = len(os.sched_getaffinity(0))
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting: collections.deque[concurrent.futures.Future] = collections.deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
