@@ -183,6 +183,8 @@ class BoundedHeads(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the clocks."""
         self._shared.open -= 1
+        # uvicorn tells the last request's alone, and not those that wait before it.
+        self._stop_answers()
         self._end()
         self._end_unread()
         super().connection_lost(exc)
