@@ -113,3 +113,21 @@ def test_fewer_rows_than_asked_for_are_all_of_them():
     nothing = np.zeros(5, bool)
     assert len(scan.nearest(segments(embeddings), embeddings[2], 10, nothing)[0]) == 0
     assert len(scan.nearest([], embeddings[2], 10)[0]) == 0
+
+
+@pytest.mark.slow
+def test_two_hundred_thousand_with_near_copies_and_one_image_many_times():
+    embeddings = classes(0, rows=194_000, learners=8, dim=64, spread=0.08)
+    rng = np.random.default_rng(0)
+    near = embeddings[11] + 1e-4 * rng.normal(size=[5000, 8, 64])
+    near /= np.linalg.norm(near, axis=-1, keepdims=True)
+    many = np.repeat(embeddings[12:13], 1000, 0)
+    embeddings = np.concatenate([embeddings, near.astype(np.float32), many])
+    parts = segments(embeddings, size=vectors.SEGMENT_ROWS)
+    for number, share in ((11, 1.0), (12, 1.0), (500, 1.0), (11, 0.1), (700, 0.1)):
+        wanted = rng.random(len(embeddings)) < share
+        query = embeddings[number]
+        rows, distances = scan.nearest(parts, query, 10, wanted)
+        expected, theirs = oracle(embeddings, query, 10, wanted)
+        np.testing.assert_allclose(distances, theirs, rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(rows, expected)
