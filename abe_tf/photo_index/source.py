@@ -54,9 +54,9 @@ class Source:
           InputError: It is another one, and `reembed` is false.
         """
         about = database.about(connection)
-        made_with = SourceConfig(**about["source"])
         if not self._source.is_given:
-            self._source = made_with
+            # Where that lies elsewhere by now, the flags have to say so.
+            self._source = SourceConfig(**about["source"])
         if reembed:
             return
         if about.get("next"):

@@ -34,7 +34,7 @@ def test_two_kills_lose_a_batch_at_most(index, photos, tmp_path):
             [sys.executable, "-m", "abe_tf.index", *flags, "--batch_size=2", "--prune"],
             cwd=ROOT,
         )
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 900
         while rows(index.folder) < before + 4:
             assert process.poll() is None
             assert time.monotonic() < deadline
