@@ -62,4 +62,4 @@ lint: $(VENV)/development
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) runs models indexes photos
+	rm -rf $(VENV) runs models indexes photos/digits

@@ -86,7 +86,7 @@ def create(folder: str, about: dict[str, Any]) -> None:
         # Killed before the renaming, it is nothing that anybody takes for an index.
         database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
         with database:
-            _tell(database, {"format": FORMAT, **about})
+            tell(database, {"format": FORMAT, **about})
         database.execute("PRAGMA journal_mode=WAL")
     with translated(folder):
         os.replace(beside, path)
@@ -139,10 +139,6 @@ def about(database: sqlite3.Connection) -> dict[str, Any]:
 
 def tell(database: sqlite3.Connection, values: dict[str, Any]) -> None:
     """Has the index state something of itself, within a transaction."""
-    _tell(database, values)
-
-
-def _tell(database: sqlite3.Connection, values: dict[str, Any]) -> None:
     rows = [(key, json.dumps(value)) for key, value in values.items()]
     database.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from abe_tf.errors import InputError
+from abe_tf.photo_index.contents import BrokenPhotoError
 from abe_tf.photo_index.page import requests
 from abe_tf.photo_index.page.library import Library
 from abe_tf.photo_index.page.requests import Example, RefusedError
@@ -66,6 +67,9 @@ def application(library: Library, host: str, max_upload: int) -> Callable:
     ]
     refusals = {
         RefusedError: lambda _, error: _refusal(error.status, str(error)),
+        BrokenPhotoError: lambda _, error: _refusal(
+            422, f"the photo cannot be read: {error}"
+        ),
         InputError: lambda _, error: _refusal(409, str(error)),
         # Who has gone reads no answer; this is how web servers log it.
         ClientDisconnect: lambda _, error: Response(status_code=499),

@@ -75,7 +75,6 @@ class Library:
             progress = None
         return {
             "photos": photos,
-            "learners": about["learners"],
             "broken_count": len(broken),
             "broken": [
                 {"path": readable(os.fsdecode(path)), "reason": reason}
@@ -90,7 +89,8 @@ class Library:
         """The hits of a question; the newest photos where nothing is meant.
 
         Raises:
-          RefusedError: A photo of the question is not there, or cannot be read.
+          RefusedError: A photo of the question is not there.
+          BrokenPhotoError: One cannot be read.
         """
         with searching.moment(self._folder) as now:
             if not question.like:
@@ -121,12 +121,7 @@ class Library:
             if row is not None:
                 return now.embedding(row), row
         content = self._content(now, example)
-        try:
-            return self._asker(now).embed(now, content, example.box)
-        except BrokenPhotoError as error:
-            raise RefusedError(422, f"the photo cannot be read: {error}") from error
-        except InputError as error:
-            raise RefusedError(409, str(error)) from error
+        return self._asker(now).embed(now, content, example.box)
 
     def _content(self, now: Moment, example: Example) -> bytes:
         if example.token is not None:
@@ -156,15 +151,10 @@ class Library:
         """Keeps a photo that was uploaded, if it can be read.
 
         Raises:
-          RefusedError: It cannot.
+          BrokenPhotoError: It cannot.
         """
         with searching.moment(self._folder) as now:
-            try:
-                width, height = self._asker(now).reader.size(content)
-            except BrokenPhotoError as error:
-                raise RefusedError(422, f"the photo cannot be read: {error}") from error
-            except InputError as error:
-                raise RefusedError(409, str(error)) from error
+            width, height = self._asker(now).reader.size(content)
         return {"token": self._uploads.add(content), "width": width, "height": height}
 
     def thumbnail(self, number: int) -> bytes:
@@ -182,22 +172,25 @@ class Library:
                 except FileNotFoundError:
                     # It is no part of what the index promises to keep.
                     pass
-            return self._picture(now, self._file(now, number), None)
+            return self._asker(now).reader.thumbnail(self._file(now, number))
 
     def large(self, example: Example) -> bytes:
         """A JPEG file of a photo, large enough to look at.
 
         Raises:
-          RefusedError: There is no such photo, or it cannot be read.
+          RefusedError: There is no such photo.
+          BrokenPhotoError: It cannot be read.
         """
         with searching.moment(self._folder) as now:
-            return self._picture(now, self._content(now, example), _LARGE)
+            content = self._content(now, example)
+            return self._asker(now).reader.thumbnail(content, _LARGE)
 
     def size(self, example: Example) -> dict[str, int]:
         """Width and height of a photo in upright pixels.
 
         Raises:
-          RefusedError: There is no such photo, or it cannot be read.
+          RefusedError: There is no such photo.
+          BrokenPhotoError: It cannot be read.
         """
         with searching.moment(self._folder) as now:
             if example.number is not None:
@@ -205,41 +198,27 @@ class Library:
                 if stated is not None:
                     return {"width": stated[0], "height": stated[1]}
             content = self._content(now, example)
-            try:
-                width, height = self._asker(now).reader.size(content)
-            except BrokenPhotoError as error:
-                raise RefusedError(422, f"the photo cannot be read: {error}") from error
+            width, height = self._asker(now).reader.size(content)
             return {"width": width, "height": height}
-
-    def _picture(self, now: Moment, content: bytes, size: int | None) -> bytes:
-        try:
-            return self._asker(now).reader.thumbnail(content, size)
-        except BrokenPhotoError as error:
-            raise RefusedError(422, f"the photo cannot be read: {error}") from error
-        except InputError as error:
-            raise RefusedError(409, str(error)) from error
 
     def label(self, numbers: list[int], label: str | None) -> dict[str, Any]:
         """Says what photos show; `None` takes back what was said.
 
         Raises:
-          RefusedError: The index cannot be written.
+          InputError: The index cannot be written.
         """
-        try:
-            with (
-                database.opened(self._folder, write=True) as connection,
-                database.transaction(connection),
-            ):
-                changed = sum(
-                    connection.execute(
-                        "UPDATE content SET user_label = ? WHERE id = "
-                        "(SELECT content FROM photo WHERE id = ?)",
-                        (label, number),
-                    ).rowcount
-                    for number in numbers
-                )
-        except InputError as error:
-            raise RefusedError(409, str(error)) from error
+        with (
+            database.opened(self._folder, write=True) as connection,
+            database.transaction(connection),
+        ):
+            changed = sum(
+                connection.execute(
+                    "UPDATE content SET user_label = ? WHERE id = "
+                    "(SELECT content FROM photo WHERE id = ?)",
+                    (label, number),
+                ).rowcount
+                for number in numbers
+            )
         return {"labelled": changed}
 
     def listed(self, numbers: list[int]) -> str:
