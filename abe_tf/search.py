@@ -57,7 +57,7 @@ def main(
 
 def _answer(now: Moment, folder: str, hits: list[Hit], search: SearchConfig) -> None:
     if search.copy_to:
-        for text in answers.copy(hits, search.copy_to):
+        for text in answers.copy([hit.places[0].path for hit in hits], search.copy_to):
             print(f"Not copied: {text}", file=sys.stderr)
     if search.html:
         digests = now.digests([hit.row for hit in hits])

@@ -17,8 +17,9 @@ import jinja2
 from abe_tf.data.photos import readable
 from abe_tf.errors import InputError
 from abe_tf.photo_index import thumbnails
+from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.searching import Hit
-from abe_tf.storage.files import write_atomically
+from abe_tf.storage import files
 
 _COLUMNS = (
     *("rank", "distance", "unlike", "label", "path", "copies", "time"),
@@ -103,8 +104,12 @@ def as_paths(hits: Sequence[Hit]) -> bytes:
     return b"".join(path + b"\n" for path in paths)
 
 
-def copy(hits: Sequence[Hit], folder: str) -> list[str]:
-    """Copies the first photo of each hit, its rank before its name.
+def copy(paths: Sequence[str], folder: str) -> list[str]:
+    """Copies photos, whole or not at all, the rank of each before its name.
+
+    Args:
+      paths: Of the photos, best first.
+      folder: Made where it is missing.
 
     Returns:
       What could not be copied, and why.
@@ -112,33 +117,34 @@ def copy(hits: Sequence[Hit], folder: str) -> list[str]:
     Raises:
       InputError: The folder cannot be written, or holds a file of such a name.
     """
-    digits = max(4, len(str(len(hits))))
+    digits = max(4, len(str(len(paths))))
     targets = [
-        os.path.join(folder, f"{rank:0{digits}}_{os.path.basename(hit.places[0].path)}")
-        for rank, hit in enumerate(hits, 1)
+        os.path.join(folder, f"{rank:0{digits}}_{os.path.basename(path)}")
+        for rank, path in enumerate(paths, 1)
     ]
     there = [target for target in targets if os.path.lexists(target)]
     if there:
         raise InputError(
-            "--copy_to must be a folder without such files. "
-            f"Received: {folder!r}, with {os.path.basename(there[0])!r}."
+            "Photos must be copied to a folder without such files. "
+            f"Received: {folder!r}, with {os.path.basename(there[0])!r}. "
+            "Choose another folder."
         )
-    failed = []
     try:
         os.makedirs(folder, exist_ok=True)
-        for hit, target in zip(hits, targets, strict=True):
-            path = hit.places[0].path
-            if not os.path.isfile(path):
-                failed.append(f"{path!r}: not there any more")
-                continue
-            with open(path, "rb") as source, open(target, "xb") as file:
-                shutil.copyfileobj(source, file)
-            shutil.copystat(path, target)
     except OSError as error:
         raise InputError(
-            "--copy_to must be a folder that can be written. "
+            "Photos must be copied to a folder that can be written. "
             f"Received: {folder!r}: {error.strerror}."
         ) from error
+    failed = []
+    for path, target in zip(paths, targets, strict=True):
+        try:
+            content = content_of(path)
+        except BrokenPhotoError as error:
+            failed.append(f"{path!r} {error}")
+            continue
+        files.write_atomically(target, content)
+        shutil.copystat(path, target)
     return failed
 
 
@@ -171,4 +177,4 @@ def write_page(
     text = environment.get_template("hits.html").render(
         hits=zip(found, pictures, strict=True)
     )
-    write_atomically(path, text)
+    files.write_atomically(path, text)

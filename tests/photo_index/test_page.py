@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -146,7 +147,7 @@ def test_like_unlike_and_the_way_back(page):
 
 
 @needs_chromium
-def test_upload_paste_and_what_is_no_photo(page, pile, tmp_path):
+def test_upload_paste_drop_and_what_is_no_photo(page, pile, tmp_path):
     page.set_input_files("#file", str(pile / "class_2/1.jpg"))
     likes(page, 1)
     expect(hits(page).first.locator(".kind")).to_have_text("class_2")
@@ -157,17 +158,23 @@ def test_upload_paste_and_what_is_no_photo(page, pile, tmp_path):
     likes(page, 1)
     page.get_by_role("button", name="Clear").click()
     likes(page, 0)
-    content = list((pile / "class_5/0.png").read_bytes())
-    page.evaluate(
-        """content => {
-          const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(content)], "pasted.png"));
-          document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data}));
-        }""",
-        content,
-    )
-    likes(page, 1)
-    expect(hits(page).first.locator(".kind")).to_have_text("class_5")
+    contents = [file.read_bytes() for file in sorted((pile / "class_5").iterdir())]
+    for number, event in enumerate(
+        (
+            'new ClipboardEvent("paste", {clipboardData: data})',
+            'new DragEvent("drop", {dataTransfer: data, cancelable: true})',
+        )
+    ):
+        page.evaluate(
+            """([content, name]) => {
+              const data = new DataTransfer();
+              data.items.add(new File([new Uint8Array(content)], name));
+              document.dispatchEvent(EVENT);
+            }""".replace("EVENT", event),
+            [list(contents[number]), f"{number}.png"],
+        )
+        likes(page, number + 1)
+        expect(hits(page).first.locator(".kind")).to_have_text("class_5")
 
 
 @needs_chromium
@@ -216,6 +223,18 @@ def test_ticks_are_labelled_listed_and_saved(page, pile, tmp_path):
     copied = page.evaluate("navigator.clipboard.readText()").split("\n")
     assert len(copied) == 3
     assert all(os.path.exists(path) for path in copied)
+    chosen = tmp_path / "chosen"
+    for place, said in (
+        ("chosen", "must be told from the root, as /chosen"),
+        (str(chosen), f"3 copied to {chosen}."),
+        (str(chosen), "a folder without such files"),
+    ):
+        page.get_by_label("Folder", exact=True).last.fill(place)
+        page.get_by_role("button", name="Copy files to it").click()
+        expect(page.locator("#message")).to_contain_text(said)
+    assert [file.read_bytes() for file in sorted(chosen.iterdir())] == [
+        pathlib.Path(path).read_bytes() for path in copied
+    ]
     page.locator("#label").fill("<b>mine</b>")
     page.get_by_role("button", name="Label").click()
     expect(page.locator("#message")).to_have_text("3 labelled <b>mine</b>.")
@@ -270,6 +289,12 @@ def test_the_panel_says_what_is_known(page):
     for picture in panel.locator("img").all():
         expect(picture).to_have_js_property("complete", True)
         assert picture.evaluate("one => one.naturalWidth") > 0
+    page.keyboard.press("Escape")
+    hits(page).nth(2).locator(".picture").click()
+    panel.get_by_role("button", name="Tick all up to this one").click()
+    expect(page.locator("#ticked output")).to_have_text("3 ticked")
+    ticked = [tick.is_checked() for tick in page.locator(".tick").all()]
+    assert ticked == [True] * 3 + [False] * (len(ticked) - 3)
 
 
 @needs_chromium
@@ -424,9 +449,11 @@ def mutated(rng):
     content = json.dumps(body).encode()
     if rng.random() < 0.1:
         content = bytes(rng.integers(0, 256, rng.integers(0, 200), np.uint8))
-    posts = ("/api/search", "/api/label", "/api/list", "/api/upload", "/api/none", "/")
+    posts = ("/api/search", "/api/label", "/api/list", "/api/upload", "/api/copy")
+    posts += ("/api/none", "/")
     if rng.random() < 0.8:
-        return "POST", posts[rng.choice(6, p=[0.6, 0.1, 0.1, 0.1, 0.05, 0.05])], content
+        of_each = [0.55, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05]
+        return "POST", posts[rng.choice(7, p=of_each)], content
     gets = (
         "/api/state",
         "/thumbnail/",

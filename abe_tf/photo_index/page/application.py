@@ -58,6 +58,7 @@ def application(library: Library, host: str, max_upload: int) -> Callable:
         Route("/api/search", pages.search, methods=["POST"]),
         Route("/api/upload", pages.upload, methods=["POST"]),
         Route("/api/label", pages.label, methods=["POST"]),
+        Route("/api/copy", pages.copy, methods=["POST"]),
         Route("/api/list", pages.listed, methods=["POST"]),
         Route("/thumbnail/{number}", pages.thumbnail),
         Route("/photo/{number}", pages.photo),
@@ -160,6 +161,12 @@ class _Pages:
         if label is not None:
             label = requests.checked_text(label).strip()
         return await self._json(self._library.label, numbers, label or None)
+
+    async def copy(self, request: Request) -> Response:
+        """As `Library.copy`."""
+        numbers, found = requests.ticked(await self._body(request, _MOST_JSON))
+        to = requests.checked_text(found.get("to")).strip()
+        return await self._json(self._library.copy, numbers, to)
 
     async def listed(self, request: Request) -> Response:
         """As `Library.listed`."""

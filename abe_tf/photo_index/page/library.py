@@ -221,6 +221,24 @@ class Library:
             )
         return {"labelled": changed}
 
+    def copy(self, numbers: list[int], folder: str) -> dict[str, Any]:
+        """Copies photos into a folder of this machine, as `answers.copy` does.
+
+        Raises:
+          RefusedError: The folder is not told from the root.
+          InputError: It cannot be written, or holds such files.
+        """
+        folder = os.path.expanduser(folder)
+        if not os.path.isabs(folder):
+            text = f"the folder must be told from the root, as /{folder or 'folder'}"
+            raise RefusedError(400, text)
+        with searching.moment(self._folder) as now:
+            places = [now.place(number) for number in numbers]
+        paths = [place.path for place in places if place is not None]
+        failed = answers.copy(paths, folder)
+        failed += ["a photo that has gone"] * places.count(None)
+        return {"copied": len(numbers) - len(failed), "failed": failed}
+
     def listed(self, numbers: list[int]) -> str:
         """Photos as a CSV file that `--image_list` and `--labels` read."""
         file = io.StringIO()

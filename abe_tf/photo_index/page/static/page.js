@@ -112,6 +112,13 @@ function tick(hit, on) {
   drawTicked(ticked.size);
 }
 
+function tickAll(first, last, on) {
+  for (let i = first; i <= last; i += 1) {
+    tick(hits[i], on);
+    $("hits").children[i].querySelector(".tick").checked = on;
+  }
+}
+
 const hitOf = (target) => target.closest?.("#hits > li");
 
 $("hits").addEventListener("click", (event) => {
@@ -124,11 +131,7 @@ $("hits").addEventListener("click", (event) => {
   else if (event.target.closest(".tick")) {
     const to = Number(item.dataset.number);
     const from = event.shiftKey && lastTicked !== null ? lastTicked : to;
-    const on = event.target.checked;
-    for (let i = Math.min(from, to); i <= Math.max(from, to); i += 1) {
-      tick(hits[i], on);
-      $("hits").children[i].querySelector(".tick").checked = on;
-    }
+    tickAll(Math.min(from, to), Math.max(from, to), event.target.checked);
     lastTicked = to;
   }
 });
@@ -169,6 +172,7 @@ function open(hit) {
   };
   $("close").addEventListener("click", close);
   $("copy-path").addEventListener("click", () => copy(hit.path));
+  $("tick-above").addEventListener("click", () => tickAll(0, hits.indexOf(hit), true));
   $("panel").onkeydown = (event) => event.key === "Escape" && close();
   $("close").focus();
 }
@@ -214,6 +218,12 @@ $("csv").addEventListener("click", reported(async () => {
   const link = Object.assign(document.createElement("a"), { href: url, download: "photos.csv" });
   link.click();
   URL.revokeObjectURL(url);
+}));
+$("copy-files").addEventListener("click", reported(async () => {
+  const to = $("to").value.trim();
+  const response = await ask("/api/copy", { photos: [...ticked], to });
+  const { copied, failed } = await response.json();
+  say([`${copied} copied to ${to}.`, ...failed.map((text) => `Not copied: ${text}.`)].join(" "), failed.length > 0);
 }));
 $("untick").addEventListener("click", () => {
   ticked.clear();

@@ -85,12 +85,13 @@ export function drawPanel(hit, like = []) {
   ]));
   const close = element("button", { type: "button", id: "close", textContent: "Close" });
   const copy = element("button", { type: "button", id: "copy-path", textContent: "Copy path" });
+  const tick = element("button", { type: "button", id: "tick-above", textContent: "Tick all up to this one" });
   panel.replaceChildren(
     close,
     element("div", { className: "beside" },
       ...like.slice(0, 1).map((example) => figure(address(example), "searched for")),
       figure(`/photo/${hit.photo}`, like.length ? "found" : "")),
-    list, copy,
+    list, copy, tick,
   );
   if (like.length) panel.append(distances(hit));
 }
