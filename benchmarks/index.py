@@ -68,7 +68,6 @@ def index(paths: list[str], embed) -> None:  # type: ignore[no-untyped-def]
             os.mkdir(os.path.join(folder, name))
         about = {"generation": 1, "rows": 0}
         database.create(folder, about)
-        root = walking.Root(os.path.commonpath(paths), "none")
         with database.opened(folder, write=True) as connection:
             found = [
                 walking.Found(os.fsencode(path), *facts(path), None) for path in paths
@@ -76,7 +75,7 @@ def index(paths: list[str], embed) -> None:  # type: ignore[no-untyped-def]
             updater = updating.Updater(
                 folder, connection, lambda: embed, BATCH, 320, quiet=True
             )
-            tally = updater.update(root, found, prune=False)
+            tally = updater.update({}, found, prune=False)
         assert tally.added == len(paths), tally
 
 

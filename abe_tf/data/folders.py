@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 
 import numpy as np
 
+from abe_tf.data import tables
 from abe_tf.data.examples import Examples, from_paths
 from abe_tf.data.photos import (
     HIDDEN,
@@ -23,7 +23,6 @@ from abe_tf.errors import InputError
 
 _HALVES = ("train", "training", "test", "testing", "val", "valid", "validation")
 _BOX = ("x1", "y1", "x2", "y2")
-_DELIMITERS = (",", ";", "\t", "|")
 SPLITS = ("train", "test", "query", "gallery")
 
 
@@ -170,16 +169,7 @@ def image_list(
 
 
 def _read_rows(path: str, cropped: bool) -> list[dict[str, str]]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter=_delimiter(file.readline()))
-            file.seek(0)
-            columns = set(reader.fieldnames or ())
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"--image_list must be a CSV file in UTF-8. Received: {path!r}: {error}."
-        ) from error
+    columns, rows = tables.rows(path, "image_list")
     missing = {"path", "label", *(_BOX if cropped else ())} - columns
     if missing:
         raise InputError(
@@ -201,12 +191,6 @@ def _check_regular(paths: list[str]) -> None:
             raise InputError(
                 f"--image_list must list files. Received: {path!r}, no regular file."
             )
-
-
-def _delimiter(header: str) -> str:
-    """What stands between the names of the columns: spreadsheets differ by country."""
-    names = {delimiter: header.split(delimiter) for delimiter in _DELIMITERS}
-    return max(_DELIMITERS, key=lambda delimiter: len(names[delimiter]))
 
 
 def _check_row(row: dict[str, str], where: str, cropped: bool, seen: set[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -132,14 +133,19 @@ def _update(
         model.check(connection)
     from abe_tf.photo_index.updating import Updater
 
+    missing = {}
     for root in roots:
-        found, left_out = _found(root, connection)
+        known = walking.known(root, connection)
+        found, left_out = _found(root, known)
         updater = Updater(
             *(folder, connection, lambda: model.loaded),
             *(options.batch_size, options.thumbnail_size),
             *(options.retry, options.quiet),
         )
-        yield Outcome(root.path, updater.update(root, found, options.prune), left_out)
+        tally = updater.update(known, found, options.prune)
+        if tally.missing:
+            missing[root.path] = tally
+        yield Outcome(root.path, tally, left_out)
     if options.graph:
         from abe_tf.photo_index import approximate
 
@@ -147,13 +153,23 @@ def _update(
         segments = vectors.mapped(folder, *(about[name] for name in _VECTORS))
         approximate.build(folder, about["generation"], segments)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if missing:
+        raise InputError(
+            "An update must not lose more than a tenth of the photos of a folder. "
+            f"Received: {', '.join(itertools.starmap(_missing, missing.items()))}; all "
+            "else was done. Give --prune if that is so, or bring them back."
+        )
 
 
-def _found(root: Root, connection: sqlite3.Connection) -> tuple[list, list[LeftOut]]:
+def _missing(path: str, tally: Tally) -> str:
+    return f"{path!r}, where {tally.missing:,} of {tally.present:,} are gone"
+
+
+def _found(root: Root, known: dict[bytes, sqlite3.Row]) -> tuple[list, list[LeftOut]]:
     if not os.path.exists(root.path):
         # With --prune alone; all of its photos are gone.
         return [], []
-    return walking.find(root, connection)
+    return walking.find(root, known)
 
 
 def _roots(

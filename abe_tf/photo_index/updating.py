@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abe_tf.errors import InputError
-from abe_tf.photo_index import database, thumbnails, vectors, walking
+from abe_tf.photo_index import database, thumbnails, vectors
 from abe_tf.photo_index.batches import embed_padded, in_threads
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of, digest_of
 from abe_tf.photo_index.progress import Progress
-from abe_tf.photo_index.walking import Found, Root
+from abe_tf.photo_index.walking import Found
 
 if TYPE_CHECKING:
     from abe_tf.photo_index.model import IndexModel
@@ -44,13 +43,19 @@ _REPLACE = (
 
 @dataclasses.dataclass
 class Tally:
-    """What an update has changed: photos, by what happened to them."""
+    """What an update has changed: photos, by what happened to them.
+
+    Where more than a tenth of those that were present are gone, they are `missing`: the
+    index keeps them until somebody says that it is so.
+    """
 
     unchanged: int = 0
     added: int = 0
     changed: int = 0
     moved: int = 0
     gone: int = 0
+    missing: int = 0
+    present: int = 0
     broken: list[tuple[bytes, str]] = dataclasses.field(default_factory=list)
 
 
@@ -103,25 +108,17 @@ class Updater:
         self._contents: dict[bytes, int] = {}
         self._making = threading.Lock()
 
-    def update(self, root: Root, found: list[Found], prune: bool) -> Tally:
+    def update(
+        self, known: dict[bytes, sqlite3.Row], found: list[Found], prune: bool
+    ) -> Tally:
         """Takes in what lies below a root.
 
         Args:
-          root: The folder, or the file.
+          known: What the index has of it, as of `walking.known`.
           found: What lies there.
           prune: Whether photos that are gone are forgotten however many they are.
-
-        Raises:
-          InputError: Too many are gone; all else has been done then.
         """
         tally = Tally()
-        known = {
-            row["path"]: row
-            for row in walking.below(
-                *(self._database, root),
-                "id, path, size, mtime_ns, content, label, gone, reason",
-            )
-        }
         due = self._due(found, known, tally)
         lying = {one.path for one in found}
         lost: dict[int, list[int]] = collections.defaultdict(list)
@@ -131,14 +128,9 @@ class Updater:
         present = sum(row["gone"] is None for row in known.values())
         if due:
             self._take_in(due, lost, tally)
-        tally.gone = sum(map(len, lost.values()))
+        tally.present, tally.gone = present, sum(map(len, lost.values()))
         if tally.gone > _LOST * present and not prune:
-            raise InputError(
-                f"An update must not lose more than a tenth of the photos of a folder. "
-                f"Received: {root.path!r}, where {tally.gone:,} of {present:,} are "
-                "gone; all else was done. Give --prune if that is so, or bring the "
-                "folder back."
-            )
+            return dataclasses.replace(tally, gone=0, missing=tally.gone)
         now = time.time()
         with database.transaction(self._database):
             self._database.executemany(
@@ -155,14 +147,11 @@ class Updater:
         due, labels = [], []
         for one in found:
             row = known.get(one.path)
-            same = row is not None and (row["size"], row["mtime_ns"], row["gone"]) == (
-                *(one.size, one.mtime_ns, None),
-            )
-            if not same or (row["id"] in broken if row is not None else False):
+            if row is None or not one.is_as(row) or row["id"] in broken:
                 due.append(one)
                 continue
             tally.unchanged += 1
-            if row is not None and row["label"] != one.label:
+            if row["label"] != one.label:
                 labels.append((one.label, row["id"]))
         with database.transaction(self._database):
             self._database.executemany(

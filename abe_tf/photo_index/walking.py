@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import sqlite3
 
-from abe_tf.data import photos
+from abe_tf.data import photos, tables
 from abe_tf.errors import InputError
 from abe_tf.photo_index.database import NAME
 
@@ -31,6 +30,12 @@ class Found:
     mtime_ns: int
     label: str | None
 
+    def is_as(self, row: sqlite3.Row | None) -> bool:
+        """Whether an index has it just so, and need not open it."""
+        if row is None or row["gone"] is not None:
+            return False
+        return (row["size"], row["mtime_ns"]) == (self.size, self.mtime_ns)
+
 
 @dataclasses.dataclass(frozen=True)
 class Root:
@@ -51,11 +56,15 @@ class Root:
 
 
 def find(
-    root: Root, database: sqlite3.Connection
+    root: Root, known: dict[bytes, sqlite3.Row]
 ) -> tuple[list[Found], list[photos.LeftOut]]:
     """The photos below a root, and what else lies there.
 
-    Files that the database knows, of the same size and time, are not opened.
+    Files that are known, of the same size and time, are not opened.
+
+    Args:
+      root: The folder, or the file.
+      known: As of `known`.
 
     Returns:
       The photos, and what is left out, as of `photos.find`.
@@ -63,38 +72,31 @@ def find(
     Raises:
       InputError: The root is away, or a folder in it cannot be read.
     """
-    known = _known(root, database)
     labels = _labels(root)
     found: list[Found] = []
     left_out: list[photos.LeftOut] = []
     for path, status in _files(root, left_out):
         place = os.fsencode(path)
-        is_known = known.get(place) == (status.st_size, status.st_mtime_ns)
-        reason = None if is_known else photos.why_not(path)
+        one = Found(place, status.st_size, status.st_mtime_ns, None)
+        reason = None if one.is_as(known.get(place)) else photos.why_not(path)
         if reason is None:
             label = labels.get(place) if labels is not None else _folder(root, path)
-            found.append(Found(place, status.st_size, status.st_mtime_ns, label))
+            found.append(dataclasses.replace(one, label=label))
         else:
             left_out.append(photos.LeftOut(path, reason))
     return found, left_out
 
 
-def _known(root: Root, database: sqlite3.Connection) -> dict[bytes, tuple[int, int]]:
-    rows = below(database, root, "path, size, mtime_ns", "gone IS NULL")
-    return {path: (size, mtime) for path, size, mtime in rows}
-
-
-def below(
-    database: sqlite3.Connection, root: Root, columns: str, condition: str = "1"
-) -> sqlite3.Cursor:
-    """Rows of the photos below a root, or of the file that it is."""
+def known(root: Root, database: sqlite3.Connection) -> dict[bytes, sqlite3.Row]:
+    """The photos of an index below a root, or the file that it is, by path."""
     # Paths are bytes: all that begin so lie between it and its successor.
     end = root.prefix[:-1] + bytes([root.prefix[-1] + 1])
-    return database.execute(
-        f"SELECT {columns} FROM photo WHERE {condition} AND "
-        "((path >= ? AND path < ?) OR path = ?)",
+    rows = database.execute(
+        "SELECT id, path, size, mtime_ns, content, label, gone, reason FROM photo "
+        "WHERE (path >= ? AND path < ?) OR path = ?",
         (root.prefix, end, os.fsencode(root.path)),
     )
+    return {row["path"]: row for row in rows}
 
 
 def _files(root: Root, left_out: list) -> list[tuple[str, os.stat_result]]:
@@ -141,14 +143,7 @@ def _labels(root: Root) -> dict[bytes, str | None] | None:
     """
     if root.labels in (NO_LABELS, BY_FOLDER):
         return None
-    try:
-        with open(root.labels, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"--labels must be a CSV file that can be read. Received: {root.labels!r}: "
-            f"{error}."
-        ) from error
+    _, rows = tables.rows(root.labels, "labels")
     found: dict[bytes, str | None] = {}
     folder = root.path if os.path.isdir(root.path) else os.path.dirname(root.path)
     for number, row in enumerate(rows, 2):

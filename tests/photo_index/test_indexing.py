@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import abe_tf
-from abe_tf.config.index import SourceConfig
+from abe_tf.config.index import SourceConfig, UpdateConfig
 from abe_tf.errors import InputError
-from abe_tf.photo_index import database, thumbnails
+from abe_tf.photo_index import database, indexing, thumbnails
 from tests.conftest import ROOT
 
 
@@ -124,6 +124,25 @@ def test_a_tenth_is_not_lost_in_silence(index, pile):
     assert len(index.present()) == 36
 
 
+def test_where_a_tenth_is_gone_all_else_is_done_and_told(index, pile, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    index.update(pile, other)
+    shutil.rmtree(pile / "class_0")
+    (pile / "notes.txt").write_text("notes")
+    shutil.copy(pile / "class_1/0.png", other / "0.png")
+    (other / "gone.txt").write_text("notes")
+    outcomes = indexing.index(index.folder, index.source, UpdateConfig(quiet=True), [])
+    found = [next(outcomes) for _ in range(2)]
+    assert {one.root: (one.tally.missing, one.tally.added) for one in found} == {
+        str(pile): (5, 0),
+        str(other): (0, 1),
+    }
+    assert [len(one.left_out) for one in found] == [1, 1]
+    with pytest.raises(InputError, match="pile', where 5 of 40 are gone; all else"):
+        next(outcomes)
+
+
 def test_a_folder_that_is_away_is_refused(index, pile):
     index.update(pile)
     os.rename(pile, f"{pile}_away")
@@ -180,7 +199,7 @@ def test_an_index_within_the_photos_is_passed_over(index, pile):
 
 def test_labels_from_a_file_or_none(index, pile, tmp_path):
     listed = tmp_path / "labels.csv"
-    listed.write_text("path,label\nclass_0/0.png,a kind\nclass_1/0.png,\n")
+    listed.write_text("path;label\nclass_0/0.png;a kind\nclass_1/0.png;\n")
     index.update(pile, labels=str(listed))
     labels = {label for label, _ in index.present().values()}
     assert labels == {"a kind", None}
