@@ -12,7 +12,12 @@ from abe_tf.errors import InputError
 
 # The paper scales to 256 and crops 224.
 _RESIZE_TO_CROP = 256 / 224
-DATASETS = ("digits", "image_folder", *BENCHMARKS)
+# Those whose photos lie in --data_dir as they are.
+_FOLDERS = {
+    "image_folder": "one folder a class",
+    "grocery_store": "the repository marcusklasson/GroceryStoreDataset",
+}
+DATASETS = ("digits", *_FOLDERS, *BENCHMARKS)
 ON_BAD_IMAGE = ("error", "skip")
 # Of flags that follow the data where they are not given.
 CLASSES_PER_BATCH, IMAGES_PER_CLASS = 16, 4
@@ -30,7 +35,9 @@ class DataConfig(Group):
         "digits",
         "digits (two-digit numbers composed from scikit-learn's handwritten digits; "
         "needs no download), image_folder (one folder a class below --data_dir, or "
-        "--image_list), or a public benchmark, made once from its archives",
+        "--image_list), grocery_store (photos of 81 products, as the repository "
+        "marcusklasson/GroceryStoreDataset has them), or a public benchmark, made once "
+        "from its archives",
         choices=DATASETS,
     )
     data_dir: str | None = option(
@@ -38,8 +45,8 @@ class DataConfig(Group):
         "image_folder: the folder of class folders, each a class with all photos in it "
         "and in the folders below it, to the bottom (folders train and test of the "
         "same classes are merged), or what the paths of --image_list are relative "
-        "to; all others: where TensorFlow Datasets keeps them (its own default where "
-        "none is given)",
+        "to; grocery_store: the clone of its repository; all others: where TensorFlow "
+        "Datasets keeps them (its own default where none is given)",
     )
     image_list: str | None = option(
         None,
@@ -244,14 +251,15 @@ class DataConfig(Group):
                 "--image_list must be an existing CSV file. "
                 f"Received: {self.image_list!r}."
             )
-        if self.dataset != "image_folder":
+        if self.dataset not in _FOLDERS:
             return
         if not (self.data_dir or self.image_list):
+            or_list = ", or --image_list" if self.dataset == "image_folder" else ""
             raise InputError(
-                "--dataset=image_folder needs --data_dir, the folder of class folders, "
-                "or --image_list. Received: neither."
+                f"--dataset={self.dataset} needs --data_dir, a folder with "
+                f"{_FOLDERS[self.dataset]}{or_list}. Received: none."
             )
-        self._check_folder("data_dir", "one folder a class")
+        self._check_folder("data_dir", _FOLDERS[self.dataset])
 
     def is_prepared(self) -> bool:
         """Whether TensorFlow Datasets seems to hold the benchmark already."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from abe_tf.config.benchmarks import BENCHMARKS
 from abe_tf.config.data import CLASSES_PER_BATCH, IMAGES_PER_CLASS, DataConfig
-from abe_tf.data import folders, splitting, twins
+from abe_tf.data import folders, grocery, splitting, twins
 from abe_tf.data.converted import ConvertedPhotos, default_folder
 from abe_tf.data.examples import Examples, Splits, all_of, in_memory
 from abe_tf.data.pipeline import check_images
@@ -110,7 +110,9 @@ def _examples(config: DataConfig) -> tuple[Examples, np.ndarray | None]:
         names = [f"digits image {number}" for number in range(len(labels))]
         read = in_memory(encoded)
         return all_of(labels, names, digits.CLASS_NAMES, read), None
+    assert config.data_dir or config.image_list  # check_paths has seen it
+    if config.dataset == "grocery_store":
+        return grocery.load(config.data_dir or ""), None
     if config.image_list:
         return folders.image_list(config.image_list, config.data_dir, config.cropped)
-    assert config.data_dir is not None  # check_paths has seen it
-    return folders.image_folder(config.data_dir), None
+    return folders.image_folder(config.data_dir or ""), None
