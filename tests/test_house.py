@@ -99,6 +99,7 @@ def test_modules_that_are_named_in_texts_exist():
     """Programs in strings, commands in documents: no import shows that one moved."""
     paths = [p for top in TOPS for p in (ROOT / top).rglob("*.py")]
     paths += [ROOT / name for name in ("README.md", "BUILD.md", "Makefile")]
+    paths += (ROOT / "docs").glob("*.md")
     for path in paths:
         for name in NAMED.findall(path.read_text(encoding="utf-8")):
             place = ROOT.joinpath(*name.split("."))
