@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
-from abe_tf.config import groups
+from abe_tf.config import flagfiles, groups
 from abe_tf.errors import InputError, WorkerLostError
 
 
@@ -54,7 +54,8 @@ def run(
 
 def _parse(argv: list[str], with_arguments: bool) -> list[str]:
     try:
-        rest = flags.FLAGS(argv)
+        with flagfiles.found(argv) as argv:
+            rest = flags.FLAGS(argv)
     except flags.Error as error:
         _fail(error)
     except UnicodeDecodeError:

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+# The checkout, or what the package was installed into.
+_ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 _PACKAGES = (
     *("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy"),
     "absl-py",
@@ -23,7 +25,7 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
       devices: What TensorFlow runs on, as it calls it.
     """
     return {
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in _packages()},
         "python": platform.python_version(),
         "machine": {
             "processor": _processor(),
@@ -34,6 +36,15 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
         },
         "git_revision": _git_revision(),
     }
+
+
+def _packages() -> tuple[str, ...]:
+    """Whose versions count; the project's own where it was installed."""
+    try:
+        importlib.metadata.version("abe-tf")
+    except importlib.metadata.PackageNotFoundError:
+        return _PACKAGES
+    return ("abe-tf", *_PACKAGES)
 
 
 def _processor() -> str:
@@ -51,15 +62,19 @@ def _memory() -> int:
 
 
 def _git_revision() -> str | None:
-    """Of the checkout this package lies in; `None` outside one."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    """Of the checkout that this package is; `None` where it was installed."""
+    top = _git("rev-parse", "--show-toplevel")
+    # An environment may lie in the checkout of another project.
+    if top is None or os.path.realpath(top) != _ROOT:
+        return None
+    return _git("describe", "--always", "--dirty", "--abbrev=40")
+
+
+def _git(*command: str) -> str | None:
+    """What git says of the folder that this package lies in; `None` if nothing."""
     try:
         result = subprocess.run(
-            command,
-            cwd=os.path.dirname(os.path.abspath(__file__)),
-            capture_output=True,
-            text=True,
-            check=False,
+            ["git", *command], cwd=_ROOT, capture_output=True, text=True, check=False
         )
     except FileNotFoundError:
         return None

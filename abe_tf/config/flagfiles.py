@@ -1,0 +1,47 @@
+"""The flagfiles of the project, wherever a command is started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+# Where an installed package has them; a checkout has them at its top.
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_PACKAGED = os.path.join(os.path.dirname(_HERE), "packaged")
+
+
+@contextlib.contextmanager
+def found(argv: list[str]) -> Iterator[list[str]]:
+    """Has `--flagfile=flags/NAME.cfg` name the package's own where there is no other.
+
+    Flagfiles name one another from the folder that holds `flags/`; while flags are read
+    from one of the package's, that is the package's own.
+
+    Args:
+      argv: A command line.
+
+    Yields:
+      The command line to parse meanwhile.
+    """
+    named = [one for one in argv if one.startswith(("--flagfile=", "-flagfile="))]
+    paths = [one.partition("=")[2] for one in named]
+    if not any(_is_packaged(path) for path in paths):
+        yield argv
+        return
+    whole = list(argv)
+    for position, one in enumerate(argv):
+        flag, _, path = one.partition("=")
+        if one in named and not _is_packaged(path):
+            path = os.path.abspath(os.path.expanduser(path))
+            whole[position] = f"{flag}={path}"
+    with contextlib.chdir(_PACKAGED):
+        yield whole
+
+
+def _is_packaged(path: str) -> bool:
+    return (
+        not os.path.isabs(path)
+        and not os.path.exists(path)
+        and os.path.isfile(os.path.join(_PACKAGED, path))
+    )
