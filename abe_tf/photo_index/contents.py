@@ -15,11 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, JpegImagePlugin
 
 _QUALITY = 80
 # Thumbnails are made of every n-th pixel, so that this many times theirs are left.
 _FINER = 2
+# A photo hardly larger than its thumbnail, in pixels a side and in bytes, is its own.
+_LARGER, _SMALL = 1.25, 64_000
+_Jpeg = JpegImagePlugin.JpegImageFile
+# Segments of a JPEG file that tell of its pixels: density, and what its colours are.
+_OF_PIXELS = {"APP0", "APP14"}
 
 
 class BrokenPhotoError(Exception):
@@ -27,16 +32,20 @@ class BrokenPhotoError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Taken:
-    """What a camera wrote into a photo.
+class Header:
+    """What a photo says of itself.
 
     Attributes:
-      time: Seconds since 1970 by the camera's clock; `None` where it has none.
-      camera: Its name; `None` where it has none.
+      time: When it was taken, seconds since 1970 by the camera's clock; `None` where it
+        does not say.
+      camera: The camera's name; `None` where it does not say.
+      is_bare: Whether it is a JPEG file of pixels and nothing else, upright, in grey or
+        RGB: no place, no profile, no comment.
     """
 
-    time: float | None
-    camera: str | None
+    time: float | None = None
+    camera: str | None = None
+    is_bare: bool = False
 
 
 def content_of(path: str) -> bytes:
@@ -60,6 +69,11 @@ def digest_of(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
+def is_thumbnail(content: bytes, width: int, height: int, size: int) -> bool:
+    """Whether a bare JPEG file may be its own thumbnail of a size, in pixels."""
+    return len(content) <= _SMALL and max(width, height) <= _LARGER * size
+
+
 def thumbnail(image: np.ndarray, size: int) -> bytes:
     """A JPEG file.
 
@@ -79,18 +93,23 @@ def thumbnail(image: np.ndarray, size: int) -> bytes:
     return file.getvalue()
 
 
-def taken(content: bytes) -> Taken:
-    """What a camera wrote into a photo; nothing where that cannot be read."""
+def header(content: bytes) -> Header:
+    """What a photo says of itself; nothing where that cannot be read."""
     # Whatever strangers have written there, it is no reason to leave out the photo.
     with contextlib.suppress(Exception), Image.open(io.BytesIO(content)) as image:
+        if isinstance(image, _Jpeg) and image.format == "JPEG":
+            # Of an MPO file, a JPEG of several pictures, Pillow says another format.
+            segments = {name for name, _ in image.applist}
+            if segments <= _OF_PIXELS:
+                return Header(is_bare=image.mode in ("L", "RGB"))
         exif = image.getexif()
         detail = exif.get_ifd(ExifTags.IFD.Exif)
         names = [exif.get(tag) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
         time = detail.get(ExifTags.Base.DateTimeOriginal) or exif.get(
             ExifTags.Base.DateTime
         )
-        return Taken(_quietly(_seconds, time), _quietly(_camera, names))
-    return Taken(None, None)
+        return Header(_quietly(_seconds, time), _quietly(_camera, names))
+    return Header()
 
 
 def _quietly(read: Callable[[Any], Any], value: Any) -> Any:

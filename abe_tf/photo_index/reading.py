@@ -14,7 +14,13 @@ from abe_tf.data.pixels.conversion import ConversionError, readable
 from abe_tf.data.pixels.decoding import decode
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.unreadable import BROKEN_IMAGE, reason_of
-from abe_tf.photo_index.contents import BrokenPhotoError, Taken, taken, thumbnail
+from abe_tf.photo_index.contents import (
+    BrokenPhotoError,
+    Header,
+    header,
+    is_thumbnail,
+    thumbnail,
+)
 
 Box = tuple[float, float, float, float]
 
@@ -28,14 +34,14 @@ class Photo:
       thumbnail: A JPEG file.
       width: Of the upright image, in pixels.
       height: The same.
-      taken: What its camera wrote.
+      header: What it says of itself.
     """
 
     square: tf.Tensor
     thumbnail: bytes
     width: int
     height: int
-    taken: Taken
+    header: Header
 
 
 @functools.cache
@@ -93,11 +99,11 @@ class PhotoReader:
         pixels, square = self._decoded(self._both, content)
         # Not .numpy(), which copies all of it.
         image = np.asarray(pixels)
-        return Photo(
-            square,
-            thumbnail(image, self._thumbnail_size),
-            *(image.shape[1], image.shape[0], taken(content)),
-        )
+        height, width, _ = image.shape
+        said, size = header(content), self._thumbnail_size
+        as_it_is = said.is_bare and is_thumbnail(content, width, height, size)
+        small = content if as_it_is else thumbnail(image, size)
+        return Photo(square, small, width, height, said)
 
     def square(self, content: bytes, box: Box | None = None) -> tf.Tensor:
         """What the network sees of a photo, or of a box in it.

@@ -270,7 +270,7 @@ class Updater:
         values = (
             *(read.digest, row, read.reason, read.bytes),
             *((photo.width, photo.height) if photo else (None, None)),
-            *((photo.taken.time, photo.taken.camera) if photo else (None, None)),
+            *((photo.header.time, photo.header.camera) if photo else (None, None)),
         )
         # A content is there without a row where it could not be read before.
         (number,) = self._database.execute(

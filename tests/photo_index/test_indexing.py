@@ -1,6 +1,8 @@
 """An index says what lies there, after whatever happened to the files."""
 
+import io
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import abe_tf
 from abe_tf.config.index import SourceConfig, UpdateConfig
 from abe_tf.errors import InputError
 from abe_tf.photo_index import database, indexing, thumbnails
+from abe_tf.photo_index.contents import digest_of
 from tests.conftest import ROOT
 
 
@@ -235,6 +238,44 @@ def test_another_model_is_refused_and_reembeds(index, pile, trained):
     names = os.listdir(os.path.join(index.folder, "vectors"))
     assert {name.partition("-")[0] for name in names} == {"2"}
     assert told(index.update(source=other)) == {"unchanged": 40}
+
+
+def saved(image, **options):
+    file = io.BytesIO()
+    image.save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def test_a_small_bare_jpeg_is_its_own_thumbnail_and_no_other(index, pile, tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, [40, 60, 3], np.uint8)
+    image, exif = Image.fromarray(pixels), Image.Exif()
+    exif[0x0112] = 1
+    contents = {
+        "bare": saved(image),
+        "grey": saved(image.convert("L"), progressive=True),
+        "exif": saved(image, exif=exif),
+        "comment": saved(image, comment=b"a secret"),
+        "profile": saved(image, icc_profile=b"colours"),
+        "four": saved(image.convert("CMYK")),
+        "wide": saved(image.resize([130, 60])),
+        "long": saved(Image.fromarray(rng.integers(0, 256, [100, 100, 3], np.uint8))),
+    }
+    contents["long"] += bytes(64_000)
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for name, content in contents.items():
+        (folder / f"{name}.jpg").write_bytes(content)
+    index.update(folder, thumbnail_size=100)
+    same = {
+        name
+        for name, content in contents.items()
+        if pathlib.Path(
+            thumbnails.path_of(index.folder, digest_of(content))
+        ).read_bytes()
+        == content
+    }
+    assert same == {"bare", "grey"}
 
 
 def test_thumbnails_are_upright_and_found_by_content(index, pile):
