@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from abe_tf.data.pixels.branches import once
 from abe_tf.data.pixels.numbers import integer, part
 
 _FILE_HEADER = 14
@@ -24,6 +25,7 @@ _MASKS, _WITH_ALPHA = 54, 56
 _FIFTEEN_BITS = (0x7C00, 0x03E0, 0x001F, 0)
 
 
+@once
 def size(encoded: tf.Tensor) -> tf.Tensor:
     """Height and width of a BMP file; `[2]` int32."""
     known = tf.debugging.Assert(integer(encoded, 14, tf.int32) >= _FIRST_READ, _OTHERS)
@@ -33,6 +35,7 @@ def size(encoded: tf.Tensor) -> tf.Tensor:
     return tf.stack([tf.abs(integer(encoded, 22, tf.int32)), width])
 
 
+@once
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a BMP file with 1, 4, 8, 16, 24 or 32 uncompressed bits a pixel.
 

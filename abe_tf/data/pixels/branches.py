@@ -1,10 +1,13 @@
-"""Branches that cost nothing where they are not taken."""
+"""Parts of graphs that cost nothing where they are not taken, nor a second time."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
+
+_ONE_CALL = {"_noinline": True}
 
 
 def apart(branch: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
@@ -19,6 +22,27 @@ def apart(branch: Callable[[], tf.Tensor]) -> Callable[[], tf.Tensor]:
     """
     if tf.executing_eagerly():
         return branch
-    return tf.function(
-        branch, autograph=False, experimental_attributes={"_noinline": True}
+    return tf.function(branch, autograph=False, experimental_attributes=_ONE_CALL)
+
+
+def once(of_file: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Builds what is read of a file once a process; each use of it is one call.
+
+    Training, evaluation, pictures and exports decode alike, and each would build those
+    hundreds of operations again, which takes seconds.
+
+    Args:
+      of_file: Builds the operations, of a scalar string.
+    """
+    built = tf.function(
+        of_file,
+        [tf.TensorSpec([], tf.string)],
+        autograph=False,
+        experimental_attributes=_ONE_CALL,
     )
+
+    @functools.wraps(of_file)
+    def use(encoded: tf.Tensor) -> tf.Tensor:
+        return (of_file if tf.executing_eagerly() else built)(encoded)
+
+    return use

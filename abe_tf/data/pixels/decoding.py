@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from abe_tf.config.data import MAX_PIXELS
 from abe_tf.data.pixels import bitmap, gif, kinds, png
-from abe_tf.data.pixels.branches import apart
+from abe_tf.data.pixels.branches import apart, once
 from abe_tf.data.pixels.numbers import part
 from abe_tf.data.pixels.orientation import (
     exif_orientation,
@@ -204,7 +204,11 @@ def _with_end(encoded: tf.Tensor) -> tf.Tensor:
     Raises:
       InvalidArgumentError: Something is missing.
     """
+    return tf.cond(_ends_well(encoded), lambda: encoded, lambda: _ended(encoded))
 
+
+@once
+def _ended(encoded: tf.Tensor) -> tf.Tensor:
     def mended() -> tf.Tensor:
         ended, filled = (
             tf.strings.join([encoded, between, _END]) for between in (b"", _FILLER)
@@ -216,16 +220,10 @@ def _with_end(encoded: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies([checked] if checked is not None else []):
             return tf.identity(ended)
 
-    def looked_at() -> tf.Tensor:
-        # Some cameras put a film, or another photo, behind the end.
-        pieces = tf.raw_ops.StringSplitV2(input=[encoded], sep=_SCAN, maxsplit=-1)
-        behind = tf.raw_ops.StringSplitV2(
-            input=pieces.values[-1:], sep=_END, maxsplit=1
-        )
-        has_end = tf.size(behind.values) > 1
-        return tf.cond(has_end, lambda: encoded, mended)
-
-    return tf.cond(_ends_well(encoded), lambda: encoded, apart(looked_at))
+    # Some cameras put a film, or another photo, behind the end.
+    pieces = tf.raw_ops.StringSplitV2(input=[encoded], sep=_SCAN, maxsplit=-1)
+    behind = tf.raw_ops.StringSplitV2(input=pieces.values[-1:], sep=_END, maxsplit=1)
+    return tf.cond(tf.size(behind.values) > 1, lambda: encoded, mended)
 
 
 def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:

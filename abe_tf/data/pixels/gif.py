@@ -12,6 +12,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from abe_tf.data.pixels.branches import once
 from abe_tf.data.pixels.numbers import part
 
 # Bytes of the header, and of an image's descriptor.
@@ -40,11 +41,13 @@ class _Frame:
     canvas: tf.Tensor
 
 
+@once
 def size(encoded: tf.Tensor) -> tf.Tensor:
     """Height and width of a GIF file; `[2]` int32."""
     return _first_frame(tf.io.decode_raw(encoded, tf.uint8)).canvas
 
 
+@once
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes the first frame; uint8 RGB `[height, width, 3]`.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.data.pixels.branches import apart
+from abe_tf.data.pixels.branches import once
 
 _EXIF = b"Exif\x00\x00"
 _APP1, _START_OF_SCAN, _FILL = 0xE1, 0xDA, 0xFF
@@ -31,7 +31,7 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
     # Most files have no EXIF block: a search for its name spares them the walk.
     return tf.cond(
         has_exif(encoded),
-        apart(lambda: _read_orientation(encoded)),
+        lambda: _read_orientation(encoded),
         lambda: tf.constant(1),
     )
 
@@ -110,6 +110,7 @@ def _number(
     return tf.reduce_sum(taken * [256**i for i in reversed(range(count))])
 
 
+@once
 def _read_orientation(encoded: tf.Tensor) -> tf.Tensor:
     content = tf.cast(tf.io.decode_raw(encoded, tf.uint8), tf.int32)
     size = tf.size(content)

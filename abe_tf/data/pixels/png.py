@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.data.pixels.branches import apart
+from abe_tf.data.pixels.branches import apart, once
 from abe_tf.data.pixels.numbers import integer
 from abe_tf.data.pixels.orientation import in_tiff, swaps_sides, upright
 
@@ -19,6 +19,7 @@ _BEFORE, _AROUND = 8, 12
 _MOST_CHUNKS = 20_000
 
 
+@once
 def size(encoded: tf.Tensor) -> tf.Tensor:
     """Height and width of a PNG file as a viewer shows it; `[2]` int32."""
     width, height = (integer(encoded, at, tf.int32, little=False) for at in (16, 20))
@@ -27,6 +28,7 @@ def size(encoded: tf.Tensor) -> tf.Tensor:
     return tf.cond(swapped, lambda: stored[::-1], lambda: stored)
 
 
+@once
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a PNG file; uint8 RGB `[height, width, 3]`, upright, over white."""
     bits = integer(encoded, 24, tf.uint8)
