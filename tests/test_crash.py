@@ -6,7 +6,7 @@ from benchmarks import crash
 
 
 def test_two_kills_change_no_bit(tmp_path):
-    training = [*crash.TRAINING, "--steps=60"]
+    training = [*crash.TRAINING, "--steps=60", "--nopictures"]
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
     crash.finish(whole, training)
     # The first comes while a checkpoint is written, the second between two.

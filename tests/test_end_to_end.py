@@ -43,14 +43,13 @@ def test_evaluation_prints_the_table_and_writes_it(trained, run_command):
     assert f"{results['self_pair_cosine']:.3f}" in output
 
 
-def test_one_photo_has_one_embedding_everywhere(trained, run_command, photos, tmp_path):
+def test_one_photo_has_one_embedding_everywhere(
+    trained, exported, run_command, photos, tmp_path
+):
     workdir, _, _ = trained
-    models = tmp_path / "models"
-    output = run_command(
-        "export.saved_model", f"--workdir={workdir}", f"--export_dir={models}"
-    ).stdout
-    exported, docker = output.strip().splitlines()
-    assert exported.endswith(str(models / "1"))
+    models, output = exported
+    published, docker = output.strip().splitlines()
+    assert published.endswith(str(models / "1"))
     assert docker.startswith("docker run ")
     assert sorted(path.name for path in models.iterdir()) == [
         *(LOCK, "1", "batching.config", "models.config", "monitoring.config"),
@@ -170,18 +169,26 @@ def test_training_starts_from_another_runs_weights(trained, run_command, tmp_pat
     assert "--num_learners=1 (there 2)" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)]
-)
-def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
-    photos, run_command, tmp_path, number, status
-):
+@pytest.fixture(scope="module")
+def undisturbed(photos, run_command_once, tmp_path_factory):
+    """A run of 40 steps that nothing interrupts: its folder and its flags."""
     flags = [
         *(*SMALL, f"--data_dir={photos}", "--steps=40", "--log_every=1"),
         *("--deterministic", "--checkpoint_every=1000"),
     ]
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    run_command("abe_tf.train", *flags, f"--workdir={whole}")
+    whole = tmp_path_factory.mktemp("undisturbed") / "whole"
+    run_command_once("abe_tf.train", *flags, f"--workdir={whole}")
+    return whole, flags
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)]
+)
+def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
+    undisturbed, run_command, tmp_path, number, status
+):
+    whole, flags = undisturbed
+    stopped = tmp_path / "stopped"
     command = [sys.executable, "-u", "-m", "abe_tf.train", *flags]
     process = subprocess.Popen(
         [*command, f"--workdir={stopped}"],

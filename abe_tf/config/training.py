@@ -133,6 +133,11 @@ class TrainingConfig(DistributionConfig):
     eval_every: int = option(
         100, "steps between two evaluations on the validation classes", lower=1
     )
+    pictures: bool = option(
+        True,
+        "draw masks and nearest images at each evaluation, and write the projector's "
+        "files at the end, for TensorBoard",
+    )
     checkpoint_every: int = option(200, "steps between two checkpoints", lower=1)
     keep: int = option(2, "checkpoints that are kept, beside the best one", lower=1)
 

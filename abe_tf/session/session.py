@@ -308,6 +308,7 @@ class Session:
             self._flags.evaluation,
             self._flags.evaluation.ks(self._flags.data),
             self._flags.data.cache,
+            self._flags.training.pictures,
             logdir,
         )
 

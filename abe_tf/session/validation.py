@@ -37,7 +37,8 @@ class Validation:
       evaluation: Batch size and block.
       ks: The K of Recall@K.
       cache: `--cache`.
-      projector_dir: Where the projector's files go at the end; `None` writes none.
+      pictures: Whether images are drawn.
+      projector_dir: Where the projector's files go at the end; `None` writes nothing.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Validation:
         evaluation: EvaluationConfig,
         ks: tuple[int, ...],
         cache: str,
+        pictures: bool,
         projector_dir: str | None,
     ) -> None:
         self._held_out = len(validation) > 0
@@ -60,7 +62,7 @@ class Validation:
         self._ks = tuple(sorted({1, *ks}))
         self._embedded: Embedded | None = None
         # By every worker, as all that is built in a strategy's scope.
-        self._masks = probes.Masks(network, self._loader)
+        self._masks = probes.Masks(network, self._loader) if pictures else None
 
     def __call__(self, interrupted: Callable[[], bool]) -> Measured | None:
         """Measures; `None` where `interrupted` became true meanwhile."""
@@ -84,7 +86,7 @@ class Validation:
 
     def _draw(self, embedded: Embedded) -> dict[str, bytes]:
         """Pictures of images that stay the same, by name."""
-        if self._projector_dir is None:
+        if self._projector_dir is None or self._masks is None:
             # Whoever writes nothing draws nothing.
             return {}
         images = {f"masks/{name}": png for name, png in self._masks.draw().items()}
@@ -106,7 +108,7 @@ class Validation:
 
     def at_end(self) -> None:
         """Writes the projector's files for what was measured last."""
-        if self._projector_dir is None or self._embedded is None:
+        if self._projector_dir is None or self._embedded is None or not self._masks:
             return
         examples = self._loader.examples
         shown = _evenly(len(examples), _SHOWN)

@@ -55,8 +55,16 @@ def take_averages_at_once(network):
             module.momentum = 0.0
 
 
-@pytest.mark.parametrize("own_place", [True, False])
-@pytest.mark.parametrize("name", cases(ENCODERS))
+def places():
+    """At its own place, and at another one: in `make test` of the fastest alone."""
+    for name in ENCODERS:
+        for own_place in (True, False):
+            fast = name in FAST and (own_place or name == "mobilenet")
+            marks = () if fast else pytest.mark.slow
+            yield pytest.param(name, own_place, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "own_place"), places())
 def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     size = SIZES.get(name, 48)
     place = None if own_place else another_place(name, size)

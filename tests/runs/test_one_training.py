@@ -72,7 +72,7 @@ def test_an_interrupted_last_evaluation_is_made_up_for(photos, run_command, tmp_
     workdir = tmp_path / "run"
     flags = training(
         *(photos, workdir, "--train_classes=0:5", "--validation_classes=0.4"),
-        *("--steps=4", "--eval_every=2"),
+        *("--steps=4", "--eval_every=2", "--pictures"),
     )
     result = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, *flags],
@@ -97,20 +97,27 @@ def measured_steps(workdir):
     return [line["step"] for line in lines if "validation/recall@1" in line]
 
 
+@pytest.fixture(scope="module")
+def averaged(photos, run_command_once, tmp_path_factory):
+    """The folder of a run that keeps averages of its weights."""
+    folder = tmp_path_factory.mktemp("averaged")
+    flags = training(photos, folder, "--steps=2", "--ema_momentum=0.5")
+    run_command_once("abe_tf.train", *flags)
+    return folder
+
+
 @pytest.mark.parametrize("freeze", ["--freeze_batch_norm", "--freeze_until=pool2"])
 def test_averages_of_a_run_fill_one_that_trains_less(
-    photos, run_command, tmp_path, freeze
+    photos, averaged, run_command, tmp_path, freeze
 ):
-    averaged = training(photos, tmp_path / "averaged")
-    run_command("abe_tf.train", *averaged, "--steps=2", "--ema_momentum=0.5")
-    tuned = training(photos, tmp_path / "tuned", f"--init_from={tmp_path / 'averaged'}")
+    tuned = training(photos, tmp_path / "tuned", f"--init_from={averaged}")
     run_command("abe_tf.train", *tuned, "--steps=0", "--ema_momentum=0.5", freeze)
     ours, theirs = (
         {
             weight.name: weight.numpy()
-            for weight in abe_tf.load(str(tmp_path / name)).network.weights
+            for weight in abe_tf.load(str(folder)).network.weights
         }
-        for name in ("tuned", "averaged")
+        for folder in (tmp_path / "tuned", averaged)
     )
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():

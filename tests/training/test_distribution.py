@@ -162,16 +162,22 @@ def test_processes_read_their_own_part_of_a_batch(photos, total):
     np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]), labels)
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8, 64])
-def test_replicas_share_an_evaluation(photos, batch_size):
-    """20 images do not come out even; each is embedded once, in order."""
-    loader, _ = pipeline(photos)
-    embeddings = []
+@pytest.fixture(scope="module")
+def embedders():
+    """One device's, and that of two replicas of the same network."""
+    found = []
     for name in ("default", "mirrored"):
         tf.keras.utils.set_random_seed(0)
         with strategies.create(name).scope():
-            network = build(MODEL, SIZE)
-        embeddings.append(Embedder(network)(loader, batch_size))
+            found.append(Embedder(build(MODEL, SIZE)))
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 64])
+def test_replicas_share_an_evaluation(photos, embedders, batch_size):
+    """20 images do not come out even; each is embedded once, in order."""
+    loader, _ = pipeline(photos)
+    embeddings = [embedder(loader, batch_size) for embedder in embedders]
     assert embeddings[1].shape == (20, 2, 8)
     np.testing.assert_allclose(*embeddings, atol=1e-5)
 

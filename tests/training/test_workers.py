@@ -45,7 +45,7 @@ class Workers:
                         *("--validation_classes=0.4", "--classes_per_batch=2"),
                         *(f"--steps={STEPS}", "--log_every=1", "--checkpoint_every=3"),
                         *("--eval_every=6", "--deterministic"),
-                        *("--strategy=multi_worker",),
+                        *("--strategy=multi_worker", "--pictures"),
                     ],
                     cwd=ROOT,
                     env={**os.environ, "TF_CONFIG": json.dumps(config)},

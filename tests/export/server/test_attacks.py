@@ -34,13 +34,9 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def exported(trained, run_command_once, tmp_path_factory):
+def attacked(exported):
     """A server of a real export, whose graph decodes."""
-    models = tmp_path_factory.mktemp("attacked") / "models"
-    run_command_once(
-        "export.saved_model", f"--workdir={trained[0]}", f"--export_dir={models}"
-    )
-    server = Served(models)
+    server = Served(exported[0])
     yield server
     server.stop()
 
@@ -87,18 +83,18 @@ def good_requests_beside(url, body):
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_file_that_keeps_a_decoder_busy(exported, kind):
+def test_a_file_that_keeps_a_decoder_busy(attacked, kind):
     good, bad = of_file(attack_files.jpeg()), of_file(FILES[kind])
-    assert post(exported.url, good)[0] == 200
-    status, seconds = post(exported.url, bad)
+    assert post(attacked.url, good)[0] == 200
+    status, seconds = post(attacked.url, bad)
     refused = (200, 400) if kind in READ else (400,)
     assert status in refused
     assert seconds < SECONDS
-    with good_requests_beside(exported.url, good):
-        status, seconds = post(exported.url, bad)
+    with good_requests_beside(attacked.url, good):
+        status, seconds = post(attacked.url, bad)
         assert status in refused
         assert seconds < SECONDS
-    assert post(exported.url, good)[0] == 200
+    assert post(attacked.url, good)[0] == 200
 
 
 def packed(text, count, end):
