@@ -24,19 +24,20 @@ def found(argv: list[str]) -> Iterator[list[str]]:
     Yields:
       The command line to parse meanwhile.
     """
-    named = [one for one in argv if one.startswith(("--flagfile=", "-flagfile="))]
-    paths = [one.partition("=")[2] for one in named]
-    if not any(_is_packaged(path) for path in paths):
+    elsewhere, packaged = [], False
+    for one in argv:
+        flag, equals, path = one.partition("=")
+        is_flagfile = equals and flag in ("--flagfile", "-flagfile")
+        if is_flagfile and _is_packaged(path):
+            packaged = True
+        elif is_flagfile:
+            one = f"{flag}={os.path.abspath(os.path.expanduser(path))}"
+        elsewhere.append(one)
+    if not packaged:
         yield argv
         return
-    whole = list(argv)
-    for position, one in enumerate(argv):
-        flag, _, path = one.partition("=")
-        if one in named and not _is_packaged(path):
-            path = os.path.abspath(os.path.expanduser(path))
-            whole[position] = f"{flag}={path}"
     with contextlib.chdir(_PACKAGED):
-        yield whole
+        yield elsewhere
 
 
 def _is_packaged(path: str) -> bool:

@@ -110,9 +110,9 @@ def _examples(config: DataConfig) -> tuple[Examples, np.ndarray | None]:
         names = [f"digits image {number}" for number in range(len(labels))]
         read = in_memory(encoded)
         return all_of(labels, names, digits.CLASS_NAMES, read), None
-    assert config.data_dir or config.image_list  # check_paths has seen it
-    if config.dataset == "grocery_store":
-        return grocery.load(config.data_dir or ""), None
     if config.image_list:
         return folders.image_list(config.image_list, config.data_dir, config.cropped)
-    return folders.image_folder(config.data_dir or ""), None
+    assert config.data_dir is not None  # check_paths has seen it
+    if config.dataset == "grocery_store":
+        return grocery.load(config.data_dir), None
+    return folders.image_folder(config.data_dir), None

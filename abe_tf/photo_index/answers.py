@@ -129,22 +129,22 @@ def copy(paths: Sequence[str], folder: str) -> list[str]:
             f"Received: {folder!r}, with {os.path.basename(there[0])!r}. "
             "Choose another folder."
         )
+    failed = []
     try:
         os.makedirs(folder, exist_ok=True)
+        for path, target in zip(paths, targets, strict=True):
+            try:
+                content = content_of(path)
+            except BrokenPhotoError as error:
+                failed.append(f"{path!r} {error}")
+                continue
+            files.write_atomically(target, content)
+            shutil.copystat(path, target)
     except OSError as error:
         raise InputError(
             "Photos must be copied to a folder that can be written. "
             f"Received: {folder!r}: {error.strerror}."
         ) from error
-    failed = []
-    for path, target in zip(paths, targets, strict=True):
-        try:
-            content = content_of(path)
-        except BrokenPhotoError as error:
-            failed.append(f"{path!r} {error}")
-            continue
-        files.write_atomically(target, content)
-        shutil.copystat(path, target)
     return failed
 
 

@@ -77,11 +77,11 @@ def find(
     left_out: list[photos.LeftOut] = []
     for path, status in _files(root, left_out):
         place = os.fsencode(path)
-        one = Found(place, status.st_size, status.st_mtime_ns, None)
+        label = labels.get(place) if labels is not None else _folder(root, path)
+        one = Found(place, status.st_size, status.st_mtime_ns, label)
         reason = None if one.is_as(known.get(place)) else photos.why_not(path)
         if reason is None:
-            label = labels.get(place) if labels is not None else _folder(root, path)
-            found.append(dataclasses.replace(one, label=label))
+            found.append(one)
         else:
             left_out.append(photos.LeftOut(path, reason))
     return found, left_out
