@@ -52,16 +52,16 @@ def main(
         hits = now.search(
             like, unlike, search.top_k, asked, approximately=search.approximate
         )
-        _answer(now, folder, hits, search)
+        _answer(now, hits, search)
 
 
-def _answer(now: Moment, folder: str, hits: list[Hit], search: SearchConfig) -> None:
+def _answer(now: Moment, hits: list[Hit], search: SearchConfig) -> None:
     if search.copy_to:
         for text in answers.copy([hit.places[0].path for hit in hits], search.copy_to):
             print(f"Not copied: {text}", file=sys.stderr)
     if search.html:
-        digests = now.digests([hit.row for hit in hits])
-        answers.write_page(hits, digests, folder, search.html)
+        small = [now.thumbnail_of_row(hit.row) for hit in hits]
+        answers.write_page(hits, small, search.html)
     if search.paths:
         sys.stdout.buffer.write(answers.as_paths(hits))
     elif search.json:

@@ -61,14 +61,14 @@ def network():  # type: ignore[no-untyped-def]
 
 def index(paths: list[str], embed) -> None:  # type: ignore[no-untyped-def]
     """A first index of the files."""
-    from abe_tf.photo_index import database, updating, walking
+    from abe_tf.photo_index import database, thumbnails, updating, walking
 
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("vectors", "thumbnails"):
-            os.mkdir(os.path.join(folder, name))
+        os.mkdir(os.path.join(folder, "vectors"))
         about = {"generation": 1, "rows": 0}
         database.create(folder, about)
         with database.opened(folder, write=True) as connection:
+            thumbnails.prepare(connection)
             found = [
                 walking.Found(os.fsencode(path), *facts(path), None) for path in paths
             ]

@@ -16,7 +16,6 @@ import jinja2
 
 from abe_tf.data.photos import readable
 from abe_tf.errors import InputError
-from abe_tf.photo_index import thumbnails
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.searching import Hit
 from abe_tf.storage import files
@@ -148,28 +147,19 @@ def copy(paths: Sequence[str], folder: str) -> list[str]:
     return failed
 
 
-def write_page(
-    hits: Sequence[Hit], digests: dict[int, bytes], index: str, path: str
-) -> None:
+def write_page(hits: Sequence[Hit], small: Sequence[bytes | None], path: str) -> None:
     """Writes a page that needs nothing else: thumbnails are in it.
 
     Args:
       hits: What was found.
-      digests: Contents by row.
-      index: Its folder.
+      small: Their thumbnails, JPEG files; `None` where one is missing.
       path: Of the page.
 
     Raises:
       InputError: It cannot be written.
     """
-    pictures = []
-    for hit in hits:
-        try:
-            with open(thumbnails.path_of(index, digests[hit.row]), "rb") as file:
-                pictures.append(base64.b64encode(file.read()).decode())
-        except OSError:
-            # The page says so in the picture's place.
-            pictures.append("")
+    # Where one is missing, the page says so in its place.
+    pictures = [base64.b64encode(one or b"").decode() for one in small]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("abe_tf.photo_index"), autoescape=True
     )

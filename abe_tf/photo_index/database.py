@@ -1,8 +1,8 @@
 """What an index knows of its photos, in SQLite.
 
-INDEX/photo_index.sqlite  files, contents, labels: the truth
+INDEX/photo_index.sqlite  files, contents, labels: the truth; and thumbnails, which are
+                          derived (`thumbnails.py`)
 INDEX/vectors/            learner embeddings and their codes (`vectors.py`)
-INDEX/thumbnails/         JPEG files by content (`thumbnails.py`)
 INDEX/writer.lock         held by the process that brings it up to date
 
 A content is what bytes are: its embedding and its thumbnail are its own, wherever files

@@ -69,8 +69,7 @@ def index(
         model.stated()
     with contextlib.ExitStack() as held:
         held.enter_context(database.translated(folder))
-        for name in (vectors.FOLDER, thumbnails.FOLDER):
-            os.makedirs(os.path.join(folder, name), exist_ok=True)
+        os.makedirs(os.path.join(folder, vectors.FOLDER), exist_ok=True)
         try:
             held.enter_context(claimed(os.path.join(folder, _LOCK)))
         except TakenError as error:
@@ -102,7 +101,7 @@ def _check(roots: list[str], source: SourceConfig, is_new: bool, prune: bool) ->
 
 def _check_empty(folder: str) -> None:
     """A new index gets a folder of its own: a photo folder is a likely slip."""
-    ours = {vectors.FOLDER, thumbnails.FOLDER, _LOCK}
+    ours = {vectors.FOLDER, _LOCK}
     others = set(os.listdir(folder)) - ours if os.path.isdir(folder) else set()
     others = {name for name in others if not name.startswith(database.NAME)}
     if os.path.exists(folder) and (others or not os.path.isdir(folder)):
@@ -119,7 +118,7 @@ def _update(
     options: UpdateConfig,
     paths: list[str],
 ) -> Iterator[Outcome]:
-    thumbnails.sweep(folder)
+    thumbnails.prepare(connection)
     about = database.about(connection)
     vectors.remove_others(
         folder, {about["generation"], (about.get("next") or about)["generation"]}

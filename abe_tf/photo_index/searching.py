@@ -15,7 +15,7 @@ import numpy as np
 
 from abe_tf.config.index import FilterConfig, day
 from abe_tf.data.photos import readable
-from abe_tf.photo_index import database, scan, vectors
+from abe_tf.photo_index import database, scan, thumbnails, vectors
 from abe_tf.photo_index.vectors import Segment
 
 # So many times the hits that are asked for are looked at where some may be demoted.
@@ -121,21 +121,24 @@ class Moment:
         ).fetchone()
         return found["row"] if found else None
 
-    def digests(self, rows: Sequence[int]) -> dict[int, bytes]:
-        """Contents by row."""
-        query = "SELECT digest FROM content WHERE row = ?"
-        return {
-            row: self._connection.execute(query, (row,)).fetchone()["digest"]
-            for row in rows
-        }
+    def thumbnail_of_row(self, row: int) -> bytes | None:
+        """A JPEG file; `None` where it is missing, which may happen."""
+        found = self._connection.execute(
+            "SELECT digest FROM content WHERE row = ?", (row,)
+        ).fetchone()
+        return self._thumbnail(found["digest"])
+
+    def thumbnail_of_photo(self, number: int) -> bytes | None:
+        """The same of a photo."""
+        digest = self._of_photo(number, "digest")
+        return None if digest is None else self._thumbnail(digest)
+
+    def _thumbnail(self, digest: bytes) -> bytes | None:
+        return thumbnails.read(self._connection, self._folder, digest)
 
     def row_of_photo(self, number: int) -> int | None:
         """Where the embedding of a photo lies; `None` where it has none."""
         return self._of_photo(number, "row")
-
-    def digest_of_photo(self, number: int) -> bytes | None:
-        """The content of a photo; `None` where it has none."""
-        return self._of_photo(number, "digest")
 
     def size_of_photo(self, number: int) -> tuple[int, int] | None:
         """Width and height of a photo; `None` where it could not be read."""

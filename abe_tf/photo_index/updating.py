@@ -212,7 +212,6 @@ class Updater:
             photo = self.reader.photo(content)
         except BrokenPhotoError as error:
             return _Read(found, digest, len(content), reason=str(error))
-        thumbnails.write(self._folder, digest, photo.thumbnail)
         return _Read(found, digest, len(content), photo)
 
     @property
@@ -256,7 +255,13 @@ class Updater:
                 *(self._folder, about["generation"], rows),
                 np.stack(list(embeddings.values())),
             )
+        small = {
+            read.digest: read.photo.thumbnail
+            for read in batch
+            if read.photo is not None and read.digest in embeddings
+        }
         with database.transaction(self._database):
+            thumbnails.write(self._database, small)
             database.tell(self._database, {"rows": rows, "progress": progress})
             for read in batch:
                 if read.digest is not None and read.digest not in self._contents:

@@ -1,10 +1,12 @@
 """An index of format 1 is read, searched and brought up to date as it was meant."""
 
+import io
 import tarfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from abe_tf.config.index import FilterConfig, SourceConfig, UpdateConfig
 from abe_tf.photo_index import indexing, searching
@@ -46,6 +48,14 @@ def test_it_is_searched_with_the_same_answers(golden, expected):
     assert said.places[0].path == "/photos/one/02.png"
 
 
+def thumbnail(index, hit):
+    with searching.moment(str(index)) as now:
+        of_photo = now.thumbnail_of_photo(hit.places[0].number)
+        assert now.thumbnail_of_row(hit.row) == of_photo
+    with Image.open(io.BytesIO(of_photo)) as image:
+        return image.format, image.size
+
+
 def test_it_is_brought_up_to_date(golden, expected):
     pile = golden / "pile"
     (pile / "more").mkdir(parents=True)
@@ -61,3 +71,11 @@ def test_it_is_brought_up_to_date(golden, expected):
     assert len(hits) == len(expected["rows"]) + 1
     (new,) = search(golden / "index", expected["vectors"][0], label=("more",))
     assert new.row == 12
+    # Of before they are files, of now they lie in the database.
+    first, *_ = search(golden / "index", expected["vectors"][0])
+    assert thumbnail(golden / "index", first) == ("JPEG", (48, 48))
+    assert thumbnail(golden / "index", new) == ("JPEG", (96, 96))
+    (golden / "index" / "thumbnails").rename(golden / "away")
+    assert thumbnail(golden / "index", new) == ("JPEG", (96, 96))
+    with searching.moment(str(golden / "index")) as now:
+        assert now.thumbnail_of_row(first.row) is None

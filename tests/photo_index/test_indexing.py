@@ -2,7 +2,6 @@
 
 import io
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from PIL import Image
 import abe_tf
 from abe_tf.config.index import SourceConfig, UpdateConfig
 from abe_tf.errors import InputError
-from abe_tf.photo_index import database, indexing, thumbnails
+from abe_tf.photo_index import database, indexing
 from abe_tf.photo_index.contents import digest_of
 from tests.conftest import ROOT
 
@@ -267,13 +266,11 @@ def test_a_small_bare_jpeg_is_its_own_thumbnail_and_no_other(index, pile, tmp_pa
     for name, content in contents.items():
         (folder / f"{name}.jpg").write_bytes(content)
     index.update(folder, thumbnail_size=100)
+    kept = dict(index.rows("SELECT digest, jpeg FROM thumbnail"))
     same = {
         name
         for name, content in contents.items()
-        if pathlib.Path(
-            thumbnails.path_of(index.folder, digest_of(content))
-        ).read_bytes()
-        == content
+        if kept[digest_of(content)] == content
     }
     assert same == {"bare", "grey"}
 
@@ -290,7 +287,8 @@ def test_thumbnails_are_upright_and_found_by_content(index, pile):
     )
     digest, width, height = row
     assert (width, height) == (300, 900)
-    with Image.open(thumbnails.path_of(index.folder, digest)) as small:
+    ((jpeg,),) = index.rows("SELECT jpeg FROM thumbnail WHERE digest = ?", digest)
+    with Image.open(io.BytesIO(jpeg)) as small:
         assert small.size == (67, 200)
 
 
@@ -403,8 +401,8 @@ def test_nothing_is_made_where_there_is_no_model(index, pile, tmp_path):
     assert not os.path.exists(index.folder)
 
 
-# Files may not grow beyond so many bytes, as on a full disk: those of the database, or
-# the thumbnails of larger photos.
+# Files may not grow beyond so many bytes, as on a full disk: where the first commit
+# begins, or within one, among the thumbnails of larger photos.
 @pytest.mark.parametrize(("side", "most"), [(8, 5_000), (300, 40_000)])
 def test_a_full_disk_loses_nothing(index, pile, side, most):
     index.update(pile / "class_0")

@@ -14,7 +14,7 @@ import numpy as np
 from abe_tf.config.index import FilterConfig, SourceConfig
 from abe_tf.data.photos import readable
 from abe_tf.errors import InputError
-from abe_tf.photo_index import answers, database, searching, thumbnails
+from abe_tf.photo_index import answers, database, searching
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.page.requests import Example, Question, RefusedError
@@ -164,14 +164,10 @@ class Library:
           RefusedError: There is no such photo.
         """
         with searching.moment(self._folder) as now:
-            digest = now.digest_of_photo(number)
-            if digest is not None:
-                try:
-                    with open(thumbnails.path_of(self._folder, digest), "rb") as file:
-                        return file.read()
-                except FileNotFoundError:
-                    # It is no part of what the index promises to keep.
-                    pass
+            found = now.thumbnail_of_photo(number)
+            if found is not None:
+                return found
+            # It is no part of what the index promises to keep.
             return self._asker(now).reader.thumbnail(self._file(now, number))
 
     def large(self, example: Example) -> bytes:
