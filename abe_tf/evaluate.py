@@ -48,7 +48,7 @@ def main(
         return
     folder = RunFolder(run.require())
     folder.check_writable()
-    data = split.moved(folder.read_flags()[1])
+    data = split.moved(folder.flags().data)
     folder.with_checkpoints(checkpoint.checkpoint)
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.

@@ -29,9 +29,9 @@ def main(
     folder = report.folder()
     check_writable("report_dir", folder)
     folders = [RunFolder(path) for path in report.workdir]
-    trained = [run for run in folders if os.path.isfile(run.flags)]
+    trained = [run for run in folders if os.path.isfile(run.flagfile)]
     for run in trained:
-        split.moved(run.read_flags()[1]).check_paths()
+        split.moved(run.flags().data).check_paths()
         run.with_checkpoints(checkpoint.checkpoint)
     # From here on TensorFlow is needed, which takes seconds to import.
     from abe_tf.errors import InputError

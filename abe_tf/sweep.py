@@ -13,12 +13,12 @@ import os
 from abe_tf.config import command
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import RunConfig
-from abe_tf.config.groups import Group
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
-from abe_tf.config.sweep import SweepConfig, changed
+from abe_tf.config.sweep import SweepConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
+from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import check_writable, write_atomically
 
@@ -42,21 +42,24 @@ def main(
             "A sweep chooses on held-out training classes. "
             "Received: --validation_classes=0. Set it, to 0.5 for instance."
         )
-    configs: list[Group] = [model, data, loss, training]
+    start = RunFlags(model, data, loss, training)
     planned = []
     for setting in sweep.settings():
         # What a factor leaves as the flagfile has it is one run for all factors.
-        changes = {} if changed(configs, setting) == configs else setting
+        changes = {} if start.changed(setting) == start else setting
         for seed in range(training.seed, training.seed + sweep.seeds):
             point = points.Point(folder, changes, seed)
-            flags = changed(configs, {**setting, "seed": str(seed)})
-            RunFolder(point.workdir).check(flags)
+            flags = start.changed({**setting, "seed": seed})
+            RunFolder(point.workdir).check_may_train(flags)
             planned.append((setting, point, flags))
     check_writable("workdir", folder)
     for number, (_, point, flags) in enumerate(planned, 1):
         print(f"[{number}/{len(planned)}] {point.name}", flush=True)
         points.run(point, flags)
-    results = [(setting, point.results(flags)) for setting, point, flags in planned]
+    results = [
+        (setting, point.results(flags.training.steps))
+        for setting, point, flags in planned
+    ]
     summary = {}
     # From here on matplotlib is needed.
     from abe_tf.figures import ablation

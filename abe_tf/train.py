@@ -15,6 +15,7 @@ from abe_tf.config.evaluation import EvaluationConfig, RunConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import SessionConfig, TrainingConfig
+from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder, check_same_network
 
 
@@ -31,6 +32,7 @@ def main(
     # Until the first step there is nothing to save.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder = RunFolder(run.workdir or command.default_workdir())
+    flags = RunFlags(model, data, loss, training)
     data.check_paths()
     model.check_paths()
     model.check_image_size(data.image_size)
@@ -41,13 +43,12 @@ def main(
             folder.check_writable()
             if not session.dry_run:
                 held.enter_context(folder.training())
-            folder.check([model, data, loss, training])
+            folder.check_may_train(flags)
         # From here on TensorFlow is needed, which takes seconds to import.
-        from abe_tf.session.flags import Flags
+        from abe_tf.session.flags import SessionFlags
         from abe_tf.session.session import Session
 
-        flags = Flags(model, data, loss, training, evaluation, session)
-        built = Session(folder, flags)
+        built = Session(folder, SessionFlags(flags, evaluation, session))
         if session.dry_run:
             built.try_out()
         elif built.train() == signal.SIGINT:

@@ -36,7 +36,7 @@ def main(
     export_dir = export.require()
     export.check_paths()
     check_writable("export_dir", export_dir)
-    data = split.moved(folder.read_flags()[1])
+    data = split.moved(folder.flags().data)
     folder.with_checkpoints(checkpoint.checkpoint)
     data.check_paths()
     from export.publish import galleries, photos, serving_files

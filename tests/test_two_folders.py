@@ -42,7 +42,7 @@ def test_two_folders_train_are_evaluated_and_go_further(run_command, tmp_path):
     told = run_command("abe_tf.train", *command, "--steps=5").stdout
     assert "Going on after step 3/5" in told
     assert "5 steps instead of 3: the learning rate follows --schedule=cosine" in told
-    assert RunFolder(str(workdir)).read_flags()[3].steps == 5
+    assert RunFolder(str(workdir)).flags().training.steps == 5
     less = run_command("abe_tf.train", *command, "--steps=4", check=False)
     assert "--steps=4 (was 5)" in less.stderr
 

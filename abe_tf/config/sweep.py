@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
 
-from abe_tf.config.groups import Group, option, read_flagfile, write_flagfile
+from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
 # The runs of a sweep differ in their seed by themselves.
@@ -68,14 +67,3 @@ def _factor(text: str) -> tuple[str, tuple[str, ...]]:
             f"--vary must be FLAG=V1,V2,... with different values. Received: {text!r}."
         )
     return name, found
-
-
-def changed(configs: list[Any], changes: dict[str, str]) -> list[Any]:
-    """The same groups with some flags set otherwise.
-
-    Raises:
-      InputError: There is no such flag in them, or a value breaks a rule.
-    """
-    lines = [f"--{name}={value}\n" for name, value in changes.items()]
-    text = write_flagfile(configs) + "".join(lines)
-    return read_flagfile(text, [type(config) for config in configs])

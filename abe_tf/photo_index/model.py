@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.config.data import DataConfig
-from abe_tf.config.groups import read_flagfile
 from abe_tf.config.index import SourceConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.errors import InputError
-from abe_tf.runs import flags, trained
+from abe_tf.runs import trained
+from abe_tf.runs.flags import RunFlags
 from export.runtime import model_folder
 
 # What a network of a run computes in here, as its export does unless told otherwise.
@@ -116,8 +116,7 @@ def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
             "--model_dir must be a folder that export.saved_model wrote, with model "
             f"cards of this version. Received: {path!r}: {error}. Export it again."
         ) from error
-    _, data, _, _ = read_flagfile(text, list(flags.GROUPS))
-    data = dataclasses.replace(data, max_pixels=max_pixels)
+    data = dataclasses.replace(RunFlags.parse(text).data, max_pixels=max_pixels)
     preprocessing = Preprocessing.of(data)
     try:
         model = tf.saved_model.load(path)

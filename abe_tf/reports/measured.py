@@ -41,8 +41,8 @@ class RunReport:
       gallery: Those among which.
       metrics: The lines of metrics.jsonl.
       record: run.json.
-      flags: The flagfile.
-      settings: As of `RunFolder.settings`: runs of several seeds share them.
+      flags_text: The text of the flagfile.
+      settings: As of `RunFlags.settings`: runs of several seeds share them.
       by_checkpoint: Recall of the best and the last checkpoint, as results.json has it.
     """
 
@@ -58,7 +58,7 @@ class RunReport:
     gallery: Loader
     metrics: list[dict[str, Any]]
     record: dict[str, Any]
-    flags: str
+    flags_text: str
     settings: dict[str, Any]
     by_checkpoint: dict[str, Any]
 
@@ -75,11 +75,11 @@ def gather(
     Raises:
       InputError: Run, images or checkpoint are not there, or an image is broken.
     """
-    model_flags, data, loss, _ = folder.read_flags()
+    flags = folder.flags()
     # Before the work: a file that is damaged is told at once.
     metrics, record = folder.read_metrics(), folder.read_record()
     by_checkpoint = _by_checkpoint(folder, split.split)
-    data = split.moved(data)
+    data = split.moved(flags.data)
     model = trained.load(folder.path, checkpoint, max_pixels=data.max_pixels)
     splits = run_embeddings.images(folder, data, split.split)
     size = options.eval_batch_size
@@ -91,7 +91,7 @@ def gather(
     ks = tuple(sorted({1, *options.ks(data)}))
     return RunReport(
         name=readable(os.path.basename(os.path.abspath(folder.path))),
-        paper_name=paper_name(model_flags, loss),
+        paper_name=paper_name(flags.model, flags.loss),
         archive=archive,
         measured=evaluation.evaluate(archive, ks, options.block, cluster=True),
         histograms=similarity_histograms(
@@ -106,8 +106,8 @@ def gather(
         gallery=gallery,
         metrics=metrics,
         record=record,
-        flags=_read(folder.flags),
-        settings=folder.settings(),
+        flags_text=_read(folder.flagfile),
+        settings=flags.settings(),
         by_checkpoint=by_checkpoint,
     )
 

@@ -66,7 +66,7 @@ def render(reports: Sequence[RunReport], pictures: Sequence[Picture]) -> str:
             {
                 "name": report.name,
                 "json": json.dumps(report.record, indent=2),
-                "flags": report.flags,
+                "flags": report.flags_text,
             }
             for report in reports
         ],

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from abe_tf.config.data import DataConfig
-from abe_tf.config.groups import Group
+from abe_tf.config.groups import Group, read_flagfile, write_flagfile
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 
-# What a run was started with, in the order of its flagfile.
-GROUPS: tuple[type[Group], ...] = (ModelConfig, DataConfig, LossConfig, TrainingConfig)
 # May change between the sessions of one run: where things lie, what becomes of photos
 # that cannot be read, how often it reports.
 _MAY_CHANGE = {
@@ -28,43 +26,85 @@ _MAY_GROW = "steps"
 FOLLOW_DATA = ("classes_per_batch", "images_per_class")
 
 
-def names() -> set[str]:
-    """Names of all flags that a run is started with."""
-    return {
-        field.name
-        for group in GROUPS
-        for field in dataclasses.fields(group)  # type: ignore[arg-type]
-    }
+@dataclasses.dataclass(frozen=True)
+class RunFlags:
+    """The flags that make a run.
 
+    Its flagfile holds them in this order.
 
-def values(configs: Sequence[Group]) -> dict[str, Any]:
-    """The flags of some groups, by name."""
-    found: dict[str, Any] = {}
-    for config in configs:
-        found |= dataclasses.asdict(config)  # type: ignore[call-overload]
-    return found
-
-
-def differing(ours: Sequence[Group], theirs: Sequence[Group]) -> list[str]:
-    """Flags with which a run cannot go on, as text.
-
-    Args:
-      ours: What it is to go on with.
-      theirs: What it was started with.
+        >>> flags = RunFlags(data=DataConfig(image_size=160))
+        >>> flags.changed({"image_size": 128}).data.image_size
+        128
+        >>> RunFlags.parse(flags.text()) == flags
+        True
     """
-    now, before = values(ours), values(theirs)
-    return [
-        f"--{name}={now[name]} (was {before[name]})"
-        for name in now
-        if name not in _MAY_CHANGE
-        and now[name] != before[name]
-        and not (name in FOLLOW_DATA and now[name] is None)
-        and not (name == _MAY_GROW and now[name] > before[name])
-    ]
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @classmethod
+    def parse(cls, text: str) -> RunFlags:
+        """Reads what `text` gave, of this or of an older version.
+
+        Raises:
+          InputError: A line is no flag of a run, or breaks a rule.
+        """
+        return cls(*read_flagfile(text, _GROUPS))
+
+    def text(self) -> str:
+        """The text of a flagfile that gives the same flags again."""
+        return write_flagfile(self._groups())
+
+    def changed(self, changes: Mapping[str, Any]) -> RunFlags:
+        """The same flags with some set otherwise.
+
+        Args:
+          changes: New values by the flag's name, as they would be typed.
+
+        Raises:
+          InputError: There is no such flag, or a value breaks a rule.
+        """
+        lines = [f"--{name}={value}\n" for name, value in changes.items()]
+        return self.parse(self.text() + "".join(lines))
+
+    def values(self) -> dict[str, Any]:
+        """Every flag's value by its name."""
+        found: dict[str, Any] = {}
+        for group in self._groups():
+            found |= dataclasses.asdict(group)  # type: ignore[call-overload]
+        return found
+
+    def differing(self, started_with: RunFlags) -> list[str]:
+        """Flags with which a run cannot go on, as text.
+
+        Args:
+          started_with: The flags of the run's first session.
+        """
+        now, before = self.values(), started_with.values()
+        return [
+            f"--{name}={now[name]} (was {before[name]})"
+            for name in now
+            if name not in _MAY_CHANGE
+            and now[name] != before[name]
+            and not (name in FOLLOW_DATA and now[name] is None)
+            and not (name == _MAY_GROW and now[name] > before[name])
+        ]
+
+    def settings(self) -> dict[str, Any]:
+        """Values without seed and what may change: equal for repetitions of a run."""
+        passed_over = {*_MAY_CHANGE, "seed"}
+        return {n: value for n, value in self.values().items() if n not in passed_over}
+
+    def _groups(self) -> list[Group]:
+        return [self.model, self.data, self.loss, self.training]
 
 
-def settings(configs: Sequence[Group]) -> dict[str, Any]:
-    """Flags without seed and what may change: equal for repetitions of a run."""
-    found = values(configs)
-    passed_over = {*_MAY_CHANGE, "seed"}
-    return {name: found[name] for name in found if name not in passed_over}
+# Their classes, in the same order.
+_GROUPS: list[type[Group]] = [ModelConfig, DataConfig, LossConfig, TrainingConfig]
+
+
+def names() -> set[str]:
+    """Names of all flags that make a run."""
+    return set(RunFlags().values())

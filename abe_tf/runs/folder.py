@@ -23,11 +23,11 @@ from typing import Any
 
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import CHECKPOINTS
-from abe_tf.config.groups import Group, read_flagfile, write_flagfile
 from abe_tf.config.model import ModelConfig
 from abe_tf.data.photos import normalised
 from abe_tf.errors import InputError
-from abe_tf.runs import flags, machine
+from abe_tf.runs import machine
+from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
 from abe_tf.storage import checkpoints
 from abe_tf.storage.files import check_writable, made, write_atomically
 from abe_tf.storage.locks import TakenError, claimed
@@ -40,7 +40,7 @@ class RunFolder:
     path: str
 
     @property
-    def flags(self) -> str:
+    def flagfile(self) -> str:
         """The flagfile."""
         return os.path.join(self.path, "flags.cfg")
 
@@ -110,46 +110,41 @@ class RunFolder:
             try:
                 yield
             finally:
-                if not os.path.exists(self.flags):
+                if not os.path.exists(self.flagfile):
                     with contextlib.suppress(OSError):
                         os.remove(lock)
 
-    def check(self, configs: Sequence[Group]) -> None:
+    def check_may_train(self, flags: RunFlags) -> None:
         """Checks that a training with these flags may go on here; changes nothing.
 
         Raises:
           InputError: The folder holds a run with other flags.
         """
-        if os.path.exists(self.flags):
-            self._check_same(configs)
-
-    def _check_same(self, configs: Sequence[Group]) -> None:
-        differing = flags.differing(configs, self.read_flags())
+        if not os.path.exists(self.flagfile):
+            return
+        differing = flags.differing(self.flags())
         if differing:
             raise InputError(
-                f"A run goes on with the flags that it started with ({self.flags}). "
+                f"A run goes on with the flags that it started with ({self.flagfile}). "
                 f"Received: {', '.join(differing)}. Choose another --workdir, or start "
                 "from its weights with --init_from."
             )
 
-    def record(
-        self,
-        configs: Sequence[Group],
-        class_names: Sequence[str],
-        devices: Sequence[str],
+    def write_record(
+        self, flags: RunFlags, class_names: Sequence[str], devices: Sequence[str]
     ) -> None:
         """Writes the flags and what else is needed to repeat the run.
 
         Args:
-          configs: The run's flags.
+          flags: The run's flags.
           class_names: Of the whole data set, by label.
           devices: What it trains on, as TensorFlow calls it.
         """
         os.makedirs(self.path, exist_ok=True)
-        write_atomically(self.flags, write_flagfile(list(configs)))
+        write_atomically(self.flagfile, flags.text())
         names = "".join(f"{name}\n" for name in class_names)
         write_atomically(self.classes, names)
-        record = {**machine.describe(devices), "seed": flags.values(configs)["seed"]}
+        record = {**machine.describe(devices), "seed": flags.training.seed}
         text = json.dumps(record, indent=2) + "\n"
         write_atomically(os.path.join(self.path, "run.json"), text)
 
@@ -162,20 +157,23 @@ class RunFolder:
         Returns:
           How far it went before; `None` where that is no less.
         """
-        recorded = self.read_flags()
-        training = recorded[-1]
-        if steps <= training.steps:
+        recorded = self.flags()
+        before = recorded.training.steps
+        if steps <= before:
             return None
-        further = dataclasses.replace(training, steps=steps)
-        write_atomically(self.flags, write_flagfile([*recorded[:-1], further]))
-        return int(training.steps)
+        write_atomically(self.flagfile, recorded.changed({"steps": steps}).text())
+        return before
 
     def data(self, data: DataConfig) -> DataConfig:
         """Data flags as the run has them where they may be left out."""
-        if not os.path.exists(self.flags):
+        if not os.path.exists(self.flagfile):
             return data
-        ours = flags.values([self.read_flags()[1]])
-        left_out = {n: ours[n] for n in flags.FOLLOW_DATA if getattr(data, n) is None}
+        ours = self.flags().data
+        left_out = {
+            name: getattr(ours, name)
+            for name in FOLLOW_DATA
+            if getattr(data, name) is None
+        }
         return dataclasses.replace(data, **left_out)
 
     def cut_metrics(self, step: int) -> None:
@@ -224,14 +222,6 @@ class RunFolder:
                 f"Received: {path!r}: {error}. Remove it: it is only shown."
             ) from error
 
-    def settings(self) -> dict[str, Any]:
-        """The run's flags without seed and what may change: equal for its repetitions.
-
-        Raises:
-          InputError: The folder holds no run.
-        """
-        return flags.settings(self.read_flags())
-
     def check_classes(self, class_names: Sequence[str]) -> None:
         """Refuses another data set than the run was started with.
 
@@ -258,14 +248,14 @@ class RunFolder:
                 f"{len(theirs)}; the first that differs: {other[0]}."
             )
 
-    def read_flags(self) -> list[Any]:
-        """The model's, data's, loss's and training's config, as the run has them.
+    def flags(self) -> RunFlags:
+        """The flags of the run.
 
         Raises:
           InputError: The folder holds no run, or one of an incompatible version.
         """
         try:
-            with open(self.flags, encoding="utf-8") as file:
+            with open(self.flagfile, encoding="utf-8") as file:
                 text = file.read()
         except OSError as error:
             raise InputError(
@@ -274,9 +264,9 @@ class RunFolder:
             ) from error
         except UnicodeDecodeError as error:
             raise InputError(
-                f"flags.cfg must be text. Received: {self.flags!r}, damaged."
+                f"flags.cfg must be text. Received: {self.flagfile!r}, damaged."
             ) from error
-        return read_flagfile(text, list(flags.GROUPS))
+        return RunFlags.parse(text)
 
     def with_checkpoints(self, which: str) -> str:
         """The folder of some checkpoints, or of one.
@@ -318,12 +308,12 @@ def check_same_network(model: ModelConfig, workdir: str) -> None:
       InputError: The folder holds no run, or one of another network.
     """
     folder = RunFolder(workdir)
-    if not os.path.isfile(folder.flags):
+    if not os.path.isfile(folder.flagfile):
         raise InputError(
             "--init_from must be a run folder that training wrote. "
             f"Received: {workdir!r}, without flags.cfg."
         )
-    theirs = folder.read_flags()[0]
+    theirs = folder.flags().model
     names = (
         *("encoder", "mobilenet_alpha", "attention_at", "attention_depth"),
         *("ensemble", "num_learners", "embedding_dim"),

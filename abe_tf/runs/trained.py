@@ -94,7 +94,8 @@ def load(
       InputError: The folder holds no such run or checkpoint.
     """
     folder = RunFolder(workdir)
-    model, data, _, training = folder.read_flags()
+    flags = folder.flags()
+    model, data = flags.model, flags.data
     if precision is not None:
         model = dataclasses.replace(model, precision=precision)
     checkpoints = folder.with_checkpoints(checkpoint)
@@ -103,7 +104,7 @@ def load(
     from abe_tf.models.build import build
 
     network = build(model, data.image_size, load_pretrained=False)
-    path = _restore(network, checkpoints, training.ema_momentum > 0, alone)
+    path = _restore(network, checkpoints, flags.training.ema_momentum > 0, alone)
     if max_pixels is not None:
         data = dataclasses.replace(data, max_pixels=max_pixels)
     return TrainedModel(network, Preprocessing.of(data), data, os.path.basename(path))

@@ -4,36 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 
-from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import EvaluationConfig
-from abe_tf.config.loss import LossConfig
-from abe_tf.config.model import ModelConfig
-from abe_tf.config.training import SessionConfig, TrainingConfig
+from abe_tf.config.training import SessionConfig
+from abe_tf.runs.flags import RunFlags
 
 
 @dataclasses.dataclass(frozen=True)
-class Flags:
+class SessionFlags:
     """Everything that a user says of a training.
 
-    The first four make the run; the others may differ from session to session.
+    Attributes:
+      run: What makes the run.
+      evaluation: May differ from session to session, as `session` may.
+      session: Of this session alone.
     """
 
-    model: ModelConfig
-    data: DataConfig
-    loss: LossConfig
-    training: TrainingConfig
+    run: RunFlags
     evaluation: EvaluationConfig
     session: SessionConfig
 
-    def of_run(self) -> list:
-        """What is recorded with the run."""
-        return [self.model, self.data, self.loss, self.training]
-
     def hyperparameters(self) -> dict[str, bool | int | float | str]:
         """What TensorBoard lists of the run, by the flags' names."""
-        values = {}
-        for group in self.of_run():
-            for name, value in dataclasses.asdict(group).items():
-                plain = isinstance(value, (bool, int, float, str))
-                values[name] = value if plain else str(value)
-        return values
+        return {
+            name: value if isinstance(value, (bool, int, float, str)) else str(value)
+            for name, value in self.run.values().items()
+        }

@@ -24,7 +24,7 @@ from abe_tf.runs import trained
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.held_out import HeldOut
 from abe_tf.session import dry_run
-from abe_tf.session.flags import Flags
+from abe_tf.session.flags import SessionFlags
 from abe_tf.session.validation import RECALL_TAG, Validation
 from abe_tf.storage import checkpoints
 from abe_tf.training import callbacks, optimizers, strategies
@@ -49,9 +49,9 @@ class Session:
       InputError: Data, weights or checkpoint do not fit the flags.
     """
 
-    def __init__(self, folder: RunFolder, flags: Flags) -> None:
+    def __init__(self, folder: RunFolder, flags: SessionFlags) -> None:
         self._folder, self._flags = folder, flags
-        data, training = flags.data, flags.training
+        data, training = flags.run.data, flags.run.training
         tf.keras.utils.set_random_seed(training.seed)
         if training.deterministic:
             tf.config.experimental.enable_op_determinism()
@@ -66,7 +66,7 @@ class Session:
         held_out = HeldOut(folder.path, data.data_dir)
         self._splits = held_out.keep(self._splits)
         data = datasets.fitted(folder.data(data), self._splits)
-        self._flags = dataclasses.replace(flags, data=data)
+        self._run = dataclasses.replace(flags.run, data=data)
         strategies.check_batch(self._strategy, data.batch_size)
         train = self._splits.train
         folder.check_classes(train.class_names)
@@ -87,14 +87,14 @@ class Session:
         self._start = self._checkpoints.restore()
 
     def _build_trainer(self) -> EnsembleTrainer:
-        model, training = self._flags.model, self._flags.training
-        network = build(model, self._flags.data.image_size)
+        model, training = self._run.model, self._run.training
+        network = build(model, self._run.data.image_size)
         begun = checkpoints.steps(self._folder.checkpoints("last"))
         if training.init_from and not begun:
             # Before the optimizers: their moving averages start from these weights.
             trained.initialise(network, training.init_from)
         trainer = EnsembleTrainer(
-            network, new_layer_variables(network), self._flags.loss, PARTS, self._stop
+            network, new_layer_variables(network), self._run.loss, PARTS, self._stop
         )
         trainer.compile(
             optimizers.create(training, model.precision),
@@ -123,14 +123,14 @@ class Session:
             self._go_further()
             if self._is_finished():
                 return None
-            if self._start >= self._flags.training.steps:
+            if self._start >= self._run.training.steps:
                 return self._evaluate_last_step(signals)
             return self._fit(signals)
 
     def _is_finished(self) -> bool:
         """Whether the last step is done, and evaluated too."""
         start = self._start
-        trained = start >= self._flags.training.steps
+        trained = start >= self._run.training.steps
         return trained and self._checkpoints.evaluated >= start
 
     def _evaluate_last_step(self, signals: StopSignals) -> signal.Signals | None:
@@ -144,7 +144,7 @@ class Session:
 
     def _go_further(self) -> None:
         """Says what more steps mean for the rest of a run."""
-        training = self._flags.training
+        training = self._run.training
         before = self._folder.go_on_to(training.steps) if self._writes else None
         if before is not None and training.schedule != "constant":
             self._console.line(
@@ -154,12 +154,12 @@ class Session:
             )
 
     def _fit(self, signals: StopSignals) -> signal.Signals | None:
-        steps = self._flags.training.steps
+        steps = self._run.training.steps
         if self._writes:
             self._folder.cut_metrics(self._start)
         *others, saving = self._callbacks(signals)
         loader = cached_loader(
-            self._splits.train, self._preprocessing, self._flags.data.cache
+            self._splits.train, self._preprocessing, self._run.data.cache
         )
         with unreadable_images_named(loader, self._due):
             self._trainer.fit(
@@ -184,7 +184,7 @@ class Session:
     def _due(self) -> Iterator[int]:
         """Positions of the images of the next batches, which are read ahead."""
         step = self._checkpoints.step()
-        for number in range(step, min(step + _AHEAD, self._flags.training.steps)):
+        for number in range(step, min(step + _AHEAD, self._run.training.steps)):
             yield from map(int, self._sampler.batch(number))
 
     def try_out(self) -> None:
@@ -220,8 +220,8 @@ class Session:
         if self._writes:
             devices = [d.name for d in tf.config.list_logical_devices()]
             class_names = self._splits.train.class_names
-            self._folder.record(self._flags.of_run(), class_names, devices)
-            HeldOut(self._folder.path, self._flags.data.data_dir).record(self._splits)
+            self._folder.write_record(self._run, class_names, devices)
+            HeldOut(self._folder.path, self._run.data.data_dir).record(self._splits)
         if self._checkpoints.save() is None:
             raise InputError(
                 "The run folder must have room for a checkpoint. Received: "
@@ -229,7 +229,7 @@ class Session:
             )
 
     def _batches(self, loader: Loader, first: int, end: int) -> tf.data.Dataset:
-        seed = self._flags.training.seed
+        seed = self._run.training.seed
         return self._strategy.distribute_datasets_from_function(
             lambda context: training_batches(
                 loader, self._sampler, seed, first, end, share=Share.of(context)
@@ -255,7 +255,7 @@ class Session:
             say(f"{replicas} replicas in {workers} process(es) share each batch")
         parameters = self._trainer.network.count_params()
         say(f"{self._trainer.network.name}: {parameters:,} parameters")
-        steps, path = self._flags.training.steps, self._folder.path
+        steps, path = self._run.training.steps, self._folder.path
         if self._start and self._is_finished():
             say(f"Finished already: step {self._start}/{steps} in {path}")
         elif self._start >= steps > 0:
@@ -266,7 +266,7 @@ class Session:
             say(f"Training {steps} steps into {path}")
 
     def _callbacks(self, signals: StopSignals) -> list:
-        flags, start = self._flags.training, self._start
+        flags, start = self._run.training, self._start
         logdir = self._folder.tensorboard if self._writes else None
         record = Record(logdir, self._folder.metrics)
         with record.writer.as_default(step=start):
@@ -306,9 +306,9 @@ class Session:
             self._splits.train,
             self._preprocessing,
             self._flags.evaluation,
-            self._flags.evaluation.ks(self._flags.data),
-            self._flags.data.cache,
-            self._flags.training.pictures,
+            self._flags.evaluation.ks(self._run.data),
+            self._run.data.cache,
+            self._run.training.pictures,
             logdir,
         )
 

@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import PLACES
-from abe_tf.config.groups import write_flagfile
-from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
 from abe_tf.figures.ablation import Row
 from abe_tf.runs import measurements
+from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import write_atomically
 
@@ -48,39 +46,37 @@ class Point:
         """Its run folder."""
         return os.path.join(self.folder, self.name)
 
-    def results(self, configs: Sequence[Any]) -> dict[str, Any]:
+    def results(self, steps: int) -> dict[str, Any]:
         """What was measured of the last step on the validation classes.
 
         Args:
-          configs: The training's flags.
+          steps: Of the training.
 
         Returns:
           The measurement; empty where there is none.
         """
-        (steps,) = (c.steps for c in configs if isinstance(c, TrainingConfig))
         wanted = measurements.key("validation", f"step-{steps}")
         return measurements.read(RunFolder(self.workdir).results).get(wanted, {})
 
 
-def run(point: Point, configs: Sequence[Any]) -> None:
+def run(point: Point, flags: RunFlags) -> None:
     """Trains and evaluates on the validation classes, unless that is done already.
 
     Args:
       point: Which training.
-      configs: Its flags.
+      flags: Its flags.
 
     Raises:
       InputError: A command failed; it has said why.
     """
-    if point.results(configs):
+    if point.results(flags.training.steps):
         return
     os.makedirs(point.workdir, exist_ok=True)
     flagfile = os.path.join(point.workdir, "started_with.cfg")
-    write_atomically(flagfile, write_flagfile(list(configs)))
+    write_atomically(flagfile, flags.text())
     _command("abe_tf.train", f"--flagfile={flagfile}", f"--workdir={point.workdir}")
-    (data,) = (config for config in configs if isinstance(config, DataConfig))
     # The run may have begun when the photos were elsewhere.
-    places = {name: getattr(data, name) for name in PLACES}
+    places = {name: getattr(flags.data, name) for name in PLACES}
     _command(
         "abe_tf.evaluate",
         f"--workdir={point.workdir}",

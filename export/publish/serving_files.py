@@ -93,7 +93,7 @@ def model_card(
     gallery: Gallery | None,
 ) -> dict[str, Any]:
     """What there is to know of a model, for people and programs."""
-    with open(folder.flags, encoding="utf-8") as file:
+    with open(folder.flagfile, encoding="utf-8") as file:
         flags = file.read().splitlines()
     _, learners, dim = model.network.output_shape
     return {

@@ -165,7 +165,7 @@ def test_an_image_of_too_many_pixels_is_refused_undecoded(version, tmp_path, sid
 
 def test_the_card_tells_the_recall_of_what_is_exported(tmp_path, model):
     folder = RunFolder(str(tmp_path))
-    pathlib.Path(folder.flags).write_text("--num_learners=2\n")
+    pathlib.Path(folder.flagfile).write_text("--num_learners=2\n")
     results = {
         "split": "test",
         "checkpoint": "step-9",

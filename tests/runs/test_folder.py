@@ -7,23 +7,20 @@ import numpy as np
 import pytest
 
 from abe_tf.config.data import DataConfig
-from abe_tf.config.loss import LossConfig
-from abe_tf.config.model import ModelConfig
-from abe_tf.config.training import TrainingConfig
 from abe_tf.data.examples import Splits, from_paths
 from abe_tf.errors import InputError
 from abe_tf.reports import pictures
-from abe_tf.runs.flags import differing
+from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.held_out import HeldOut
 
-CONFIGS = (ModelConfig(), DataConfig(), LossConfig(), TrainingConfig())
+FLAGS = RunFlags()
 
 
 @pytest.fixture
 def folder(tmp_path):
     found = RunFolder(str(tmp_path))
-    found.record(CONFIGS, ["a", "b"], [])
+    found.write_record(FLAGS, ["a", "b"], [])
     return found
 
 
@@ -59,19 +56,10 @@ def test_a_record_that_is_none_is_named(folder, tmp_path, content):
     ],
 )
 def test_each_line_of_the_flagfile_is_a_flag_or_is_refused(folder, line):
-    with open(folder.flags, "a") as file:
+    with open(folder.flagfile, "a") as file:
         file.write(f"{line}\n")
     with pytest.raises(InputError, match=r"Each line of flags\.cfg must be"):
-        folder.read_flags()
-
-
-def changed(**flags):
-    return [
-        dataclasses.replace(
-            config, **{k: v for k, v in flags.items() if hasattr(config, k)}
-        )
-        for config in CONFIGS
-    ]
+        folder.flags()
 
 
 @pytest.mark.parametrize(
@@ -82,8 +70,8 @@ def changed(**flags):
     ],
 )
 def test_a_run_goes_on_with_more_steps_and_what_means_the_same(folder, flags):
-    assert differing(changed(**flags), folder.read_flags()) == []
-    folder.check(changed(**flags))
+    assert FLAGS.changed(flags).differing(folder.flags()) == []
+    folder.check_may_train(FLAGS.changed(flags))
 
 
 @pytest.mark.parametrize(
@@ -91,16 +79,17 @@ def test_a_run_goes_on_with_more_steps_and_what_means_the_same(folder, flags):
 )
 def test_a_run_does_not_go_on_with_other_flags(folder, flags):
     with pytest.raises(InputError, match="goes on with the flags"):
-        folder.check(changed(**flags))
+        folder.check_may_train(FLAGS.changed(flags))
 
 
 def test_batches_that_followed_the_data_stay_as_they_were(tmp_path):
     folder = RunFolder(str(tmp_path))
     assert folder.data(DataConfig()).classes_per_batch is None
-    folder.record(changed(classes_per_batch=8, images_per_class=3), ["a"], [])
+    batches = FLAGS.changed({"classes_per_batch": 8, "images_per_class": 3})
+    folder.write_record(batches, ["a"], [])
     # Left out, or stated as they were printed.
-    folder.check(changed())
-    folder.check(changed(classes_per_batch=8, images_per_class=3))
+    folder.check_may_train(FLAGS)
+    folder.check_may_train(batches)
     data = folder.data(DataConfig(image_size=32))
     assert (data.classes_per_batch, data.images_per_class) == (8, 3)
     assert data.image_size == 32
@@ -109,9 +98,8 @@ def test_batches_that_followed_the_data_stay_as_they_were(tmp_path):
 def test_more_steps_are_recorded_and_nothing_else_is(folder):
     assert folder.go_on_to(600) is None
     assert folder.go_on_to(900) == 600
-    recorded = folder.read_flags()
-    assert recorded[:3] == list(CONFIGS[:3])
-    assert recorded[3] == dataclasses.replace(CONFIGS[3], steps=900)
+    training = dataclasses.replace(FLAGS.training, steps=900)
+    assert folder.flags() == dataclasses.replace(FLAGS, training=training)
 
 
 def test_held_out_photos_never_train_whatever_comes_or_goes(tmp_path, capsys):
@@ -151,9 +139,9 @@ def test_runs_that_differ_in_seed_and_places_alone_are_repetitions(tmp_path):
         ]
     ):
         folder = RunFolder(str(tmp_path / str(number)))
-        benchmark = changed(dataset="cars196", **flags)
-        folder.record(benchmark, ["a"], [])
-        settings.append(folder.settings())
+        benchmark = FLAGS.changed({"dataset": "cars196", **flags})
+        folder.write_record(benchmark, ["a"], [])
+        settings.append(folder.flags().settings())
     assert settings[0] == settings[1] != settings[2]
 
 
