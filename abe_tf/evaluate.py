@@ -20,11 +20,12 @@ from abe_tf.config.evaluation import (
 )
 from abe_tf.config.training import DistributionConfig
 from abe_tf.errors import InputError
-from abe_tf.runs import measurements, trained
+from abe_tf.runs import measurements
 from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
+    from abe_tf.reports.measuring import Measured
     from abe_tf.retrieval.archive import Archive
 
 
@@ -52,77 +53,63 @@ def main(
     folder.with_checkpoints(checkpoint.checkpoint)
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.
+    from abe_tf.reports.measuring import Measuring
     from abe_tf.retrieval import archive
-    from abe_tf.runs import embeddings as run_embeddings
     from abe_tf.training import strategies
 
     strategy = strategies.create(distribution.strategy)
+    measuring = Measuring(folder, split, evaluation)
 
     def embed(which: str) -> Archive:
         with strategy.scope():
-            model = trained.load(folder.path, which, max_pixels=data.max_pixels)
-        size = evaluation.eval_batch_size
-        return run_embeddings.embed(model, splits, split.split, size)
+            model = measuring.load(which)
+        return measuring.embed(model)
 
-    splits = run_embeddings.images(folder, data, split.split)
     embedded = embed(checkpoint.checkpoint)
-    other = run_embeddings.other_checkpoint(folder, checkpoint.checkpoint)
+    other = None
+    if embeddings.compare_checkpoints:
+        other = folder.other_checkpoint(checkpoint.checkpoint)
     also = embed(other) if other else None
     if not cluster.from_environment().is_chief:
         return
     if embeddings.save_embeddings:
         archive.save(embeddings.save_embeddings, embedded)
-    ks = evaluation.ks(data)
-    result = _measure(
-        folder.path, embedded, ks, evaluation.block, embeddings.clustering
-    )
+    measured = measuring.measure(embedded, embeddings.clustering)
+    _show(folder.path, measured)
+    if embeddings.keep_embeddings:
+        measuring.keep(measured)
     in_short = {}
     if other and also:
-        recall = _recall(also, ks, evaluation.block)
-        in_short[_key(recall)] = recall
-        print(f"{other}, {recall['checkpoint']}: Recall@K {recall['ensemble']}")
+        recall = measuring.recall(also)
+        short = {**recall.as_json(also.about["dataset"]), **also.about}
+        in_short[_key(short)] = short
+        print(f"{other}, {short['checkpoint']}: Recall@K {short['ensemble']}")
+    result = measured.as_json()
     measurements.add(folder.results, {_key(result): result}, in_short)
 
 
-def _evaluate_file(path: str, evaluation: EvaluationConfig, clustering: bool) -> None:
-    from abe_tf.retrieval import archive
+def _evaluate_file(path: str, options: EvaluationConfig, clustering: bool) -> None:
+    from abe_tf.reports.measuring import Measured
+    from abe_tf.retrieval import archive, evaluation
 
     embedded = archive.load(path)
     known = DataConfig(dataset=embedded.about.get("dataset", "image_folder"))
-    ks = evaluation.ks(known)
-    result = _measure(path, embedded, ks, evaluation.block, clustering)
-    write_atomically(f"{path}.json", json.dumps(result, indent=2) + "\n")
+    found = evaluation.evaluate(embedded, options.ks(known), options.block, clustering)
+    measured = Measured(embedded, found)
+    _show(path, measured)
+    write_atomically(f"{path}.json", json.dumps(measured.as_json(), indent=2) + "\n")
     print(f"results: {path}.json")
 
 
-def _measure(
-    source: str, embedded: Archive, ks: tuple[int, ...], block: int, clustering: bool
-) -> dict[str, Any]:
-    """Measures, prints, and gives what results.json holds."""
+def _show(source: str, measured: Measured) -> None:
+    """Prints what was measured of a run or a file."""
     from abe_tf.reports import text
-    from abe_tf.retrieval.evaluation import evaluate
 
-    found = evaluate(embedded, ks, block, clustering)
-    among = "among each other"
-    if embedded.gallery is not None:
-        among = f"in a gallery of {found.recall.num_gallery}"
-    about = embedded.about
-    known = ", ".join(about[name] for name in ("dataset", "split") if name in about)
-    of = about.get("known_classes", f"{known} classes" if known else "")
+    about, recall = measured.archive.about, measured.evaluation.recall
     where = f"{source}, {about['checkpoint']}" if "checkpoint" in about else source
-    print(
-        f"{where}: {of + ', ' if of else ''}{found.recall.num_queries} queries {among}"
-    )
-    print(text.as_text(found.recall))
-    print(text.measures_as_text(found))
-    return {**found.as_json(about.get("dataset", "unknown")), **about}
-
-
-def _recall(embedded: Archive, ks: tuple[int, ...], block: int) -> dict[str, Any]:
-    from abe_tf.retrieval.recall import measure_recall
-
-    found = measure_recall(embedded.queries, ks, block, embedded.gallery)
-    return {**found.as_json(embedded.about["dataset"]), **embedded.about}
+    print(f"{where}: {text.what_was_measured(measured.archive, recall)}")
+    print(text.as_text(recall))
+    print(text.measures_as_text(measured.evaluation))
 
 
 def _key(result: dict[str, Any]) -> str:

@@ -102,6 +102,14 @@ class EmbeddingsConfig(Group):
         "embeddings and labels are enough",
     )
     clustering: bool = option(True, "measure NMI and F1 of k-means too")
+    keep_embeddings: bool = option(
+        True,
+        "keep embeddings and ranks in the run folder, so that abe_tf.report need not "
+        "measure again",
+    )
+    compare_checkpoints: bool = option(
+        False, "measure recall of the other of the best and the last checkpoint too"
+    )
 
     def check_together(self) -> None:
         """Refuses to write what was read."""

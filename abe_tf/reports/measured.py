@@ -15,12 +15,12 @@ from abe_tf.data.photos import readable
 from abe_tf.data.pipeline import Loader
 from abe_tf.figures import probes
 from abe_tf.models.cost import Cost, cost
+from abe_tf.reports.measuring import Measuring
 from abe_tf.retrieval import evaluation
 from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.nearest import nearest_images
 from abe_tf.retrieval.similarity import similarity_histograms
-from abe_tf.runs import embeddings as run_embeddings
-from abe_tf.runs import measurements, trained
+from abe_tf.runs import measurements
 from abe_tf.runs.folder import RunFolder
 
 
@@ -79,27 +79,25 @@ def gather(
     # Before the work: a file that is damaged is told at once.
     metrics, record = folder.read_metrics(), folder.read_record()
     by_checkpoint = _by_checkpoint(folder, split.split)
-    data = split.moved(flags.data)
-    model = trained.load(folder.path, checkpoint, max_pixels=data.max_pixels)
-    splits = run_embeddings.images(folder, data, split.split)
-    size = options.eval_batch_size
-    archive = run_embeddings.embed(model, splits, split.split, size)
+    measuring = Measuring(folder, split, options)
+    model = measuring.load(checkpoint)
+    measured = measuring.kept(model, more_ks=[1])
+    if measured is None:
+        measured = measuring.measure(measuring.embed(model), more_ks=[1])
+    archive, splits = measured.archive, measuring.splits
     queries = Loader(getattr(splits, split.split), model.preprocessing)
     gallery = queries
     if archive.gallery is not None and splits.gallery is not None:
         gallery = Loader(splits.gallery, model.preprocessing)
-    ks = tuple(sorted({1, *options.ks(data)}))
     return RunReport(
         name=readable(os.path.basename(os.path.abspath(folder.path))),
         paper_name=paper_name(flags.model, flags.loss),
         archive=archive,
-        measured=evaluation.evaluate(archive, ks, options.block, cluster=True),
+        measured=measured.evaluation,
         histograms=similarity_histograms(
             archive.queries.learner_embeddings, np.asarray(archive.queries.labels)
         ),
-        nearest=nearest_images(
-            archive.queries, probes.NEIGHBOURS, options.block, archive.gallery
-        ),
+        nearest=nearest_images(archive.matrix, probes.NEIGHBOURS, options.block),
         cost=cost(model.network),
         masks=probes.Masks(model.network, queries).draw(),
         queries=queries,

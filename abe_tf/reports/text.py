@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from abe_tf.retrieval import clustering, measures
+from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.evaluation import Evaluation
 from abe_tf.retrieval.recall import Recall
+
+
+def what_was_measured(archive: Archive, recall: Recall) -> str:
+    """Queries and gallery in a few words."""
+    about = archive.about
+    among = "among each other"
+    if archive.gallery is not None:
+        among = f"in a gallery of {recall.num_gallery}"
+    known = ", ".join(about[name] for name in ("dataset", "split") if name in about)
+    of = about.get("known_classes", f"{known} classes" if known else "")
+    return f"{of + ', ' if of else ''}{recall.num_queries} queries {among}"
 
 
 def as_text(recall: Recall) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import math
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from abe_tf.errors import InputError
 from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.matrix import DistanceMatrix
 from abe_tf.storage.files import write_atomically
 
 _GALLERY = "gallery_"
@@ -36,8 +39,15 @@ class Archive:
     class_names: tuple[str, ...]
     about: dict[str, str]
 
+    @functools.cached_property
+    def matrix(self) -> DistanceMatrix:
+        """Queries against the gallery, prepared once for whatever is measured."""
+        return DistanceMatrix.of(self.queries, self.gallery)
 
-def save(path: str, archive: Archive) -> None:
+
+def save(
+    path: str, archive: Archive, more: Mapping[str, np.ndarray | str] | None = None
+) -> None:
     """Writes an `.npz` file: beside first, then renamed.
 
     It holds `ids` (text), `labels` (integers), `class_names` (text, by label) and
@@ -45,10 +55,15 @@ def save(path: str, archive: Archive) -> None:
     fourth also with `gallery_` before them where there is a gallery, and what is known
     of dataset, split, checkpoint and fingerprint, as text.
 
+    Args:
+      path: Path of the file.
+      archive: The embeddings.
+      more: Further arrays by name, for whoever reads them with `load_all`.
+
     Raises:
       InputError: The file cannot be written.
     """
-    arrays: dict[str, Any] = dict(archive.about)
+    arrays: dict[str, Any] = {**archive.about, **(more or {})}
     arrays["class_names"] = np.array(archive.class_names)
     for prefix, side in (("", archive.queries), (_GALLERY, archive.gallery)):
         if side is not None:
@@ -66,6 +81,15 @@ def load(path: str) -> Archive:
 
     Of another tool `embeddings` (`[images, dim]`, or `[images, learners, dim]`) and
     `labels` (integers or text) are enough.
+
+    Raises:
+      InputError: It is no such file, or its arrays do not fit each other.
+    """
+    return load_all(path)[0]
+
+
+def load_all(path: str) -> tuple[Archive, dict[str, np.ndarray]]:
+    """As `load`, with all arrays of the file by name.
 
     Raises:
       InputError: It is no such file, or its arrays do not fit each other.
@@ -90,7 +114,8 @@ def load(path: str) -> Archive:
     about: dict[str, str] = {
         name: str(arrays[name]) for name in _ABOUT if name in arrays
     }
-    return Archive(found[0], found[1] if gallery else None, tuple(names), about)
+    archive = Archive(found[0], found[1] if gallery else None, tuple(names), about)
+    return archive, arrays
 
 
 def _side(arrays: dict[str, np.ndarray], prefix: str, path: str) -> Embedded:

@@ -43,16 +43,16 @@ def _count_row(  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _add_roots(squares, zero, sums):  # type: ignore[no-untyped-def]
+def _add_roots(squares, noise_floor, sums):  # type: ignore[no-untyped-def]
     for column in range(squares.shape[0]):
         square = squares[column]
-        sums[column] += np.sqrt(square if square >= zero else np.float32(0))
+        sums[column] += np.sqrt(square if square >= noise_floor else np.float32(0))
 
 
 @_compiled
 def count_negatives(  # type: ignore[no-untyped-def]
     tile,
-    zero,
+    noise_floor,
     kinds,
     row_limits,
     column_limits,
@@ -67,7 +67,7 @@ def count_negatives(  # type: ignore[no-untyped-def]
 
     Args:
       tile: See above.
-      zero: As of `distances.floor`.
+      noise_floor: Noise floor, as returned by `distances.noise_floor`.
       kinds: Whether learners, ensemble and concatenation are wanted.
       row_limits: `[kinds, rows]` float32.
       column_limits: `[kinds, columns]` float32.
@@ -100,7 +100,7 @@ def count_negatives(  # type: ignore[no-untyped-def]
                 )
                 kind += 1
             if kinds[1]:
-                _add_roots(squares, zero, plain)
+                _add_roots(squares, noise_floor, plain)
             if kinds[2]:
                 joined += squares
         for wanted, values in ((kinds[1], plain), (kinds[2], joined)):
@@ -129,13 +129,13 @@ def _nearest_own(values, label, labels, itself):  # type: ignore[no-untyped-def]
 
 @_compiled
 def nearest_positives(  # type: ignore[no-untyped-def]
-    tile, zero, kinds, row_labels, column_labels, shift, nearest
+    tile, noise_floor, kinds, row_labels, column_labels, shift, nearest
 ):
     """Lowers `nearest` to the distance of the nearest image of the same class.
 
     Args:
       tile: See above.
-      zero: As of `distances.floor`.
+      noise_floor: Noise floor, as returned by `distances.noise_floor`.
       kinds: Whether learners, ensemble and concatenation are wanted.
       row_labels: `[rows]`.
       column_labels: `[columns]`.
@@ -156,7 +156,7 @@ def nearest_positives(  # type: ignore[no-untyped-def]
                 nearest[kind, row] = min(nearest[kind, row], found)
                 kind += 1
             if kinds[1]:
-                _add_roots(squares, zero, plain)
+                _add_roots(squares, noise_floor, plain)
             if kinds[2]:
                 joined += squares
         for wanted, values in ((kinds[1], plain), (kinds[2], joined)):

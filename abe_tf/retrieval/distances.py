@@ -39,7 +39,7 @@ def other_factor(right: np.ndarray) -> np.ndarray:
 
 
 def comparable(*sides: np.ndarray) -> tuple[list[np.ndarray], np.float32]:
-    """Embeddings whose distances rank as the given ones' do, and their floor.
+    """Embeddings whose distances rank as the given ones' do, and their noise floor.
 
     Those of unit length, as our networks give them, stay as they are. Others are moved
     by their mean, one a learner, and divided by the longest that is left: neither
@@ -49,22 +49,22 @@ def comparable(*sides: np.ndarray) -> tuple[list[np.ndarray], np.float32]:
       sides: Learner embeddings, `[images, learners, dim]`.
 
     Returns:
-      As many, and what `floor` gives: of those that were moved no less than what
+      As many, and what `noise_floor` gives: of those that were moved no less than what
       rounding the given numbers to float32 has changed.
     """
     lengths = [np.linalg.norm(side.astype(np.float64), axis=-1).max() for side in sides]
     given = max(lengths)
     if abs(given - 1) <= _UNIT:
-        return list(sides), floor(*sides)
+        return list(sides), noise_floor(*sides)
     means = np.concatenate(sides).mean(0, dtype=np.float64)
     moved = [side - means for side in sides]
     longest = max(np.linalg.norm(side, axis=-1).max() for side in moved) or 1.0
     scaled = [(side / longest).astype(np.float32) for side in moved]
     rounding = (4 * np.finfo(np.float32).eps * given / longest) ** 2
-    return scaled, np.float32(max(floor(*scaled), rounding))
+    return scaled, np.float32(max(noise_floor(*scaled), rounding))
 
 
-def floor(*sides: np.ndarray) -> np.float32:
+def noise_floor(*sides: np.ndarray) -> np.float32:
     """The squared distance of one learner that float32 cannot tell from 0.
 
     Without it, the noise between images at one point would order them, and give a
@@ -85,7 +85,7 @@ def floor(*sides: np.ndarray) -> np.float32:
 def by_kind(
     left: tf.Tensor,
     right: tf.Tensor,
-    zero: tf.Tensor,
+    noise_floor: tf.Tensor,
     learners: int,
     kinds: tuple[str, ...],
 ) -> Iterator[tf.Tensor]:
@@ -94,7 +94,7 @@ def by_kind(
     Args:
       left: Of the queries, as of `other_factor`.
       right: Of the gallery, as of `augmented`.
-      zero: What counts as 0, as of `floor`.
+      noise_floor: What counts as 0, as returned by `noise_floor`.
       learners: How many; static, which no shape in a graph is for sure.
       kinds: Of `KINDS`, in their order.
 
@@ -110,7 +110,7 @@ def by_kind(
         if "learners" in kinds:
             yield one
         if "ensemble" in kinds:
-            distance = tf.sqrt(tf.where(one < zero, 0.0, one))
+            distance = tf.sqrt(tf.where(one < noise_floor, 0.0, one))
             plain = distance if plain is None else plain + distance
         if "concatenated" in kinds:
             squared = one if squared is None else squared + one
@@ -120,7 +120,9 @@ def by_kind(
         yield squared
 
 
-def tolerances(zero: np.float32, learners: int, kinds: tuple[str, ...]) -> np.ndarray:
+def tolerances(
+    noise_floor: np.float32, learners: int, kinds: tuple[str, ...]
+) -> np.ndarray:
     """How far apart two distances may be that count as equal: float32's noise.
 
     Returns:
@@ -133,4 +135,4 @@ def tolerances(zero: np.float32, learners: int, kinds: tuple[str, ...]) -> np.nd
         "concatenated": [learners],
     }
     factors = [[factor] for kind in kinds for factor in each[kind]]
-    return zero * np.array(factors, np.float32)
+    return noise_floor * np.array(factors, np.float32)

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.retrieval import distances, ranks
-from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval import distances
+from abe_tf.retrieval.matrix import DistanceMatrix
 
 # Every subset of 8 learners is looked at; of more, so many of each size.
 MOST_SUBSETS = 70
@@ -60,28 +60,25 @@ def subsets_of(learners: int, seed: int = 0) -> list[tuple[int, ...]]:
 
 
 def sub_ensemble_recall(
-    queries: Embedded,
-    subsets: list[tuple[int, ...]],
-    block: int = 512,
-    gallery: Embedded | None = None,
+    matrix: DistanceMatrix, subsets: list[tuple[int, ...]], block: int = 512
 ) -> np.ndarray:
     """Recall@1 by the ensemble distance of some of the learners.
 
     Args:
-      queries: What is looked for; at most `MOST_QUERIES` of them are, evenly spaced.
+      matrix: The distances between queries and gallery; at most `MOST_QUERIES` of the
+        queries are looked for, evenly spaced.
       subsets: Numbers of learners.
       block: Queries at once, at most.
-      gallery: Where it is looked for; among the other queries where `None`.
 
     Returns:
       `[subsets]` percent.
     """
-    rows, columns, floor = ranks.sides(queries, gallery)
-    members = np.zeros([len(subsets), queries.learners], np.float32)
+    rows, columns = matrix.rows, matrix.columns
+    members = np.zeros([len(subsets), rows.learners], np.float32)
     for number, subset in enumerate(subsets):
         members[number, list(subset)] = 1
-    count = min(len(queries), MOST_QUERIES)
-    chosen = np.linspace(0, len(queries) - 1, count).astype(int)
+    count = min(len(rows.labels), MOST_QUERIES)
+    chosen = np.linspace(0, len(rows.labels) - 1, count).astype(int)
     width = len(columns.labels)
     height = max(1, min(block, _ROOM // (len(subsets) * width)))
     hits = np.zeros(len(subsets))
@@ -90,10 +87,11 @@ def sub_ensemble_recall(
         some = chosen[first : first + height]
         own = rows.labels[some, np.newaxis] == columns.labels
         positive = own
-        if rows is columns:
+        if matrix.has_one_side:
             positive = own & (some[:, np.newaxis] != np.arange(width))
         left = distances.other_factor(rows.right[:, some])
-        hits += _hits(left, right, own, positive, members, floor).numpy()
+        found = _hits(left, right, own, positive, members, matrix.noise_floor)
+        hits += found.numpy()
     return 100 * hits / len(chosen)
 
 
@@ -104,14 +102,14 @@ def _hits(
     own: tf.Tensor,
     positive: tf.Tensor,
     members: tf.Tensor,
-    floor: tf.Tensor,
+    noise_floor: tf.Tensor,
 ) -> tf.Tensor:
     """How many of some rows have a positive nearer than all negatives, by subset."""
     squared = tf.matmul(left, right, transpose_b=True)
-    plain = tf.sqrt(tf.where(squared < floor, 0.0, squared))
+    plain = tf.sqrt(tf.where(squared < noise_floor, 0.0, squared))
     ensemble = tf.tensordot(members, plain, 1)
     infinity = tf.constant(np.inf, tf.float32)
     nearest = tf.reduce_min(tf.where(positive, ensemble, infinity), 2)
     negative = tf.reduce_min(tf.where(own, infinity, ensemble), 2)
-    noise = floor * tf.reduce_sum(members, 1, keepdims=True)
+    noise = noise_floor * tf.reduce_sum(members, 1, keepdims=True)
     return tf.reduce_sum(tf.cast(nearest + noise < negative, tf.float32), 1)

@@ -55,9 +55,14 @@ class Evaluation:
 
     def as_json(self, dataset: str) -> dict[str, Any]:
         """What results.json holds."""
+        besides = self.besides_recall()
+        interval = {"recall@1_interval": besides.pop("interval")}
+        return {**self.recall.as_json(dataset), **interval, **besides}
+
+    def besides_recall(self) -> dict[str, Any]:
+        """All but recall, which follows from the ranks, as `restored` takes it."""
         return {
-            **self.recall.as_json(dataset),
-            "recall@1_interval": list(self.interval),
+            "interval": list(self.interval),
             "ranking": self.ranking,
             "clustering": self.clustering,
             "error_correlation": self.error_correlation,
@@ -81,17 +86,17 @@ def evaluate(
     Raises:
       InputError: Queries and gallery have different learners.
     """
-    queries, gallery = archive.queries, archive.gallery
-    found = ranks.nearest_positive_ranks(queries, block, gallery)
+    queries, matrix = archive.queries, archive.matrix
+    found = ranks.nearest_positive_ranks(matrix, block)
     learners = queries.learners
     subsets = diversity.subsets_of(learners)
-    sub_recall = diversity.sub_ensemble_recall(queries, subsets, block, gallery)
+    sub_recall = diversity.sub_ensemble_recall(matrix, subsets, block)
     sizes = np.array([len(subset) for subset in subsets])
     return Evaluation(
-        recall=recall_of(found, queries, recall_at, len(gallery or queries)),
+        recall=_recall(archive, found, recall_at),
         ranks=found,
         interval=_interval(found[-2]),
-        ranking=measures.measure_ranking(queries, found[-2:], block, gallery),
+        ranking=measures.measure_ranking(matrix, found[-2:], block),
         clustering=clustering.measure_clustering(queries) if cluster else None,
         by_class=_by_class(found[-2], queries, archive.class_names),
         error_correlation=diversity.error_correlation(found[:-2]),
@@ -108,6 +113,46 @@ def evaluate(
             for learner in range(learners if learners > 1 else 0)
         ],
     )
+
+
+def restored(
+    archive: Archive,
+    recall_at: tuple[int, ...],
+    found: np.ndarray,
+    besides: dict[str, Any],
+) -> Evaluation:
+    """What `evaluate` gave, from what was kept of it.
+
+    Args:
+      archive: The embeddings.
+      recall_at: The K of Recall@K, whichever they were.
+      found: `Evaluation.ranks`.
+      besides: What `Evaluation.besides_recall` gave.
+
+    Raises:
+      KeyError: Something is missing.
+      ValueError: The ranks are of other embeddings.
+    """
+    queries = archive.queries
+    if found.shape != (queries.learners + 2, len(queries)):
+        raise ValueError(f"ranks of shape {list(found.shape)}")
+    return Evaluation(
+        recall=_recall(archive, found, recall_at),
+        ranks=found,
+        interval=tuple(besides["interval"]),
+        ranking=besides["ranking"],
+        clustering=besides["clustering"],
+        by_class=besides["by_class"],
+        error_correlation=besides["error_correlation"],
+        # JSON knows text alone as names.
+        sub_ensembles={int(k): v for k, v in besides["sub_ensembles"].items()},
+        without_learner=besides["without_learner"],
+    )
+
+
+def _recall(archive: Archive, found: np.ndarray, recall_at: tuple[int, ...]) -> Recall:
+    among = archive.queries if archive.gallery is None else archive.gallery
+    return recall_of(found, archive.queries, recall_at, len(among))
 
 
 def _others(learners: int, learner: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.retrieval import distances, ranks
-from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.matrix import Bounds, DistanceMatrix
 from abe_tf.retrieval.nearest import smallest
 
 KINDS = ("ensemble", "concatenated")
@@ -27,32 +27,28 @@ DEFINITIONS = {
 
 
 def measure_ranking(
-    queries: Embedded,
-    nearest: np.ndarray,
-    block: int = 512,
-    gallery: Embedded | None = None,
+    matrix: DistanceMatrix, nearest: np.ndarray, block: int = 512
 ) -> dict[str, dict[str, float]]:
     """Measures of the ranking, by kind of distance and by name.
 
     A query without an image of its class to find counts 0 in each.
 
     Args:
-      queries: What is looked for.
+      matrix: The distances between queries and gallery.
       nearest: `[2, queries]`, by ensemble and by concatenated distance, as
         `ranks.nearest_positive_ranks` gives them.
       block: Queries at once; memory grows with block times the largest class.
-      gallery: Where it is looked for; among the other queries where `None`.
 
     Returns:
       Percent, by "ensemble" and "concatenated", then by the names of `DEFINITIONS`.
     """
-    rows, columns, floor = ranks.sides(queries, gallery)
+    rows = matrix.rows
     sums = np.zeros([len(KINDS), len(DEFINITIONS)])
     for bounds in rows.blocks(block):
-        for kind, before in enumerate(_before(rows, columns, bounds, block, floor)):
+        for kind, before in enumerate(_before(matrix, bounds, block)):
             sums[kind] += _of_block(before)
     # The reciprocal rank of a positive behind the R nearest is that of the count.
-    values = 100 * sums / len(queries)
+    values = 100 * sums / len(rows.labels)
     reciprocal = np.where(nearest == ranks.NEVER, 0, 1 / (nearest + 1.0))
     values[:, -1] = 100 * reciprocal.mean(1)
     names = list(DEFINITIONS)
@@ -62,19 +58,14 @@ def measure_ranking(
     }
 
 
-def _before(
-    rows: ranks.Side,
-    columns: ranks.Side,
-    bounds: tuple[int, int],
-    block: int,
-    floor: np.float32,
-) -> Iterator[np.ndarray]:
+def _before(matrix: DistanceMatrix, bounds: Bounds, block: int) -> Iterator[np.ndarray]:
     """For each kind and positive, nearest first, the negatives that come before it.
 
     Yields:
       `[rows, largest class]` float32; infinite behind the last positive. What is above
       the number of positives may be too small: it is out of reach of any measure here.
     """
+    rows, columns = matrix.rows, matrix.columns
     low, high = columns.classes_of(rows, *bounds)
     if low == high:
         yield from [np.full([bounds[1] - bounds[0], 1], np.inf)] * len(KINDS)
@@ -82,15 +73,19 @@ def _before(
     _, sizes = np.unique(columns.labels[low:high], return_counts=True)
     most = int(sizes.max())
     own = (low, high)
+    left, right = matrix.factors(bounds, own)
     positives = _positives(
-        *ranks.factors(rows, columns, bounds, own),
-        *(ranks.excluded(rows, columns, bounds, own, negatives=False), floor),
-        *(rows.labels[slice(*bounds)], columns.labels[low:high], rows.learners, most),
+        left=left,
+        right=right,
+        out=matrix.excluded(bounds, own, negatives=False),
+        noise_floor=matrix.noise_floor,
+        labels=rows.labels[slice(*bounds)],
+        gallery_labels=columns.labels[low:high],
+        learners=rows.learners,
+        most=most,
     )
-    negatives, _ = smallest(
-        rows, columns, bounds, most, block, floor, KINDS, negatives=True
-    )
-    noise = distances.tolerances(floor, rows.learners, KINDS)
+    negatives, _ = smallest(matrix, bounds, most, block, KINDS, negatives=True)
+    noise = distances.tolerances(matrix.noise_floor, rows.learners, KINDS)
     for kind in range(len(KINDS)):
         limits = positives[kind] + noise[kind]
         before = tf.searchsorted(negatives[kind], limits, "right").numpy()
@@ -102,7 +97,7 @@ def _positives(
     left: tf.Tensor,
     right: tf.Tensor,
     out: tf.Tensor,
-    floor: tf.Tensor,
+    noise_floor: tf.Tensor,
     labels: tf.Tensor,
     gallery_labels: tf.Tensor,
     learners: int,
@@ -110,7 +105,7 @@ def _positives(
 ) -> tf.Tensor:
     """`[kinds, rows, most]` distances of the positives, ascending, then infinity."""
     positive = (labels[:, tf.newaxis] == gallery_labels) & ~out
-    tile = tf.stack(list(distances.by_kind(left, right, floor, learners, KINDS)))
+    tile = tf.stack(list(distances.by_kind(left, right, noise_floor, learners, KINDS)))
     tile = tf.where(positive, tf.maximum(tile, 0.0), np.float32(np.inf))
     return -tf.math.top_k(-tile, most)[0]
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from abe_tf.losses.statistics import self_pair_cosines
 from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.matrix import DistanceMatrix
 from abe_tf.retrieval.ranks import nearest_positive_ranks
 
 
@@ -86,7 +87,7 @@ def measure_recall(
     Raises:
       InputError: The gallery is of another model.
     """
-    ranks = nearest_positive_ranks(queries, block, gallery)
+    ranks = nearest_positive_ranks(DistanceMatrix.of(queries, gallery), block)
     return recall_of(ranks, queries, recall_at, len(gallery or queries))
 
 

@@ -69,11 +69,3 @@ def embed(model: TrainedModel, splits: Splits, split: str, batch_size: int) -> A
         examples.class_names,
         about,
     )
-
-
-def other_checkpoint(folder: RunFolder, checkpoint: str) -> str | None:
-    """The other of "best" and "last", if the run has it and it is another step."""
-    best, last = (folder.newest(which) for which in ("best", "last"))
-    if not best or not last or best == last:
-        return None
-    return "last" if checkpoint == "best" else "best"

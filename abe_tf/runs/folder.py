@@ -8,6 +8,7 @@ WORKDIR/best/         the best by validation recall
 WORKDIR/metrics.jsonl every number that TensorBoard shows, a line of JSON a report
 WORKDIR/tensorboard/  event files
 WORKDIR/results.json  what evaluation measured, by split and checkpoint
+WORKDIR/embeddings_SPLIT.npz  embeddings and ranks of what was measured last
 WORKDIR/training.lock held by the training that writes here
 WORKDIR/.lock         held while results.json changes
 """
@@ -64,6 +65,10 @@ class RunFolder:
         """What evaluation measured."""
         return os.path.join(self.path, "results.json")
 
+    def embeddings(self, split: str) -> str:
+        """Embeddings of a split, and what was measured of them."""
+        return os.path.join(self.path, f"embeddings_{split}.npz")
+
     def checkpoints(self, which: str) -> str:
         """Folder of the checkpoints, "best" or "last"."""
         return os.path.join(self.path, "best" if which == "best" else "checkpoints")
@@ -72,6 +77,13 @@ class RunFolder:
         """Name of the newest checkpoint, "best" or "last"; "" where there is none."""
         steps = checkpoints.steps(self.checkpoints(which))
         return os.path.basename(checkpoints.path("", steps[-1])) if steps else ""
+
+    def other_checkpoint(self, checkpoint: str) -> str | None:
+        """The other of "best" and "last", if there is one and it is another step."""
+        best, last = (self.newest(which) for which in ("best", "last"))
+        if not best or not last or best == last:
+            return None
+        return "last" if checkpoint == "best" else "best"
 
     def check_writable(self) -> None:
         """Tries to write, and leaves nothing behind.

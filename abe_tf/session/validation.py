@@ -14,6 +14,7 @@ from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.figures import probes, projector
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.embedding import Embedder, Interrupted
+from abe_tf.retrieval.matrix import DistanceMatrix
 from abe_tf.retrieval.nearest import nearest_images
 from abe_tf.retrieval.recall import Recall, measure_recall
 from abe_tf.retrieval.similarity import similarities
@@ -93,7 +94,8 @@ class Validation:
         if len(embedded) > 1:
             chosen = probes.positions(self._loader.examples)
             nearest = nearest_images(
-                embedded.where(chosen), probes.NEIGHBOURS + 1, gallery=embedded
+                DistanceMatrix.of(embedded.where(chosen), embedded),
+                probes.NEIGHBOURS + 1,
             )
             # The query itself is in the gallery too.
             others = [

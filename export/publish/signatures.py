@@ -121,7 +121,7 @@ class ServingModule(tf.Module):
         self.gallery = tf.Variable(right, trainable=False)
         self.ids = tf.Variable(gallery.ids, trainable=False)
         self.labels = tf.Variable(gallery.labels, trainable=False)
-        zero = tf.constant(distances.floor(gallery.learner_embeddings))
+        zero = tf.constant(distances.noise_floor(gallery.learner_embeddings))
         count, learners = min(top_k, len(gallery.ids)), right.shape[0]
 
         def search(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -6,6 +6,7 @@ from sklearn import cluster, metrics
 
 from abe_tf.retrieval import clustering, diversity
 from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.matrix import DistanceMatrix
 from abe_tf.retrieval.similarity import HISTOGRAM_BINS, similarity_histograms
 from tests.retrieval import oracle
 
@@ -21,7 +22,8 @@ def test_sub_ensembles_are_ensembles_of_their_learners():
     x = unit(rng, 12, 3, 6)[labels] + 0.3 * unit(rng, 60, 3, 6)
     subsets = diversity.subsets_of(3)
     assert len(subsets) == 7
-    found = diversity.sub_ensemble_recall(Embedded(x, labels), subsets, block=8)
+    matrix = DistanceMatrix.of(Embedded(x, labels))
+    found = diversity.sub_ensemble_recall(matrix, subsets, block=8)
     for subset, recall in zip(subsets, found, strict=True):
         distances = oracle.distance_matrices(x[:, list(subset)])[-2]
         ranked = oracle.ranked_relevance(distances, labels)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.matrix import DistanceMatrix
 from abe_tf.retrieval.measures import KINDS, measure_ranking
 from abe_tf.retrieval.nearest import nearest_images
 from abe_tf.retrieval.ranks import (
@@ -72,9 +73,9 @@ def assert_as_the_oracle(queries, labels, block, gallery=None, gallery_labels=No
         assert measured.concatenated[k] == pytest.approx(oracle.recall(concatenated, k))
         for ours, theirs in zip(measured.learners, learners, strict=True):
             assert ours[k] == pytest.approx(oracle.recall(theirs, k))
-    embedded = Embedded(queries, labels)
-    nearest = nearest_positive_ranks(embedded, block, searched, KINDS)
-    ranking = measure_ranking(embedded, nearest, block, searched)
+    matrix = DistanceMatrix.of(Embedded(queries, labels), searched)
+    nearest = nearest_positive_ranks(matrix, block, KINDS)
+    ranking = measure_ranking(matrix, nearest, block)
     for kind, ranked in (("ensemble", ensemble), ("concatenated", concatenated)):
         assert ranking[kind] == pytest.approx(oracle.ranking_measures(ranked))
 
@@ -104,7 +105,7 @@ def test_unit_vectors_are_ranked_as_in_float64_but_for_close_calls(dtype):
     labels = np.arange(300) % 40
     x = rng.normal(size=[40, 4, 16])[labels] + rng.normal(size=[300, 4, 16])
     x = (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(dtype)
-    ranks = nearest_positive_ranks(Embedded(x, labels), 64)
+    ranks = nearest_positive_ranks(DistanceMatrix.of(Embedded(x, labels)), 64)
     excepted = 0
     for kind, distances in zip(ranks, oracle.distance_matrices(x), strict=True):
         close = oracle.close_calls(distances, labels)
@@ -120,9 +121,10 @@ def test_unit_vectors_are_ranked_as_in_float64_but_for_close_calls(dtype):
 def test_a_kind_alone_has_the_ranks_that_it_has_among_all(kinds):
     rng = np.random.default_rng(2)
     embedded = Embedded(rng.normal(size=[90, 3, 8]), rng.integers(0, 20, 90))
-    everything = nearest_positive_ranks(embedded, 32)
+    matrix = DistanceMatrix.of(embedded)
+    everything = nearest_positive_ranks(matrix, 32)
     rows = {"learners": [0, 1, 2], "ensemble": [3], "concatenated": [4]}
-    alone = nearest_positive_ranks(embedded, 32, kinds=kinds)
+    alone = nearest_positive_ranks(matrix, 32, kinds)
     np.testing.assert_array_equal(alone, everything[rows[kinds[0]]])
 
 
@@ -134,10 +136,11 @@ def test_the_nearest_images_are_those_of_a_full_ranking(block):
     distances = oracle.distance_matrices(x)[2]
     np.fill_diagonal(distances, np.inf)
     expected = np.argsort(distances, axis=1)[:, :7]
-    np.testing.assert_array_equal(nearest_images(embedded, 7, block), expected)
+    found = nearest_images(DistanceMatrix.of(embedded), 7, block)
+    np.testing.assert_array_equal(found, expected)
     gallery = Embedded(y, rng.integers(0, 5, 50))
     expected = np.argsort(oracle.distance_matrices(x, y)[2], axis=1)
-    found = nearest_images(embedded, 1000, block, gallery)
+    found = nearest_images(DistanceMatrix.of(embedded, gallery), 1000, block)
     np.testing.assert_array_equal(found, expected)
 
 
