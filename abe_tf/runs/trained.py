@@ -99,12 +99,18 @@ def load(
     if precision is not None:
         model = dataclasses.replace(model, precision=precision)
     checkpoints = folder.with_checkpoints(checkpoint)
-    alone = checkpoint not in CHECKPOINTS
     from abe_tf.data.pixels.preprocessing import Preprocessing
     from abe_tf.models.build import build
+    from abe_tf.storage.contents import restore_network
 
     network = build(model, data.image_size, load_pretrained=False)
-    path = _restore(network, checkpoints, flags.training.ema_momentum > 0, alone)
+    path = restore_network(
+        network,
+        checkpoints,
+        has_averages=flags.training.ema_momentum > 0,
+        is_one=checkpoint not in CHECKPOINTS,
+        say=lambda text: print(text, file=sys.stderr),
+    )
     if max_pixels is not None:
         data = dataclasses.replace(data, max_pixels=max_pixels)
     return TrainedModel(network, Preprocessing.of(data), data, os.path.basename(path))
@@ -121,44 +127,3 @@ def initialise(network: tf.keras.Model, workdir: str) -> None:
     # Through that run's own network: what it trains and averages may be other
     # variables than those that train here.
     copy_in_order(load(workdir).network, network)
-
-
-def _restore(
-    network: tf.keras.Model, checkpoints: str, averaged: bool, alone: bool = False
-) -> str:
-    """Fills a network from the newest readable checkpoint of a folder.
-
-    Args:
-      network: What to fill.
-      checkpoints: The folder.
-      averaged: Whether with the moving averages of the weights.
-      alone: Whether the folder is itself a checkpoint.
-
-    Returns:
-      Path of the checkpoint.
-
-    Raises:
-      InputError: None is readable, or they are of another network.
-    """
-    import tensorflow as tf
-
-    from abe_tf.storage.restoring import restore, restore_newest
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr)
-
-    def fill(objects: tf.train.Checkpoint) -> str:
-        if not alone:
-            return restore_newest(objects, checkpoints, say)
-        restore(objects, checkpoints)
-        return os.path.normpath(checkpoints)
-
-    if not averaged:
-        return fill(tf.train.Checkpoint(network=network))
-    weights = network.trainable_variables
-    averages = [tf.Variable(tf.zeros_like(weight)) for weight in weights]
-    both = tf.train.Checkpoint(network=network, averages=averages)
-    path = fill(both)
-    for weight, average in zip(weights, averages, strict=True):
-        weight.assign(average)
-    return path

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from abe_tf.storage import checkpoints, folders
+from abe_tf.storage.contents import contents
 from abe_tf.storage.restoring import restore_newest
 from abe_tf.training.trainer import EnsembleTrainer
 
@@ -109,15 +110,14 @@ class Checkpoints:
         return True
 
     def _checkpoint(self) -> tf.train.Checkpoint:
-        averages = self._trainer.averages()
-        return tf.train.Checkpoint(
-            network=self._trainer.network,
+        return contents(
+            self._trainer.network,
+            self._trainer.averages(),
             encoder_optimizer=self._trainer.encoder_optimizer,
             new_layer_optimizer=self._trainer.new_layer_optimizer,
             step=self._trainer.step,
             best_recall=self._best,
             evaluated=self._evaluated,
-            **({} if averages is None else {"averages": averages}),
         )
 
     def _write(self, folder: str) -> str | None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from abe_tf.config.training import TrainingConfig
 from abe_tf.losses import addons
+from abe_tf.training import keras_internals
 
 # Neither biases nor batch normalisation decay. Matched anywhere in a variable's name.
 _NO_DECAY = ["bias", "gamma", "beta"]
@@ -54,7 +55,7 @@ class Optimizers:
             if hasattr(optimizer, "build"):
                 optimizer.build(variables)
             else:  # of Keras' legacy kind
-                optimizer._create_all_weights(variables)
+                keras_internals.build_legacy(optimizer, variables)
 
     def scaled(self, loss: tf.Tensor) -> tf.Tensor:
         """The loss times the loss scale, where there is one."""
@@ -118,9 +119,8 @@ class Optimizers:
             if not getattr(optimizer, "use_ema", False):
                 return None
             for variable in variables:
-                place = optimizer._index_dict.get(optimizer._var_key(variable))
-                if place is not None:
-                    kept = optimizer._model_variables_moving_average[place]
+                kept = keras_internals.moving_average(optimizer, variable)
+                if kept is not None:
                     averages[id(variable)] = kept
         return [averages[id(variable)] for variable in variables]
 

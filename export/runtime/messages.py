@@ -7,38 +7,35 @@ function.proto, saved_model.proto; more below).
 
 from __future__ import annotations
 
-from typing import Any
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_TEXT, _BYTES, _INT64, _ENUM = (
-    _FIELD.TYPE_STRING,
-    _FIELD.TYPE_BYTES,
-    _FIELD.TYPE_INT64,
-    _FIELD.TYPE_INT32,
+from abe_tf.storage.messages import (
+    BOOL,
+    BYTES,
+    ENUM,
+    INT64,
+    TEXT,
+    Field,
+    message_classes,
 )
-# Message: field: number, type (a name for a message), whether repeated. Maps are
-# repeated messages of a key and a value.
-_MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
-    "Dim": {"size": (1, _INT64, False)},
-    "Shape": {"dim": (2, "Dim", True), "unknown_rank": (3, _FIELD.TYPE_BOOL, False)},
+
+_MESSAGES: dict[str, dict[str, Field]] = {
+    "Dim": {"size": (1, INT64, False)},
+    "Shape": {"dim": (2, "Dim", True), "unknown_rank": (3, BOOL, False)},
     "TensorInfo": {
-        "name": (1, _TEXT, False),
-        "dtype": (2, _ENUM, False),
+        "name": (1, TEXT, False),
+        "dtype": (2, ENUM, False),
         "tensor_shape": (3, "Shape", False),
     },
-    "TensorEntry": {"key": (1, _TEXT, False), "value": (2, "TensorInfo", False)},
+    "TensorEntry": {"key": (1, TEXT, False), "value": (2, "TensorInfo", False)},
     "SignatureDef": {
         "inputs": (1, "TensorEntry", True),
         "outputs": (2, "TensorEntry", True),
-        "method_name": (3, _TEXT, False),
+        "method_name": (3, TEXT, False),
     },
-    "SignatureEntry": {"key": (1, _TEXT, False), "value": (2, "SignatureDef", False)},
-    "AttributeEntry": {"key": (1, _TEXT, False), "value": (2, _BYTES, False)},
+    "SignatureEntry": {"key": (1, TEXT, False), "value": (2, "SignatureDef", False)},
+    "AttributeEntry": {"key": (1, TEXT, False), "value": (2, BYTES, False)},
     "Node": {
-        "name": (1, _TEXT, False),
-        "op": (2, _TEXT, False),
+        "name": (1, TEXT, False),
+        "op": (2, TEXT, False),
         "attr": (5, "AttributeEntry", True),
     },
     "Function": {
@@ -52,16 +49,16 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
         "signature_def": (5, "SignatureEntry", True),
     },
     "SavedModel": {"meta_graphs": (2, "MetaGraph", True)},
-    "RunOptions": {"timeout_in_ms": (2, _INT64, False)},
+    "RunOptions": {"timeout_in_ms": (2, INT64, False)},
     # tensor.proto, model.proto, predict.proto, prediction_log.proto.
     "TensorProto": {
-        "dtype": (1, _ENUM, False),
+        "dtype": (1, ENUM, False),
         "tensor_shape": (2, "Shape", False),
-        "tensor_content": (4, _BYTES, False),
-        "string_val": (8, _BYTES, True),
+        "tensor_content": (4, BYTES, False),
+        "string_val": (8, BYTES, True),
     },
-    "InputEntry": {"key": (1, _TEXT, False), "value": (2, "TensorProto", False)},
-    "ModelSpec": {"name": (1, _TEXT, False), "signature_name": (3, _TEXT, False)},
+    "InputEntry": {"key": (1, TEXT, False), "value": (2, "TensorProto", False)},
+    "ModelSpec": {"name": (1, TEXT, False), "signature_name": (3, TEXT, False)},
     "PredictRequest": {
         "model_spec": (1, "ModelSpec", False),
         "inputs": (2, "InputEntry", True),
@@ -69,9 +66,9 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
     "PredictLog": {"request": (1, "PredictRequest", False)},
     "PredictionLog": {"predict_log": (6, "PredictLog", False)},
     # model_server_config.proto, file_system_storage_path_source.proto.
-    "LabelEntry": {"key": (1, _TEXT, False), "value": (2, _INT64, False)},
-    "Latest": {"num_versions": (1, _ENUM, False)},
-    "Specific": {"versions": (1, _INT64, True)},
+    "LabelEntry": {"key": (1, TEXT, False), "value": (2, INT64, False)},
+    "Latest": {"num_versions": (1, ENUM, False)},
+    "Specific": {"versions": (1, INT64, True)},
     "All": {},
     "VersionPolicy": {
         "latest": (100, "Latest", False),
@@ -79,42 +76,19 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any, bool]]] = {
         "specific": (102, "Specific", False),
     },
     "ModelConfig": {
-        "name": (1, _TEXT, False),
-        "base_path": (2, _TEXT, False),
+        "name": (1, TEXT, False),
+        "base_path": (2, TEXT, False),
         "model_version_policy": (7, "VersionPolicy", False),
         "version_labels": (8, "LabelEntry", True),
     },
     "ModelConfigList": {"config": (1, "ModelConfig", True)},
     "ModelServerConfig": {"model_config_list": (1, "ModelConfigList", False)},
-    "OpDef": {"name": (1, _TEXT, False)},
+    "OpDef": {"name": (1, TEXT, False)},
     "OpList": {"op": (1, "OpDef", True)},
 }
 
 
-def _classes() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="abe_tf.proto", package="abe_tf", syntax="proto3"
-    )
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind, repeated) in fields.items():
-            label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
-            added = message.field.add(name=field, number=number, label=label)
-            if isinstance(kind, str):
-                added.type, added.type_name = _FIELD.TYPE_MESSAGE, f".abe_tf.{kind}"
-            else:
-                added.type = kind
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"abe_tf.{name}")
-        )
-        for name in _MESSAGES
-    }
-
-
-_CLASSES = _classes()
+_CLASSES = message_classes("abe_tf", _MESSAGES)
 MetaGraph, SavedModel = _CLASSES["MetaGraph"], _CLASSES["SavedModel"]
 OpList, RunOptions = _CLASSES["OpList"], _CLASSES["RunOptions"]
 PredictionLog = _CLASSES["PredictionLog"]

@@ -104,7 +104,7 @@ def test_the_archive_of_tf_slim_is_unpacked(tmp_path, checkpoint, variables):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda b: b[: len(b) // 2], "reaches beyond the end|does not end"),
+        (lambda b: b[: len(b) // 2], "Error parsing message"),
         (lambda b: b"", "layer conv1_7x7_s2 has weights of shape none"),
         (lambda b: b"GIF89a, no network at all" * 40, "Received"),
         (lambda b: b.replace(b"inception_4a/1x1", b"inception_4a/1y1"), "4a_1x1"),
