@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 def load(workdir: str, checkpoint: str = "best") -> TrainedModel:
     """Loads what `python -m abe_tf.train` left in a run folder.
 
+        >>> model = load("runs/mine")
+        >>> model.embed(["a.jpg", "b.jpg"]).shape
+        (2, 2, 8)
+
     Args:
       workdir: The run folder.
       checkpoint: "best" (by Recall@1 on the validation classes; the last one where

@@ -44,6 +44,9 @@ def find(folder: str, seen: set[str] | None = None) -> Photos:
     what is called like one: that may be broken, and is for others to refuse. Hidden
     files and folders are passed over. Links are followed.
 
+        >>> find("photos").paths
+        ['photos/a.jpg', 'photos/b.jpg']
+
     Args:
       folder: The folder.
       seen: Real paths of folders that are not to be entered; those that are get added.

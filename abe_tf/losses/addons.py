@@ -25,6 +25,11 @@ def triplet_semihard_loss(
 ) -> tf.Tensor:
     """Triplets with the nearest negative beyond each positive (FaceNet, CVPR 2015).
 
+        >>> x = tf.constant([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> labels = tf.constant([0, 0, 1])
+        >>> float(triplet_semihard_loss(x, labels, margin=0.5, distance="squared"))
+        1.5
+
     Args:
       embeddings: `[batch, dim]` float32, unit length.
       labels: `[batch]` integer classes.
@@ -43,6 +48,10 @@ def lifted_struct_loss(
 ) -> tf.Tensor:
     """Lifted structured feature embedding (Song et al., CVPR 2016).
 
+        >>> x = tf.constant([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> round(float(lifted_struct_loss(x, tf.constant([0, 0, 1]), margin=1.0)), 2)
+        0.04
+
     Args:
       embeddings: `[batch, dim]` float32, unit length.
       labels: `[batch]` integer classes.
@@ -59,6 +68,10 @@ def npairs_loss(embeddings: tf.Tensor, labels: tf.Tensor, scale: float) -> tf.Te
 
     The first and second, third and fourth, ... image of the batch are the pairs, where
     they are of one class; other images are left out.
+
+        >>> x = tf.constant([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> round(float(npairs_loss(x, tf.constant([0, 0, 1, 1]), scale=1.0)), 2)
+        0.31
 
     Args:
       embeddings: `[batch, dim]` float32, unit length.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.losses.pairwise import measure, squared_distances
+from abe_tf.losses.pairwise import as_distance, squared_distances
 
 
 def contrastive_loss(
@@ -17,6 +17,12 @@ def contrastive_loss(
     """Draws images of one class together and pushes others apart.
 
     A positive pair costs its distance D, a negative pair max(0, margin - D).
+
+        >>> x = tf.constant([[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
+        >>> contrastive_loss(x, labels=tf.constant([0, 1, 1])).numpy()
+        array([3.], dtype=float32)
+
+    2 for the positive pair at a squared distance of 2, 1 for two classes at one point.
 
     Args:
       learner_embeddings: `[batch, learners, dim]` float32, unit length.
@@ -31,7 +37,7 @@ def contrastive_loss(
       `[learners]` float32, at least 0. A batch without positive, or without active
       negative, pairs costs nothing for them.
     """
-    distances = measure(squared_distances(learner_embeddings), distance)
+    distances = as_distance(squared_distances(learner_embeddings), distance)
     same = tf.equal(labels[:, tf.newaxis], labels[tf.newaxis, :])
     negative_costs = tf.where(same, 0.0, tf.nn.relu(margin - distances))
     # An image paired with itself is at distance 0 and adds nothing to either sum.

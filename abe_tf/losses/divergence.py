@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.losses.pairwise import measure, squared_distances
+from abe_tf.losses.pairwise import as_distance, squared_distances
 
 
 def divergence_loss(
@@ -16,6 +16,11 @@ def divergence_loss(
     """Pushes the embeddings that different learners give one image apart.
 
     A pair of learners at distance D costs max(0, margin - D).
+
+        >>> alike = tf.constant([[[1.0, 0.0], [1.0, 0.0]]])
+        >>> apart = tf.constant([[[1.0, 0.0], [0.0, 1.0]]])
+        >>> float(divergence_loss(alike)), float(divergence_loss(apart))
+        (2.0, 0.0)
 
     Args:
       learner_embeddings: `[batch, learners, dim]` float32, unit length.
@@ -32,7 +37,7 @@ def divergence_loss(
     batch, learners, _ = tf.unstack(tf.cast(tf.shape(learner_embeddings), tf.float32))
     # Images and learners change places: distances between learners, for each image.
     by_image = tf.transpose(learner_embeddings, [1, 0, 2])
-    distances = measure(squared_distances(by_image), distance)
+    distances = as_distance(squared_distances(by_image), distance)
     costs = tf.nn.relu(margin - distances)
     total = tf.reduce_sum(tf.linalg.set_diag(costs, tf.zeros_like(costs[:, :, 0])))
     if reduction == "published":

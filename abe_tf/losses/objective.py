@@ -32,6 +32,11 @@ def ensemble_loss(
 ) -> LossTerms:
     """The loss of a global batch.
 
+        >>> x = tf.constant([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]])
+        >>> terms = ensemble_loss(x, tf.constant([0, 1]), LossConfig(lambda_div=0.1))
+        >>> terms.metric.numpy(), float(terms.divergence), float(terms.total)
+        (array([1., 1.], dtype=float32), 0.0, 2.0)
+
     Args:
       learner_embeddings: `[batch, learners, dim]` float32, unit length.
       labels: `[batch]` integer classes.

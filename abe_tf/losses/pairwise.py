@@ -22,7 +22,7 @@ def squared_distances(learner_embeddings: tf.Tensor) -> tf.Tensor:
     return tf.linalg.set_diag(tf.nn.relu(distances), tf.zeros_like(squares))
 
 
-def measure(squared: tf.Tensor, distance: str) -> tf.Tensor:
+def as_distance(squared: tf.Tensor, distance: str) -> tf.Tensor:
     """Turns squared distances into what `--distance` names.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.losses.pairwise import measure, squared_distances
+from abe_tf.losses.pairwise import as_distance, squared_distances
 
 
 def batch_statistics(
@@ -27,8 +27,8 @@ def batch_statistics(
     squared = squared_distances(learner_embeddings)
     same = tf.equal(labels[:, tf.newaxis], labels[tf.newaxis, :])
     positive = tf.linalg.set_diag(same, tf.zeros_like(labels, tf.bool))
-    plain = measure(squared, "plain")
-    active = tf.cast(measure(squared, distance) < margin, tf.float32)
+    plain = as_distance(squared, "plain")
+    active = tf.cast(as_distance(squared, distance) < margin, tf.float32)
     statistics = {
         "distance/positive": _mean_where(plain, positive),
         "distance/negative": _mean_where(plain, ~same),

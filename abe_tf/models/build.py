@@ -24,6 +24,12 @@ def build(
     Within the scope of a strategy of several replicas, a batch normalisation that
     trains takes its statistics over all of them.
 
+        >>> config = ModelConfig(
+        ...     encoder="inception_small", num_learners=2, embedding_dim=16
+        ... )
+        >>> build(config, image_size=32).output_shape
+        (None, 2, 8)
+
     Args:
       config: The model's flags.
       image_size: Height and width of its input, in pixels.

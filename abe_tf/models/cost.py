@@ -27,6 +27,11 @@ def cost(network: tf.keras.Model) -> Cost:
     Only convolutions and linear layers count as multiply-adds, as in the paper; what
     is folded into the batch counts as often as it runs.
 
+        >>> pixels = tf.keras.Input([8, 8, 3])
+        >>> layer = tf.keras.layers.Conv2D(2, 3, padding="same")
+        >>> cost(tf.keras.Model(pixels, layer(pixels)))
+        Cost(parameters=56, multiply_adds=3456)
+
     Args:
       network: A network with one input of a fixed size.
     """

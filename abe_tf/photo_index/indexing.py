@@ -46,6 +46,11 @@ def index(
 ) -> Iterator[Outcome]:
     """Makes an index or brings it up to date, root by root.
 
+        >>> source = SourceConfig(workdir="runs/mine")
+        >>> for outcome in index("new", source, UpdateConfig(quiet=True), ["photos"]):
+        ...     print(outcome.tally.added)
+        2
+
     Args:
       folder: Of the index; made where it does not exist.
       source: The model; of an index that there is, the one that made it.

@@ -261,6 +261,12 @@ class Moment:
 def moment(folder: str) -> Iterator[Moment]:
     """An index as it is now.
 
+        >>> with moment("my_index") as now:
+        ...     like, unlike = now.embedding(0)[np.newaxis], np.empty([0, *now.shape])
+        ...     hits = now.search(like, unlike, count=1, asked=FilterConfig())
+        >>> hits[0].distance
+        0.0
+
     Raises:
       InputError: It cannot be read.
     """

@@ -55,6 +55,12 @@ def save(
     fourth also with `gallery_` before them where there is a gallery, and what is known
     of dataset, split, checkpoint and fingerprint, as text.
 
+        >>> x = np.array([[[1.0, 0.0]], [[0.0, 1.0]]], np.float32)
+        >>> queries = Embedded(x, np.array([0, 1]), ["a.jpg", "b.jpg"])
+        >>> save("pets.npz", Archive(queries, None, ("cat", "dog"), {"split": "test"}))
+        >>> load("pets.npz").class_names
+        ('cat', 'dog')
+
     Args:
       path: Path of the file.
       archive: The embeddings.
@@ -81,6 +87,11 @@ def load(path: str) -> Archive:
 
     Of another tool `embeddings` (`[images, dim]`, or `[images, learners, dim]`) and
     `labels` (integers or text) are enough.
+
+        >>> np.savez("other.npz", embeddings=np.eye(3), labels=["cat", "cat", "dog"])
+        >>> archive = load("other.npz")
+        >>> archive.class_names, len(archive.queries)
+        (('cat', 'dog'), 3)
 
     Raises:
       InputError: It is no such file, or its arrays do not fit each other.

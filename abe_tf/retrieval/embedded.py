@@ -16,6 +16,11 @@ _NAMED = 5
 class Embedded:
     """Embeddings with labels.
 
+        >>> x = np.array([[[1.0, 0.0]], [[0.8, 0.6]], [[0.0, 1.0]]], np.float32)
+        >>> embedded = Embedded(x, np.array([0, 0, 1]), ["a.jpg", "b.jpg", "c.jpg"])
+        >>> len(embedded), embedded.learners, embedded.name(2)
+        (3, 1, 'c.jpg')
+
     Attributes:
       learner_embeddings: `[images, learners, dim]` floating point; of unit length where
         they come from our networks, of any length where from elsewhere.

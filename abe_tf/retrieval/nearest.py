@@ -15,6 +15,15 @@ _WIDER = 4
 def nearest_images(matrix: DistanceMatrix, count: int, block: int = 512) -> np.ndarray:
     """The nearest images by ensemble distance, nearest first.
 
+        >>> from abe_tf.retrieval.embedded import Embedded
+        >>> x = np.array([[[1, 0]], [[0.8, 0.6]], [[0.6, 0.8]], [[0, 1]]], np.float32)
+        >>> matrix = DistanceMatrix.of(Embedded(x, np.array([0, 0, 1, 1])))
+        >>> nearest_images(matrix, count=2)
+        array([[1, 2],
+               [2, 0],
+               [1, 3],
+               [2, 1]])
+
     Args:
       matrix: The distances between queries and gallery.
       count: Number of images; fewer where the gallery holds fewer.

@@ -32,6 +32,12 @@ def nearest_positive_ranks(
 ) -> np.ndarray:
     """How many images of other classes are at most as far as the nearest of its own.
 
+        >>> from abe_tf.retrieval.embedded import Embedded
+        >>> x = np.array([[[1, 0]], [[0.8, 0.6]], [[0.6, 0.8]], [[0, 1]]], np.float32)
+        >>> matrix = DistanceMatrix.of(Embedded(x, np.array([0, 0, 1, 1])))
+        >>> nearest_positive_ranks(matrix, kinds=("ensemble",))
+        array([[0, 1, 1, 0]])
+
     Args:
       matrix: The distances between queries and gallery.
       block: Edge of the tiles of the distance matrix; a thread holds one of them

@@ -78,6 +78,11 @@ def measure_recall(
 
     A query without an image of its class to find counts as a miss.
 
+        >>> x = np.array([[[1, 0]], [[0.8, 0.6]], [[0.6, 0.8]], [[0, 1]]], np.float32)
+        >>> recall = measure_recall(Embedded(x, np.array([0, 0, 1, 1])), (1, 2))
+        >>> recall.ensemble
+        {1: 50.0, 2: 100.0}
+
     Args:
       queries: What is looked for.
       recall_at: The K.

@@ -40,7 +40,11 @@ class TrainedModel:
     checkpoint: str
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell these weights from others."""
+        """16 hexadecimal digits that tell these weights from others.
+
+        >>> load("runs/mine").fingerprint() == load("runs/mine").fingerprint()
+        True
+        """
         digest = hashlib.sha256()
         for weight in self.network.get_weights():
             digest.update(weight.tobytes())
@@ -50,6 +54,10 @@ class TrainedModel:
         self, paths: Sequence[str | os.PathLike[str]], batch_size: int = 64
     ) -> np.ndarray:
         """Embeds image files.
+
+            >>> model = load("runs/mine")
+            >>> model.embed(["a.jpg", "b.jpg"]).shape
+            (2, 2, 8)
 
         Args:
           paths: JPEG, PNG, BMP or GIF files, or WebP, TIFF, AVIF or HEIC files, which

@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_addons as tfa
 
-from abe_tf.losses.pairwise import measure, squared_distances
+from abe_tf.losses.pairwise import as_distance, squared_distances
 
 
 def test_distances_agree_with_tensorflow_addons():
@@ -10,5 +10,5 @@ def test_distances_agree_with_tensorflow_addons():
     squared = squared_distances(embeddings)
     for learner in range(2):
         theirs = tfa.losses.metric_learning.pairwise_distance(embeddings[:, learner])
-        plain = measure(squared[learner], "plain")
+        plain = as_distance(squared[learner], "plain")
         np.testing.assert_allclose(plain, theirs, atol=1e-5)

@@ -120,6 +120,9 @@ def decode_plain_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """Decodes a whole image.
 
+        >>> decode(tf.io.read_file("a.jpg")).shape
+        TensorShape([60, 40, 3])
+
     Args:
       encoded: Scalar string, the bytes of an image file.
       max_pixels: A larger one is refused.
