@@ -10,9 +10,9 @@ class Cost:
     """What a model costs.
 
     Attributes:
-      name: As the paper writes it.
-      parameters: As published, in 1e7.
-      multiply_adds: As published, in 1e9.
+      name: Name as the paper writes it.
+      parameters: Parameters as published, in 1e7.
+      multiply_adds: Multiply-adds as published, in 1e9.
     """
 
     name: str

@@ -14,7 +14,7 @@ def model_of(name: str) -> ModelConfig:
     """The flags that build a model on GoogLeNet.
 
     Args:
-      name: As the paper writes it, such as ABE-8^512 or 4-heads^512.
+      name: Name as the paper writes it, such as ABE-8^512 or 4-heads^512.
     """
     kind, _, dimensions = name.partition("^")
     abe = kind.startswith("ABE")

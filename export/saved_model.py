@@ -82,7 +82,7 @@ def publish(
       model: What is exported.
       photos: Real images, and what the model in float32 makes of them.
       export: The flags.
-      gallery: Of the signature `search`; `None` leaves that out.
+      gallery: Gallery of the signature `search`; `None` leaves that out.
       card: For model_card.json, completed here.
 
     Returns:

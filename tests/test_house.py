@@ -125,3 +125,15 @@ def test_an_import_that_runs_up_and_a_circle_are_told_with_both_rooms():
     rooms["abe_tf.a"] = {"abe_tf.b"}
     with pytest.raises(graphlib.CycleError, match=r"abe_tf\.a.*abe_tf\.b"):
         list(graphlib.TopologicalSorter(rooms).static_order())
+
+
+def test_docstrings_name_the_thing_that_they_describe():
+    """Not "folder: Of the index", but "folder: Folder of the index"."""
+    dialect = re.compile(r"^\s+\w+: (Of|As of|The same|Those among|How many)\b", re.M)
+    found = {
+        str(path.relative_to(ROOT)): dialect.findall(path.read_text())
+        for room in ("abe_tf", "export")
+        for path in (ROOT / room).rglob("*.py")
+        if dialect.search(path.read_text())
+    }
+    assert not found

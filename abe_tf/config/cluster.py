@@ -14,7 +14,7 @@ class Cluster:
     """This process among those that train together.
 
     Attributes:
-      workers: How many there are; 0 without TF_CONFIG.
+      workers: Number of workers; 0 without TF_CONFIG.
       is_chief: Whether this one prints and writes: the chief, or else the first worker.
     """
 

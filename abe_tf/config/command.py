@@ -92,7 +92,7 @@ def default_workdir(prefix: str = "") -> str:
     """runs/NAME for `--flagfile=.../NAME.cfg`.
 
     Args:
-      prefix: Of the folder's name.
+      prefix: Beginning of the folder's name.
 
     Raises:
       InputError: There is no flagfile.

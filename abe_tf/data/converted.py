@@ -135,7 +135,7 @@ class ConvertedPhotos:
         """Path of the converted file, which is made where it does not exist.
 
         Args:
-          path: Of the photo.
+          path: Path of the photo.
           made: Gets the path of a file that was made.
         """
         try:

@@ -59,8 +59,9 @@ class Splits:
 
     Attributes:
       train: Images that losses see.
-      validation: Of classes held out from the training classes; may be empty.
-      test: Of classes that neither training nor any choice may look at; the queries.
+      validation: Images of classes held out from the training classes; may be empty.
+      test: Images of classes that neither training nor any choice may look at; they
+        are the queries.
       gallery: Where the queries look for their classes; among each other where `None`.
       known_classes: Whether test images are of classes that train, because there are
         too few to hold any out.

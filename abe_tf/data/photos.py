@@ -78,7 +78,7 @@ def files(
     Args:
       folder: The folder.
       left_out: What folders are not entered gets added.
-      seen: As for `find`.
+      seen: Real paths of folders, as for `find`.
       why_no_folder: Why one is not entered; `None` where it is.
 
     Raises:
@@ -132,7 +132,7 @@ def tell_left_out(left_out: Sequence[LeftOut], folder: str) -> None:
     """Names and counts on standard error what is not used.
 
     Args:
-      left_out: Of one folder.
+      left_out: Files left out of one folder.
       folder: That one, which names are relative to.
     """
     by_reason: dict[str, list[str]] = {}

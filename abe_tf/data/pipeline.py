@@ -101,8 +101,8 @@ class Share:
 
     Attributes:
       first: Number of its first replica.
-      count: How many it feeds.
-      total: How many there are.
+      count: Number of replicas that it feeds.
+      total: Number of replicas that there are.
     """
 
     first: int = 0
@@ -139,7 +139,7 @@ def training_batches(
     Args:
       loader: Gives the images.
       sampler: Says which ones come.
-      seed: Of the run.
+      seed: Seed of the run.
       first: Steps that are done.
       end: Steps that shall be done.
       parallel: Images that are decoded at once.
@@ -183,7 +183,7 @@ def evaluation_batches(
 
     Args:
       loader: Gives the images.
-      batch_size: Of a replica.
+      batch_size: Batch size of a replica.
       share: Whose part; of several replicas all have as many batches of the same sizes,
         with the last image again where the images do not come out even.
 
@@ -213,7 +213,7 @@ def cached_loader(
     Args:
       examples: The images.
       preprocessing: From their bytes to pixels.
-      cache: As of `Loader`.
+      cache: What is kept in memory, as for `Loader`.
 
     Raises:
       InputError: An image cannot be read.

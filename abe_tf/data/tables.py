@@ -13,7 +13,7 @@ def rows(path: str, flag: str) -> tuple[set[str], list[dict[str, str]]]:
     """The columns and the rows of a CSV file; what parts them, its header tells.
 
     Args:
-      path: Of the file.
+      path: Path of the file.
       flag: That names it.
 
     Raises:

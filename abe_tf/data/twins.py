@@ -25,7 +25,7 @@ def tell(examples: Examples, named: np.ndarray) -> None:
     that finds itself in the gallery.
 
     Args:
-      examples: Of all splits; those that are no files are not looked at.
+      examples: Examples of all splits; those that are no files are not looked at.
       named: `[images]` names of their splits.
     """
     if examples.files is None:

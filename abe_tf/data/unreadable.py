@@ -41,11 +41,11 @@ class UnreadableImageError(InputError):
     """Images cannot be read.
 
     Args:
-      bad: Which, at least one.
+      bad: The images that cannot be read, at least one.
       advice: What the user can do beside mending them.
 
     Attributes:
-      bad: As given.
+      bad: The images that cannot be read.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ def unreadable(loader: Loader, positions: Iterable[int]) -> Iterator[Unreadable]
 
     Args:
       loader: Decodes them.
-      positions: Of the images among the loader's examples.
+      positions: Positions of the images among the loader's examples.
     """
     for position in positions:
         try:

@@ -14,7 +14,7 @@ class Row:
     """A value of a factor, over seeds and, in a grid, over the other factors.
 
     Attributes:
-      value: As written on the command line.
+      value: Value of the flag, as written on the command line.
       ensemble: Recall@1 by ensemble distance in percent, one a run.
       individual: Mean Recall@1 of the learners, one a run.
       self_pair_cosine: One a run; none with one learner.

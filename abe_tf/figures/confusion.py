@@ -17,7 +17,7 @@ def most_confused(
     Args:
       labels: `[queries]` classes.
       nearest: `[queries]` classes of each query's nearest image.
-      most: How many classes.
+      most: Number of classes.
 
     Returns:
       `[classes]` labels in order, and `[classes, classes]` counts of queries by their

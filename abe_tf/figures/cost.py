@@ -15,7 +15,7 @@ class Model:
     Attributes:
       name: What it is called.
       parameters: In millions.
-      multiply_adds: Of one image, in billions.
+      multiply_adds: Multiply-adds of one image, in billions.
       recall: Recall@1 of the ensemble in percent.
     """
 

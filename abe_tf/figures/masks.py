@@ -8,7 +8,7 @@ from abe_tf.figures import style
 
 
 def draw_channels(image: np.ndarray, masks: np.ndarray, channels: int = 4) -> bytes:
-    """The image under one channel of each learner's mask, a row a channel.
+    """The image under one channel of each learner's mask, one row per channel.
 
     Those channels are shown that vary most over the image. Each mask is stretched from
     its least to its greatest value.
@@ -16,7 +16,7 @@ def draw_channels(image: np.ndarray, masks: np.ndarray, channels: int = 4) -> by
     Args:
       image: uint8 RGB `[height, width, 3]`.
       masks: `[learners, h, w, channels]` in (0, 1).
-      channels: How many.
+      channels: Number of channels.
 
     Returns:
       A PNG file.

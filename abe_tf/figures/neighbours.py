@@ -19,7 +19,7 @@ class Row:
     """A query and what was found.
 
     Attributes:
-      title: Of the query.
+      title: Title of the query.
       query: uint8 RGB `[height, width, 3]`.
       found: The nearest images, nearest first.
       right: Whether each is of the query's class.

@@ -24,7 +24,7 @@ class Masks:
     """Draws the attention masks of some images.
 
     Args:
-      network: As it trains.
+      network: The network, as it trains.
       loader: Gives the images.
     """
 

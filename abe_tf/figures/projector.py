@@ -23,7 +23,7 @@ def write(
     """Writes concatenated embeddings with class, name and picture of each image.
 
     Args:
-      folder: Of event files.
+      folder: Folder of event files.
       learner_embeddings: `[images, learners, dim]` float32.
       classes: `[images]`.
       names: `[images]`.

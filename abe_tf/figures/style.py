@@ -37,7 +37,7 @@ _FONTS = (
 
 @contextlib.contextmanager
 def figure(width: float, height: float) -> Iterator[Figure]:
-    """A figure of a size in inches, with the house's letters."""
+    """A figure of the given size in inches, in the project's fonts."""
     settings = {**_SETTINGS, "font.family": _fonts()}
     with mpl.rc_context(settings), warnings.catch_warnings():
         # One for each letter that no font has, as a box; the page says so once.

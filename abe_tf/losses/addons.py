@@ -76,7 +76,7 @@ def npairs_loss(embeddings: tf.Tensor, labels: tf.Tensor, scale: float) -> tf.Te
     Args:
       embeddings: `[batch, dim]` float32, unit length.
       labels: `[batch]` integer classes.
-      scale: Times the cosines; of 1 the softmax would be nearly flat.
+      scale: Factor on the cosines; with 1 the softmax would be nearly flat.
 
     Returns:
       Scalar float32, at least 0; 0 where there is no pair.

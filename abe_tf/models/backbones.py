@@ -77,7 +77,7 @@ class Backbone:
         return dataclasses.replace(self, attention_at=at, attention_depth=depth)
 
     def check_place(self, flag: str, name: str) -> None:
-        """Refuses what is no place.
+        """Raises if a name is not a cut point of the encoder.
 
         Raises:
           InputError: It is none; the nearest ones are named.

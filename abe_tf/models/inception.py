@@ -57,7 +57,7 @@ def inception_block(
     Args:
       features: `[batch, height, width, channels]`.
       filters: Output channels.
-      name: Of the block.
+      name: Name of the block.
       convolve: How the network convolves.
       largest: Size of the third branch's convolution, 5 in the paper.
     """

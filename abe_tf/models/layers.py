@@ -38,7 +38,6 @@ class PixelNormalization(tf.keras.layers.Layer):
         return (values - tf.constant(self.mean)) / self.scale
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
         own = {"mean": self.mean, "scale": self.scale, "bgr": self.bgr}
         return {**super().get_config(), **own}
 
@@ -80,7 +79,6 @@ class AttendAndFold(tf.keras.layers.Layer):
     """
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        """Multiplies and folds."""
         features, masks = inputs
         attended = features[:, tf.newaxis] * masks
         return tf.reshape(attended, [-1, *attended.shape[2:]])
@@ -98,7 +96,6 @@ class UnfoldLearners(tf.keras.layers.Layer):
         return tf.reshape(embeddings, [-1, self.num_learners, embeddings.shape[-1]])
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
         return {**super().get_config(), "num_learners": self.num_learners}
 
 

@@ -107,7 +107,7 @@ def copy(paths: Sequence[str], folder: str) -> list[str]:
     """Copies photos, whole or not at all, the rank of each before its name.
 
     Args:
-      paths: Of the photos, best first.
+      paths: Paths of the photos, best first.
       folder: Made where it is missing.
 
     Returns:
@@ -153,7 +153,7 @@ def write_page(hits: Sequence[Hit], small: Sequence[bytes | None], path: str) ->
     Args:
       hits: What was found.
       small: Their thumbnails, JPEG files; `None` where one is missing.
-      path: Of the page.
+      path: Path of the page.
 
     Raises:
       InputError: It cannot be written.

@@ -32,8 +32,8 @@ def build(folder: str, generation: int, segments: Sequence[Segment]) -> None:
     """Builds the graph of all rows.
 
     Args:
-      folder: Of the index.
-      generation: Of the vectors.
+      folder: Folder of the index.
+      generation: Generation of the vectors.
       segments: All rows.
 
     Raises:

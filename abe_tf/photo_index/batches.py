@@ -33,7 +33,7 @@ def in_threads(work: Callable, items: list, ahead: int) -> Iterator:
     Args:
       work: Is called with each.
       items: What.
-      ahead: How many results wait at most to be taken.
+      ahead: Number of results that wait at most to be taken.
     """
     workers = len(os.sched_getaffinity(0))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:

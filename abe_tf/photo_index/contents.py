@@ -79,7 +79,7 @@ def thumbnail(image: np.ndarray, size: int) -> bytes:
 
     Args:
       image: uint8 RGB `[height, width, 3]`.
-      size: Of its longer side, in pixels, unless the image is smaller.
+      size: Length of its longer side, in pixels, unless the image is smaller.
     """
     # Pillow copies what it gets, and averages all of it: dear for a camera's photo.
     every = max(1, max(image.shape[:2]) // (_FINER * size))

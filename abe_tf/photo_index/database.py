@@ -74,7 +74,7 @@ def create(folder: str, about: dict[str, Any]) -> None:
     """Makes the database of a new index.
 
     Args:
-      folder: Of the index, which exists.
+      folder: Folder of the index, which exists.
       about: What the index states of itself.
 
     Raises:
@@ -97,7 +97,7 @@ def opened(folder: str, write: bool = False) -> Iterator[sqlite3.Connection]:
     """The database of an index.
 
     Args:
-      folder: Of the index.
+      folder: Folder of the index.
       write: Whether to write; a reader sees what was committed last.
 
     Raises:

@@ -52,7 +52,7 @@ def index(
         2
 
     Args:
-      folder: Of the index; made where it does not exist.
+      folder: Folder of the index; made where it does not exist.
       source: The model; of an index that there is, the one that made it.
       options: How.
       paths: Folders and files; those of the index where none are given.

@@ -31,7 +31,7 @@ class IndexModel:
     Attributes:
       fingerprint: Tells embeddings of this model from all others: its weights, what it
         computes in, and what it sees of a photo.
-      learners: How many.
+      learners: Number of learners.
       dim: Dimensions of one.
       preprocessing: From a photo to the network's square.
       embed: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings,

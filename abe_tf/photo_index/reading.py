@@ -32,8 +32,8 @@ class Photo:
     Attributes:
       square: uint8 RGB `[image_size, image_size, 3]`, what the network sees.
       thumbnail: A JPEG file.
-      width: Of the upright image, in pixels.
-      height: The same.
+      width: Width of the upright image, in pixels.
+      height: Height of the upright image, in pixels.
       header: What it says of itself.
     """
 
@@ -49,7 +49,7 @@ def reader(preprocessing: Preprocessing, thumbnail_size: int = 320) -> PhotoRead
     """A reader; the same for the same, since tracing one takes a second.
 
     Args:
-      preprocessing: Of the network.
+      preprocessing: Preprocessing of the network.
       thumbnail_size: Longer side of thumbnails, in pixels.
     """
     return PhotoReader(preprocessing, thumbnail_size)
@@ -63,7 +63,7 @@ class PhotoReader:
       thumbnail_size: Longer side of thumbnails, in pixels.
 
     Attributes:
-      side: Of the network's square, in pixels.
+      side: Side of the network's square, in pixels.
     """
 
     def __init__(self, preprocessing: Preprocessing, thumbnail_size: int) -> None:

@@ -31,7 +31,7 @@ def reembed(
     was, if the model is the same.
 
     Args:
-      folder: Of the index, whose lock is held.
+      folder: Folder of the index, whose lock is held.
       connection: Its database, open for writing.
       model: The new model.
       stated: What the index states of it.

@@ -42,7 +42,7 @@ def nearest(
     Args:
       segments: All rows.
       query: float32 `[learners, dim]`, unit length.
-      count: How many; fewer where fewer are wanted.
+      count: Number of rows; fewer where fewer are wanted.
       wanted: `[rows]` bool, which are looked at; all where `None`.
       workers: Threads; `threads` where `None`.
 

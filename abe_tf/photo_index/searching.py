@@ -32,8 +32,8 @@ class Place:
     """A photo of a content: where it lies.
 
     Attributes:
-      number: Of the photo in the index.
-      path: As the system has it.
+      number: Number of the photo in the index.
+      path: Path as the system has it.
       label: Its kind; `None` where nothing tells.
       time: When it was taken, or else changed, in seconds since 1970.
     """
@@ -49,14 +49,14 @@ class Hit:
     """A content that is near, with all photos of it that were asked about.
 
     Attributes:
-      row: Of its embedding.
+      row: Row of its embedding.
       distance: The ensemble distance to the nearest of the photos that are meant.
       learner_distances: `[learners]`, what it is the mean of.
       unlike: Whether it is nearer to what is not meant than to all that is meant.
       places: Its photos, at least one; further ones are copies.
       width: In pixels, upright.
-      height: The same.
-      bytes: Of the file.
+      height: Height, likewise.
+      bytes: Size in bytes of the file.
       camera: Its name; `None` where it wrote none.
     """
 
@@ -75,7 +75,7 @@ class Moment:
     """An index as it was at one moment.
 
     Args:
-      folder: Of the index.
+      folder: Folder of the index.
       connection: Its database, within `database.reading`.
     """
 
@@ -192,7 +192,7 @@ class Moment:
 
         Args:
           like: `[photos, learners, dim]` float32, what is meant, at least one.
-          unlike: The same, what is not meant, or nothing.
+          unlike: Likewise what is not meant; may be empty.
           count: Hits.
           asked: Which photos.
           without: Rows that are no hits.

@@ -33,8 +33,8 @@ def read(database: sqlite3.Connection, folder: str, digest: bytes) -> bytes | No
     """The thumbnail of a content, a JPEG file; `None` where there is none.
 
     Args:
-      database: Of the index.
-      folder: The same index's.
+      database: Database of the index.
+      folder: Folder of the same index.
       digest: The content.
     """
     has_table = database.execute(

@@ -65,8 +65,8 @@ class _Read:
 
     Attributes:
       found: Where it lies.
-      digest: Of its bytes; `None` where they cannot be had.
-      bytes: How many.
+      digest: Digest of its bytes; `None` where they cannot be had.
+      bytes: Number of its bytes.
       photo: What is in it; `None` where its content is known, or cannot be read.
       reason: Why it cannot be read.
     """
@@ -82,7 +82,7 @@ class Updater:
     """Writes to an index.
 
     Args:
-      folder: Of the index, whose lock is held.
+      folder: Folder of the index, whose lock is held.
       connection: Its database, open for writing.
       model: Gives the model of the index; asked at the first photo that needs it.
       batch_size: Photos that are embedded at once.

@@ -48,9 +48,9 @@ def append(folder: str, generation: int, rows: int, embeddings: np.ndarray) -> i
     """Writes rows behind those that there are; they count once the database says so.
 
     Args:
-      folder: Of the index.
-      generation: Of the vectors.
-      rows: How many there are.
+      folder: Folder of the index.
+      generation: Generation of the vectors.
+      rows: Number of rows that there are.
       embeddings: float32 `[new, learners, dim]`, unit length.
 
     Returns:
@@ -104,10 +104,10 @@ def mapped(
     """The rows of an index.
 
     Args:
-      folder: Of the index.
-      generation: Of the vectors.
-      rows: How many the database states.
-      learners: How many.
+      folder: Folder of the index.
+      generation: Generation of the vectors.
+      rows: Number of rows that the database states.
+      learners: Number of learners.
       dim: Dimensions of one.
 
     Raises:
@@ -141,10 +141,10 @@ def mend(folder: str, generation: int, rows: int, learners: int, dim: int) -> No
     """Writes codes that are missing; rows behind a gap would be wrong.
 
     Args:
-      folder: Of the index.
-      generation: Of the vectors.
-      rows: How many the database states.
-      learners: How many.
+      folder: Folder of the index.
+      generation: Generation of the vectors.
+      rows: Number of rows that the database states.
+      learners: Number of learners.
       dim: Dimensions of one.
 
     Raises:

@@ -19,7 +19,7 @@ class Found:
     """A file that lies there.
 
     Attributes:
-      path: As the system has it.
+      path: Path as the system has it.
       size: Bytes.
       mtime_ns: When it was changed last, nanoseconds since 1970.
       label: What kind it shows; `None` where nothing tells.
@@ -64,7 +64,7 @@ def find(
 
     Args:
       root: The folder, or the file.
-      known: As of `known`.
+      known: What the index has, as returned by `known`.
 
     Returns:
       The photos, and what is left out, as of `photos.find`.

@@ -29,20 +29,20 @@ class RunReport:
     """One run.
 
     Attributes:
-      name: Of its folder.
+      name: Name of the run folder.
       paper_name: What the paper would call the model, such as ABE-4^512.
       archive: The embeddings.
       measured: All that was measured of them.
-      histograms: As of `similarity_histograms`.
+      histograms: Cosines, as returned by `similarity_histograms`.
       nearest: `[queries, neighbours]` positions in the gallery.
-      cost: Of the network.
-      masks: PNG files as of `probes.Masks`.
+      cost: Cost of the network.
+      masks: PNG files, as drawn by `probes.Masks`.
       queries: The images that were looked for.
-      gallery: Those among which.
+      gallery: The images among which they were looked for.
       metrics: The lines of metrics.jsonl.
       record: run.json.
       flags_text: The text of the flagfile.
-      settings: As of `RunFlags.settings`: runs of several seeds share them.
+      settings: As returned by `RunFlags.settings`; runs of several seeds share them.
       by_checkpoint: Recall of the best and the last checkpoint, as results.json has it.
     """
 

@@ -127,7 +127,7 @@ class Measuring:
 
         Args:
           model: The weights.
-          more_ks: As in `measure`.
+          more_ks: K of Recall@K besides those that were asked for.
 
         Returns:
           `None` where it was never measured, or another model or other images were.

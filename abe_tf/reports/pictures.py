@@ -29,7 +29,7 @@ class Picture:
     """A picture.
 
     Attributes:
-      name: Of its file, without the ending.
+      name: Name of its file, without the ending.
       section: The heading that it stands under.
       caption: What it shows.
       png: The file.
@@ -85,7 +85,7 @@ def of_run(report: RunReport) -> Iterator[Picture]:
         yield Picture(
             f"mask_channels_{name}",
             "Masks, channel by channel",
-            "The image under one channel of each learner's mask, a row a channel: "
+            "The image under one channel of each learner's mask, one row per channel: "
             "those that vary most over the image, each stretched from its least value "
             "to its greatest.",
             report.masks["channel"],

@@ -29,7 +29,7 @@ class Archive:
       queries: The images.
       gallery: Where the queries are looked for; among each other where `None`.
       class_names: By label.
-      about: Of "dataset", "split", "checkpoint", "fingerprint" (of the model's
+      about: Origin: of "dataset", "split", "checkpoint", "fingerprint" (of the model's
         weights) and "known_classes" (a note, where the queries are photos of classes
         that trained), what is known.
     """

@@ -27,9 +27,9 @@ def measure_clustering(
 
     Args:
       embedded: The images.
-      seed: Of k-means (k-means++ once, at most 100 iterations, 10 above 1,000
+      seed: Seed of k-means (k-means++ once, at most 100 iterations, 10 above 1,000
         classes), and of the sample.
-      most_images: How many are clustered at most.
+      most_images: Images that are clustered at most.
 
     Returns:
       "nmi" and "f1" in percent, and "images" and "classes" that were clustered.

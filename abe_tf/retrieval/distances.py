@@ -92,11 +92,11 @@ def by_kind(
     """Distances of queries to a gallery, one kind after the other.
 
     Args:
-      left: Of the queries, as of `other_factor`.
-      right: Of the gallery, as of `augmented`.
+      left: Left factor of the queries, as returned by `other_factor`.
+      right: Right factor of the gallery, as returned by `augmented`.
       noise_floor: What counts as 0, as returned by `noise_floor`.
-      learners: How many; static, which no shape in a graph is for sure.
-      kinds: Of `KINDS`, in their order.
+      learners: Number of learners; static, which no shape in a graph is for sure.
+      kinds: Kinds of distance, of `KINDS` and in their order.
 
     Yields:
       `[queries, gallery]` float32: of each learner, squared; the paper's ensemble

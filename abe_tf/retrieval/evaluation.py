@@ -24,10 +24,10 @@ class Evaluation:
       ranks: `[learners + 2, queries]`, as `ranks.nearest_positive_ranks` gives them.
       interval: 95 % interval of the ensemble's Recall@1 in percent, by a percentile
         bootstrap over the queries.
-      ranking: As `measures.measure_ranking` gives it.
-      clustering: As `clustering.measure_clustering` gives it; `None` if not wanted.
+      ranking: Measures of the ranking, as returned by `measures.measure_ranking`.
+      clustering: As returned by `clustering.measure_clustering`; `None` if not wanted.
       by_class: Recall@1 of the ensemble in percent, by the class of the query.
-      error_correlation: As of `diversity`.
+      error_correlation: As returned by `diversity.error_correlation`.
       sub_ensembles: By the number of learners: mean and deviation of Recall@1 over
         subsets, and how many those are.
       without_learner: Recall@1 of the ensemble without each learner.

@@ -56,7 +56,7 @@ def smallest(
     Args:
       matrix: The distances between queries and gallery.
       bounds: Bounds of the rows.
-      count: How many of each row, at least 1.
+      count: Number of columns for each row, at least 1.
       block: Portions of columns are a few times as wide.
       kinds: The distances.
       negatives: Whether of other classes only; of all other images otherwise.

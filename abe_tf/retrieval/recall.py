@@ -102,7 +102,7 @@ def recall_of(
     """Recall from ranks.
 
     Args:
-      ranks: As `nearest_positive_ranks` gives them for all kinds.
+      ranks: Ranks for all kinds, as returned by `nearest_positive_ranks`.
       queries: What was looked for.
       recall_at: The K.
       num_gallery: Images among which.

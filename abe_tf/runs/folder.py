@@ -5,7 +5,7 @@ WORKDIR/classes.txt   the names of the classes, so that no other data set slips 
 WORKDIR/run.json      versions, git revision, machine
 WORKDIR/checkpoints/  the last ones, to go on from
 WORKDIR/best/         the best by validation recall
-WORKDIR/metrics.jsonl every number that TensorBoard shows, a line of JSON a report
+WORKDIR/metrics.jsonl every number that TensorBoard shows, one line of JSON per report
 WORKDIR/tensorboard/  event files
 WORKDIR/results.json  what evaluation measured, by split and checkpoint
 WORKDIR/embeddings_SPLIT.npz  embeddings and ranks of what was measured last
@@ -149,7 +149,7 @@ class RunFolder:
 
         Args:
           flags: The run's flags.
-          class_names: Of the whole data set, by label.
+          class_names: Class names of the whole data set, by label.
           devices: What it trains on, as TensorFlow calls it.
         """
         os.makedirs(self.path, exist_ok=True)
@@ -241,7 +241,7 @@ class RunFolder:
         could test.
 
         Args:
-          class_names: Of the whole data set, by label.
+          class_names: Class names of the whole data set, by label.
 
         Raises:
           InputError: They are not those that training saw.

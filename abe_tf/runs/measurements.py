@@ -62,7 +62,7 @@ def add(path: str, measured: dict[str, Any], in_short: dict[str, Any]) -> None:
     """Files measurements beside those that are there.
 
     Args:
-      path: Of results.json.
+      path: Path of results.json.
       measured: By `key`; they replace older ones.
       in_short: By `key`, recall alone: filed only where there is nothing yet.
 

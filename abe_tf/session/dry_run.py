@@ -17,7 +17,7 @@ def report(
     """Tells shapes, parameters and peak memory.
 
     Args:
-      network: Of learner embeddings.
+      network: The network that gives learner embeddings.
       batch: Shape of a global training batch.
       embedded: Shape of the learner embeddings of an evaluation batch.
       say: Where to.

@@ -16,7 +16,7 @@ class SessionFlags:
     Attributes:
       run: What makes the run.
       evaluation: May differ from session to session, as `session` may.
-      session: Of this session alone.
+      session: Flags of this session alone.
     """
 
     run: RunFlags

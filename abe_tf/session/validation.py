@@ -31,7 +31,7 @@ class Validation:
     Without held-out classes it looks at some training images, and measures no recall.
 
     Args:
-      network: As it trains.
+      network: The network, as it trains.
       validation: Images of the held-out classes; may be none.
       train: Training images.
       preprocessing: The evaluation's.

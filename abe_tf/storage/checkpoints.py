@@ -41,7 +41,7 @@ def publish(beside: str, step: int) -> str:
 
     Args:
       beside: What `folders.incomplete` gave, with all files in it.
-      step: Of the checkpoint.
+      step: Step of the checkpoint.
 
     Returns:
       Its path.

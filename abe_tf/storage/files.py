@@ -19,7 +19,7 @@ def writing(path: str) -> Iterator[BinaryIO]:
     Where anything fails, what was at the path is still there, and nothing beside it.
 
     Args:
-      path: Of the file, in a folder that exists.
+      path: Path of the file, in a folder that exists.
 
     Yields:
       The file, open for writing under a name that no other process can have.

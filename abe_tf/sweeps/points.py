@@ -26,9 +26,9 @@ class Point:
     """One training.
 
     Attributes:
-      folder: Of the sweep.
+      folder: Folder of the sweep.
       setting: What it changes, by the flag's name.
-      seed: Of the run.
+      seed: Seed of the run.
     """
 
     folder: str
@@ -50,7 +50,7 @@ class Point:
         """What was measured of the last step on the validation classes.
 
         Args:
-          steps: Of the training.
+          steps: Number of steps of the training.
 
         Returns:
           The measurement; empty where there is none.

@@ -27,11 +27,11 @@ class Run:
 
     Attributes:
       start: Steps done before this call of `fit`.
-      steps: Of the whole run.
+      steps: Number of steps of the whole run.
       clock: Measures the steps, without what pauses it.
       console: Where lines go.
       record: Where numbers go.
-      guard: Asked before anything is reported or saved.
+      guard: Guard that is asked before anything is reported or saved.
       signals: Tells when to stop.
     """
 
@@ -88,12 +88,10 @@ class Telemetry(StepCallback):
         self._collapse = CollapseWatch(run.console.line)
 
     def after_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Counts the step too."""
         self._run.clock.step_done()
         super().after_step(step, logs)
 
     def when_due(self, step: int, logs: dict[str, Any]) -> None:
-        """Reports."""
         scalars = {tag: float(value) for tag, value in logs.items() if tag != "stop"}
         for name, rate in self.model.learning_rates().items():
             scalars[f"learning_rate/{name}"] = rate
@@ -231,7 +229,6 @@ class Saving(StepCallback):
         self.model.stop_training = True
 
     def when_due(self, step: int, logs: dict[str, Any]) -> None:
-        """Saves."""
         with self._run.clock.paused():
             path = self._checkpoints.save()
         self.failed = path is None
@@ -256,7 +253,7 @@ class Profile(StepCallback):
       run: What all have in common.
       first: The first of them, counted from 0.
       end: The step behind the last.
-      folder: Of the event files.
+      folder: Folder of the event files.
     """
 
     def __init__(self, run: Run, first: int, end: int, folder: str) -> None:
@@ -272,12 +269,10 @@ class Profile(StepCallback):
             self._running = True
 
     def after_step(self, step: int, logs: dict[str, Any]) -> None:
-        """Stops it."""
         if step == self._end:
             self.on_train_end()
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Stops it too, where training ends before."""
         if self._running:
             tf.profiler.experimental.stop()
             self._running = False

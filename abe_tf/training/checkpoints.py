@@ -27,7 +27,7 @@ class Checkpoints:
       trainer: Compiled.
       last_dir: Folder of the last checkpoints.
       best_dir: Folder of the best one.
-      keep: How many last checkpoints stay.
+      keep: Number of last checkpoints that stay.
       say: Tells of what could not be written or read.
       writes: Whether this process writes. Of several that train together all must
         take part, since each holds a part of some variables; only one writes here.

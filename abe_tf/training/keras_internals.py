@@ -15,7 +15,7 @@ def build_legacy(optimizer: Any, variables: Sequence[tf.Variable]) -> None:
     """Makes the slots of an optimizer of Keras' legacy kind, and its counter of steps.
 
     Args:
-      optimizer: Of the kind that has no public `build`.
+      optimizer: An optimizer of the kind that has no public `build`.
       variables: The variables that it will train.
     """
     optimizer._create_all_weights(variables)

@@ -88,8 +88,8 @@ class Optimizers:
         """Trains both groups with gradients that are summed over the replicas.
 
         Args:
-          gradients: Of the encoder's variables, then of the new ones.
-          norm: Of all gradients together.
+          gradients: Gradients of the encoder's variables, then of the new ones.
+          norm: Norm of all gradients together.
           encoder: Variables of the first optimizer.
           new: Variables of the second.
         """
@@ -200,7 +200,7 @@ class WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
       schedule: A rate, or the rate by step.
-      steps: How many; the first has 1 / steps of the rate, the last all of it.
+      steps: Number of steps; the first has 1 / steps of the rate, the last all of it.
     """
 
     def __init__(
@@ -218,5 +218,4 @@ class WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
         return tf.minimum(1.0, share) * rate
 
     def get_config(self) -> dict[str, Any]:
-        """What `from_config` needs."""
         return {"schedule": self._schedule, "steps": self._steps}

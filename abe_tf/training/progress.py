@@ -91,8 +91,8 @@ class Console:
 
         Args:
           step: Steps done.
-          steps: Of the whole run.
-          scalars: Of the step, by TensorBoard tag.
+          steps: Number of steps of the whole run.
+          scalars: Scalars of the step, by TensorBoard tag.
           pace: `None` before it is known.
         """
         if self._silent:

@@ -27,7 +27,7 @@ class EnsembleTrainer(tf.keras.Model):
 
     Args:
       network: uint8 pixels to learner embeddings `[batch, learners, dim]`.
-      new_variables: Those of its variables that the second optimizer trains.
+      new_variables: Its variables that the second optimizer trains.
       loss: Which loss, margins, distance, reduction, balance.
       parts: Names of the network's parts by the beginning of their layers' names, for
         the norms of the gradients.

@@ -20,7 +20,7 @@ def check(headers: Headers, bound_to: str) -> None:
     """Refuses a request that a foreign page has made.
 
     Args:
-      headers: Of the request.
+      headers: Headers of the request.
       bound_to: Address that the server listens at; where that is this machine's own, a
         request must name this machine.
 

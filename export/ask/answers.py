@@ -84,13 +84,13 @@ class Answers:
     """Takes what a server answers, prints it, and writes it.
 
     Args:
-      count: How many images are asked about.
+      count: Number of images that are asked about.
       printed: Whether answers are printed.
-      path: Of the .npz file to write; `None` writes none.
+      path: Path of the .npz file to write; `None` writes none.
 
     Attributes:
-      answered: How many images have an answer.
-      refused: How many have none.
+      answered: Number of images that have an answer.
+      refused: Number of images that have none.
     """
 
     def __init__(self, count: int, printed: bool, path: str | None = None) -> None:

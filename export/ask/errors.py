@@ -17,8 +17,8 @@ class ServerError(Exception):
       pause: Seconds that it asks to wait.
 
     Attributes:
-      status: As given.
-      pause: As given.
+      status: HTTP status.
+      pause: Seconds to wait.
     """
 
     def __init__(self, status: int, message: str, pause: float = 0.0) -> None:

@@ -36,15 +36,15 @@ class GrpcCalls:
     """A model behind gRPC, named as over REST. Threads may share it.
 
     Args:
-      url: Of the model, such as `http://localhost:8500/v1/models/abe`; of https the
-        channel is encrypted.
+      url: Address of the model, such as `http://localhost:8500/v1/models/abe`; with
+        https the channel is encrypted.
       signature: What is asked.
-      label: Of a version; the newest where `None`.
+      label: Label of a version; the newest where `None`.
       timeout: Seconds that a request may take.
-      most_mb: Of an answer.
+      most_mb: Megabytes of an answer at most.
       headers: Sent as metadata, such as `Authorization`.
-      ca_file: Of the authorities that a server's certificate is checked against; the
-        usual ones where `None`.
+      ca_file: File of the authorities that a server's certificate is checked against;
+        the usual ones where `None`.
 
     Raises:
       InputError: `ca_file` cannot be read.

@@ -24,14 +24,14 @@ class RestCalls:
     """A model's address. Threads may share it.
 
     Args:
-      url: Of the model, such as `http://localhost:8501/v1/models/abe`.
+      url: Address of the model, such as `http://localhost:8501/v1/models/abe`.
       signature: What is asked.
-      label: Of a version; the newest where `None`.
+      label: Label of a version; the newest where `None`.
       timeout: Seconds that a request may take, from the first byte to the last.
-      most_mb: Of an answer.
+      most_mb: Megabytes of an answer at most.
       headers: Sent with each request, such as `Authorization`.
-      ca_file: Of the authorities that a server's certificate is checked against; the
-        usual ones where `None`.
+      ca_file: File of the authorities that a server's certificate is checked against;
+        the usual ones where `None`.
     """
 
     def __init__(

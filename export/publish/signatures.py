@@ -59,8 +59,8 @@ class ServingModule(tf.Module):
         """The signatures by name, all with an open batch dimension and float32 out.
 
         Args:
-          gallery: Of `search`, which is left out where `None`.
-          top_k: How many images `search` answers with.
+          gallery: Gallery of `search`, which is left out where `None`.
+          top_k: Number of images `search` answers with.
         """
         network = self._untracked()
         size = network.inputs[0].shape[1:]
@@ -97,7 +97,7 @@ class ServingModule(tf.Module):
         """Attention masks, averaged over their channels.
 
         Args:
-          image_bytes: As for `embedding`.
+          image_bytes: Scalar strings `[batch]`, as for `embedding`.
 
         Returns:
           "masks", float32 `[batch, learners, h, w]` in (0, 1).

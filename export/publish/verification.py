@@ -31,7 +31,7 @@ def verify(
     Args:
       path: The version's folder.
       photos: What it is asked, and what evaluation makes of it in float32.
-      gallery: Of the signature `search`.
+      gallery: Gallery of the signature `search`.
       precision: What the export computes in.
 
     Returns:

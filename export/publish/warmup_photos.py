@@ -20,7 +20,7 @@ def of(photos: Photos, kind: str, max_pixels: int) -> list[bytes]:
       photos: Real images.
       kind: "photos" for the same pixels, upright and without metadata; "noise" for
         pixels that show nothing.
-      max_pixels: Of the photos.
+      max_pixels: Pixels of a photo at most.
     """
     rng = np.random.default_rng(0)
     found = []

@@ -174,7 +174,7 @@ class State:
     Attributes:
       name: Such as "AVAILABLE".
       code: gRPC's number of the error that ended it; 0 for none.
-      message: Of the error.
+      message: Text of the error.
     """
 
     name: str

@@ -28,7 +28,7 @@ class Connections:
     Attributes:
       seconds: For a head to arrive: from the connection, or the first byte after an
         answer, to the empty line behind the headers.
-      open: How many there are.
+      open: Number of open connections.
     """
 
     seconds: float

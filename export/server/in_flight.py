@@ -14,7 +14,7 @@ class InFlight:
     """Counts bytes; for one event loop.
 
     Args:
-      most_mb: How many there may be.
+      most_mb: Megabytes that there may be.
     """
 
     def __init__(self, most_mb: int) -> None:

@@ -28,7 +28,7 @@ def wanted(folder: str, name: str) -> Wanted:
 
     Args:
       folder: The model folder.
-      name: Of the model, as its entry in models.config has it.
+      name: Name of the model, as its entry in models.config has it.
 
     Raises:
       ValueError: The file cannot be read as what it should be.

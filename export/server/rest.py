@@ -112,7 +112,7 @@ def feeds_of(
     """What a signature is to be fed.
 
     Args:
-      request: As `parse` gives it.
+      request: The request, as returned by `parse`.
       signature: What it asks.
       most_rows: More are refused, before they are converted.
 

@@ -50,7 +50,7 @@ def value_of(found: Any, dtype: int) -> c_api.Value:
     """What an input is fed.
 
     Args:
-      found: As JSON has it: a number, a text, an object of bytes, or nested lists.
+      found: Value of JSON: a number, a text, an object of bytes, or nested lists.
       dtype: TensorFlow's number of the input's type.
 
     Raises:

@@ -93,7 +93,7 @@ class Versions:
 
     Args:
       folder: The model folder.
-      name: Of the model.
+      name: Name of the model.
       most: Rows that run together at most.
       retry_seconds: Until a version that did not load is tried again, five times.
       run_seconds: That a run may take.

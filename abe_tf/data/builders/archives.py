@@ -98,8 +98,8 @@ def images(
     Args:
       sources: Archives or folders.
       wanted: The last `depth` parts of the paths of the images.
-      depth: How many parts of a path tell an image; what stands before is left out,
-        since people pack with and without outer folders.
+      depth: Number of parts of a path that tell an image; what stands before is left
+        out, since people pack with and without outer folders.
       listed_in: The annotation's file, for messages.
 
     Yields:

@@ -24,7 +24,7 @@ def integer(
 
     Args:
       encoded: Scalar string, the file.
-      position: Of its first byte.
+      position: Position of its first byte.
       kind: Its type in the file.
       little: Whether its lowest byte comes first.
 

@@ -78,7 +78,7 @@ class Preprocessing:
         """Draws what training leaves to chance, for all images of a batch at once.
 
         Args:
-          seed: Of the run.
+          seed: Seed of the run.
           number: Scalar int64, of the batch. Equal seeds and numbers give equal draws.
           size: Images in the batch.
 
@@ -129,7 +129,7 @@ class Preprocessing:
 
         Args:
           encoded: Scalar string, the bytes of an image file.
-          box: As for training.
+          box: Part of the image, as for training.
 
         Returns:
           uint8 RGB `[scaled_size, scaled_size, 3]`.
@@ -156,7 +156,7 @@ class Preprocessing:
 
         Args:
           encoded: Scalar string, the bytes of an image file.
-          box: As for training.
+          box: Part of the image, as for training.
 
         Returns:
           uint8 RGB `[image_size, image_size, 3]`.
@@ -168,7 +168,7 @@ class Preprocessing:
 
         Args:
           image: What `decoding.decode` gave, uint8 RGB `[height, width, 3]`.
-          box: As for training.
+          box: Part of the image, as for training.
 
         Returns:
           uint8 RGB `[image_size, image_size, 3]`.

@@ -35,7 +35,7 @@ def layers_with_weights(root: h5py.Group) -> list[str]:
 
     Raises:
       KeyError: The file does not tell them.
-      OSError: As of `item`.
+      OSError: The file is damaged, as for `item`.
     """
     names = [_text(name) for name in root.attrs["layer_names"]]
     return [name for name in names if weights(root, name)]

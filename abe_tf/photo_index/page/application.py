@@ -82,7 +82,7 @@ class _Pages:
     """What each address answers.
 
     Args:
-      library: Of the index.
+      library: Library of the index.
       host: The address that is listened at.
       max_upload: Bytes of an upload.
     """

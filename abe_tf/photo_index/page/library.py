@@ -32,7 +32,7 @@ class Library:
     """An index, for one page after another; several threads may ask.
 
     Args:
-      folder: Of the index.
+      folder: Folder of the index.
       source: The model, where it lies elsewhere by now.
       uploads: Photos that were uploaded.
     """

@@ -23,7 +23,7 @@ class RefusedError(Exception):
     """A request that is not answered.
 
     Args:
-      status: Of HTTP.
+      status: HTTP status.
       text: Why, for people.
     """
 
@@ -37,8 +37,8 @@ class Example:
     """A photo that is meant, or not: of the index, or uploaded.
 
     Attributes:
-      number: Of a photo of the index; `None` for one that was uploaded.
-      token: Of an uploaded one.
+      number: Number of a photo of the index; `None` for one that was uploaded.
+      token: Token of an uploaded one.
       box: The part that is meant, in pixels of the upright image; all where `None`.
     """
 

@@ -12,7 +12,7 @@ class Uploads:
     """Files by token, which is made of their content.
 
     Args:
-      most_bytes: Of all together; one alone is kept however large it is.
+      most_bytes: Bytes of all together at most; one alone is kept however large it is.
     """
 
     def __init__(self, most_bytes: int) -> None:
