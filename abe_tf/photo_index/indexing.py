@@ -142,9 +142,13 @@ def _update(
         known = walking.known(root, connection)
         found, left_out = _found(root, known)
         updater = Updater(
-            *(folder, connection, lambda: model.loaded),
-            *(options.batch_size, options.thumbnail_size),
-            *(options.retry, options.quiet),
+            folder=folder,
+            connection=connection,
+            model=lambda: model.loaded,
+            batch_size=options.batch_size,
+            thumbnail_size=options.thumbnail_size,
+            retry=options.retry,
+            quiet=options.quiet,
         )
         tally = updater.update(known, found, options.prune)
         if tally.missing:
@@ -232,8 +236,12 @@ def _reembed(
     from abe_tf.photo_index.updating import Tally
 
     broken = reembed(
-        *(folder, connection, model.loaded, model.stated()),
-        *(options.batch_size, options.quiet),
+        folder=folder,
+        connection=connection,
+        model=model.loaded,
+        stated=model.stated(),
+        batch_size=options.batch_size,
+        quiet=options.quiet,
     )
     rows = database.about(connection)["rows"]
     tally = Tally(

@@ -90,9 +90,11 @@ def _of_network(model: trained.TrainedModel) -> IndexModel:
         [tf.TensorSpec(pixels.shape, pixels.dtype)],
     )
     return IndexModel(
-        _fingerprint(model.fingerprint(), _FLOAT32, model.preprocessing),
-        *(learners, dim, model.preprocessing),
-        lambda batch: called(batch).numpy(),
+        fingerprint=_fingerprint(model.fingerprint(), _FLOAT32, model.preprocessing),
+        learners=learners,
+        dim=dim,
+        preprocessing=model.preprocessing,
+        embed=lambda batch: called(batch).numpy(),
     )
 
 

@@ -56,7 +56,7 @@ def nearest(
     if wanted is None:
         wanted = np.ones(rows, bool)
     codes, bounds = encoded_query(query)
-    scan = _compiled(*query.shape)
+    scan = _loop(*query.shape)
 
     def look(part: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         distances, found = np.full(count, np.inf), np.full(count, -1, np.int64)
@@ -66,9 +66,19 @@ def nearest(
             end = min(len(segment.vectors), part[1] - segment.first)
             if begin < end:
                 number = scan(
-                    *(segment.codes.reshape(-1), segment.bounds, segment.vectors),
-                    *(wanted[segment.first :], codes.reshape(-1), bounds, query),
-                    *(begin, end, segment.first, number, distances, found),
+                    codes=segment.codes.reshape(-1),
+                    bounds=segment.bounds,
+                    vectors=segment.vectors,
+                    wanted=wanted[segment.first :],
+                    query_codes=codes.reshape(-1),
+                    query_bounds=bounds,
+                    query=query,
+                    begin=begin,
+                    end=end,
+                    first=segment.first,
+                    number=number,
+                    distances=distances,
+                    found=found,
                 )
         # They lie farthest first.
         return distances[:number][::-1], found[:number][::-1]
@@ -92,49 +102,53 @@ def _pool() -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(threads())
 
 
-@functools.cache
-def _compiled(learners: int, dim: int) -> Callable[..., int]:
-    """The loop for one shape of learner embeddings."""
+def _compiled(function: Callable) -> Callable:
     # Kept beside this file, where that can be written: compiling takes seconds.
     kept = os.access(os.path.dirname(__file__), os.W_OK)
-    compiled = numba.njit(nogil=True, cache=kept, error_model="numpy")
+    return numba.njit(nogil=True, cache=kept, error_model="numpy")(function)
+
+
+@_compiled
+def _exact(query, vector):  # type: ignore[no-untyped-def]
+    """The ensemble distance times the learners, in float64."""
+    total = 0.0
+    for learner in range(query.shape[0]):
+        square = 0.0
+        for i in range(query.shape[1]):
+            difference = np.float64(query[learner, i]) - np.float64(vector[learner, i])
+            square += difference * difference
+        total += np.sqrt(square)
+    return total
+
+
+@_compiled
+def _keep(distances, found, number, distance, row):  # type: ignore[no-untyped-def]
+    """Puts a row among the best, which lie farthest first; how many there are."""
+    if number < distances.shape[0]:
+        place = number
+        while place and distances[place - 1] <= distance:
+            distances[place] = distances[place - 1]
+            found[place] = found[place - 1]
+            place -= 1
+        distances[place], found[place] = distance, row
+        return number + 1
+    if distance >= distances[0]:
+        return number
+    place = 0
+    while place + 1 < number and distances[place + 1] > distance:
+        distances[place] = distances[place + 1]
+        found[place] = found[place + 1]
+        place += 1
+    distances[place], found[place] = distance, row
+    return number
+
+
+@functools.cache
+def _loop(learners: int, dim: int) -> Callable[..., int]:
+    """The loop for one shape of learner embeddings, which the compiler then knows."""
     zero, two = np.float32(0), np.float32(2)
 
-    @compiled
-    def exact(query, vector):  # type: ignore[no-untyped-def]
-        total = 0.0
-        for learner in range(learners):
-            square = 0.0
-            for i in range(dim):
-                difference = np.float64(query[learner, i]) - np.float64(
-                    vector[learner, i]
-                )
-                square += difference * difference
-            total += np.sqrt(square)
-        return total
-
-    @compiled
-    def keep(distances, found, number, distance, row):  # type: ignore[no-untyped-def]
-        """Puts a row among the best, which lie farthest first; how many there are."""
-        if number < distances.shape[0]:
-            place = number
-            while place and distances[place - 1] <= distance:
-                distances[place] = distances[place - 1]
-                found[place] = found[place - 1]
-                place -= 1
-            distances[place], found[place] = distance, row
-            return number + 1
-        if distance >= distances[0]:
-            return number
-        place = 0
-        while place + 1 < number and distances[place + 1] > distance:
-            distances[place] = distances[place + 1]
-            found[place] = found[place + 1]
-            place += 1
-        distances[place], found[place] = distance, row
-        return number
-
-    @compiled
+    @_compiled
     def scan(  # type: ignore[no-untyped-def]
         codes,
         bounds,
@@ -171,8 +185,8 @@ def _compiled(learners: int, dim: int) -> Callable[..., int]:
                     )
                 total += np.sqrt(max(zero, np.float32(product) * scale + rest))
             if total <= limit:
-                distance = exact(query, vectors[row])
-                number = keep(distances, found, number, distance, first + row)
+                distance = _exact(query, vectors[row])
+                number = _keep(distances, found, number, distance, first + row)
                 if number == distances.shape[0]:
                     limit = np.float32(distances[0] * (1 + _SLACK) + _LEAST_SLACK)
         return number

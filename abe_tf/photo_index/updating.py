@@ -251,10 +251,8 @@ class Updater:
         rows = about["rows"]
         place = {digest: rows + number for number, digest in enumerate(embeddings)}
         if embeddings:
-            rows = vectors.append(
-                *(self._folder, about["generation"], rows),
-                np.stack(list(embeddings.values())),
-            )
+            new = np.stack(list(embeddings.values()))
+            rows = vectors.append(self._folder, about["generation"], rows, new)
         small = {
             read.digest: read.photo.thumbnail
             for read in batch

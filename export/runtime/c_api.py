@@ -113,7 +113,13 @@ class Model:
         try:
             with Status(self._tf) as status:
                 self._session = self._tf.TF_LoadSessionFromSavedModel(
-                    *(options, None, os.fsencode(path), tags, 1, self._graph, meta),
+                    options,
+                    None,  # run options
+                    os.fsencode(path),
+                    tags,
+                    len(tags),
+                    self._graph,
+                    meta,
                     status,
                 )
             content = ctypes.string_at(meta.contents.data, meta.contents.length)
@@ -168,9 +174,18 @@ class Model:
                 fed.append(self._tensor(wanted.inputs[name], value))
             with Status(self._tf) as status:
                 self._tf.TF_SessionRun(
-                    *(self._session, ctypes.byref(self._options)),
-                    *(feeds, (POINTER * len(fed))(*fed)),
-                    *(len(fed), fetches, results, len(names), None, 0, None, status),
+                    self._session,
+                    ctypes.byref(self._options),
+                    feeds,
+                    (POINTER * len(fed))(*fed),
+                    len(fed),
+                    fetches,
+                    results,
+                    len(names),
+                    None,  # operations that are run and not fetched
+                    0,
+                    None,  # what the run tells of itself
+                    status,
                 )
             return {
                 name: self._array(result)

@@ -99,8 +99,11 @@ class Library:
                 like, rows = self._embedded(now, question.like)
                 unlike, others = self._embedded(now, question.unlike)
                 hits = now.search(
-                    *(like, unlike, question.count, question.asked),
-                    [*rows, *others],
+                    like=like,
+                    unlike=unlike,
+                    count=question.count,
+                    asked=question.asked,
+                    without=[*rows, *others],
                 )
             return {"hits": [_shown(rank, hit) for rank, hit in enumerate(hits, 1)]}
 
