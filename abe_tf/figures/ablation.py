@@ -26,13 +26,32 @@ class Row:
     self_pair_cosine: list[float]
 
 
+def deviation(values: Sequence[float]) -> float:
+    """Sample standard deviation over runs; 0 for one run, which has none.
+
+    >>> deviation([90.0, 92.0])
+    1.4142135623730951
+    """
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def mean_and_deviation(values: Sequence[float]) -> str:
+    """The same as text, with the mean; the mean alone for one run.
+
+    >>> mean_and_deviation([90.0, 92.0]), mean_and_deviation([91.0])
+    ('91.0 ± 1.41', '91.0')
+    """
+    mean = f"{statistics.mean(values):.1f}"
+    return mean if len(values) < 2 else f"{mean} ± {deviation(values):.2f}"
+
+
 def draw(factor: str, rows: Sequence[Row]) -> bytes:
     """Recall@1 of the ensemble and of its learners for each value.
 
     Args:
       factor: The flag that was varied.
-      rows: One a value, in the order of the axis. Error bars are the standard deviation
-        over runs.
+      rows: One a value, in the order of the axis. Error bars are the sample standard
+        deviation over runs.
 
     Returns:
       A PNG file.
@@ -47,7 +66,7 @@ def draw(factor: str, rows: Sequence[Row]) -> bytes:
             axes.errorbar(
                 places,
                 [statistics.mean(runs) for runs in values],
-                [statistics.pstdev(runs) for runs in values],
+                [deviation(runs) for runs in values],
                 color=colour,
                 marker=marker,
                 capsize=5,

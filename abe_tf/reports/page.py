@@ -6,12 +6,12 @@ import base64
 import dataclasses
 import json
 import os
-import statistics
 from collections.abc import Iterator, Sequence
 
 import jinja2
 
 from abe_tf import paper
+from abe_tf.figures.ablation import mean_and_deviation
 from abe_tf.figures.style import has_letters_of
 from abe_tf.reports.measured import RunReport
 from abe_tf.reports.pictures import Picture
@@ -180,15 +180,16 @@ def _seeds(reports: Sequence[RunReport]) -> Table:
         ones = [report.measured.recall.ensemble[1] for report in group]
         learners = [report.measured.recall.individual_mean()[1] for report in group]
         names = ", ".join(report.name for report in group)
-        cells = [names, str(len(group)), _spread(ones), _spread(learners)]
+        cells = [
+            names,
+            str(len(group)),
+            mean_and_deviation(ones),
+            mean_and_deviation(learners),
+        ]
         rows.append(TableRow(cells))
     head = ["", "runs", "ensemble @1", "learners @1"]
-    note = "Runs that differ in nothing but their seed: mean ± deviation."
+    note = "Runs that differ in nothing but their seed: mean ± sample deviation."
     return Table("Over seeds", head, rows, note)
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.1f} ± {statistics.pstdev(values):.2f}"
 
 
 def _checkpoints(reports: Sequence[RunReport]) -> Table:

@@ -14,7 +14,7 @@ from typing import Any
 
 from abe_tf.config.evaluation import PLACES
 from abe_tf.errors import InputError
-from abe_tf.figures.ablation import Row
+from abe_tf.figures.ablation import Row, mean_and_deviation
 from abe_tf.runs import measurements
 from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
@@ -132,12 +132,8 @@ def as_text(factor: str, rows: Sequence[Row]) -> str:
         cosines = row.self_pair_cosine
         cosine = f"{statistics.mean(cosines):.2f}" if cosines else "-"
         lines.append(
-            f"{row.value:{width}}  {_mean_and_deviation(row.ensemble):>16}"
-            f"{_mean_and_deviation(row.individual):>16}{cosine:>18}"
+            f"{row.value:{width}}  {mean_and_deviation(row.ensemble):>16}"
+            f"{mean_and_deviation(row.individual):>16}{cosine:>18}"
             f"{'  best' if row is best else ''}"
         )
     return "\n".join(lines)
-
-
-def _mean_and_deviation(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.1f} ± {statistics.pstdev(values):.2f}"
