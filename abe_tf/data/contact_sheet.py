@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.examples import Examples
-from abe_tf.data.pixels.decoding import upright_size
+from abe_tf.data.pixels.decoding import read_header
 
 _GAP, _WHITE = 4, 255
 # Sizes are read from files: a thousand tell as much as all.
@@ -57,7 +57,7 @@ def describe_sizes(examples: Examples) -> str:
     sizes = np.array(
         list(
             keys.map(
-                lambda key: upright_size(examples.read(key)),
+                lambda key: read_header(examples.read(key)).size,
                 num_parallel_calls=tf.data.AUTOTUNE,
             ).as_numpy_iterator()
         )

@@ -79,4 +79,6 @@ def _addons_loss(
         )
     if config.metric_loss == "lifted_struct":
         return addons.lifted_struct_loss(embeddings, labels, config.margin_addons)
-    return addons.npairs_loss(embeddings, labels, config.npairs_scale)
+    if config.metric_loss == "npairs":
+        return addons.npairs_loss(embeddings, labels, config.npairs_scale)
+    raise NotImplementedError(f"--metric_loss={config.metric_loss}")

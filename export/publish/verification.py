@@ -21,6 +21,8 @@ _TOLERANCE, _COSINE = 1e-4, 0.999
 # Of distances, which near 0 are roots of rounding errors; of masks and distances in
 # bfloat16.
 _OF_DISTANCES, _COARSE = 2e-3, 0.05
+# Outputs that follow from the distances of the same signature.
+_FOLLOW = ("neighbors", "labels")
 
 
 def verify(
@@ -123,6 +125,9 @@ def _compare(
         nearest = np.sort(_distances(wanted, gallery))[:, : answer.shape[1]]
         tolerance = _OF_DISTANCES if exact else _COARSE
         _close(name, np.abs(answer - nearest).max(), tolerance)
+    elif output not in _FOLLOW:
+        # Nothing is published that was compared with nothing.
+        raise NotImplementedError(f"{name} is compared with nothing")
 
 
 def _distances(queries: np.ndarray, gallery: Gallery) -> np.ndarray:

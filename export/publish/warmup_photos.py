@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.data.pixels.decoding import decode_window, upright_size
+from abe_tf.data.pixels.decoding import decode_window, read_header
 from export.publish.photos import Photos
 
 _QUALITY = 95
@@ -25,8 +25,9 @@ def of(photos: Photos, kind: str, max_pixels: int) -> list[bytes]:
     rng = np.random.default_rng(0)
     found = []
     for encoded in map(tf.constant, photos.encoded):
-        size = tf.minimum(upright_size(encoded, max_pixels), _LONGEST)
-        pixels = decode_window(encoded, tf.concat([[0, 0], size], 0)).numpy()
+        header = read_header(encoded, max_pixels)
+        window = tf.concat([[0, 0], tf.minimum(header.size, _LONGEST)], 0)
+        pixels = decode_window(encoded, header, window).numpy()
         if kind == "noise":
             pixels = rng.integers(0, 256, pixels.shape, np.uint8)
         found.append(tf.io.encode_jpeg(pixels, quality=_QUALITY).numpy())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from abe_tf.config.loss import LossConfig
+from abe_tf.config.loss import METRIC_LOSSES, LossConfig
 from abe_tf.losses.contrastive import contrastive_loss
 from abe_tf.losses.divergence import divergence_loss
 from abe_tf.losses.objective import ensemble_loss
@@ -150,3 +150,15 @@ def test_self_pair_cosine_is_the_mean_over_pairs_of_learners():
         for image in embeddings
     ]
     np.testing.assert_allclose(self_pair_cosines(embeddings), expected, rtol=1e-5)
+
+
+def test_every_name_is_a_loss_of_its_own():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=[8, 2, 4]).astype(np.float32)
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    labels = tf.constant([0, 0, 1, 1, 2, 2, 3, 3])
+    totals = [
+        float(ensemble_loss(x, labels, LossConfig(metric_loss=name)).total)
+        for name in METRIC_LOSSES
+    ]
+    assert len(set(totals)) == len(METRIC_LOSSES)

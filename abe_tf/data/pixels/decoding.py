@@ -8,6 +8,7 @@ refuses, by name where the file's first bytes tell one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import tensorflow as tf
 
@@ -34,51 +35,68 @@ _SCAN, _MOST_SCANNED, _COUNTED_SCANS = b"\xff\xda", 6_000_000_000, 100_000
 _ACCURATE = "INTEGER_ACCURATE"
 
 _Decoder = Callable[[tf.Tensor], tf.Tensor]
+_T = TypeVar("_T")
 
 
-def upright_size(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
-    """Reads how large an image is without decoding it.
+class Header(NamedTuple):
+    """What is read of a file before it is decoded.
+
+    Attributes:
+      size: `[2]` int32, height and width as a viewer shows it.
+      orientation: Scalar int32, of a JPEG file; 1 of others, which their decoders turn.
+    """
+
+    size: tf.Tensor
+    orientation: tf.Tensor
+
+
+def read_header(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> Header:
+    """Reads how large an image is, and which way up, without decoding it.
 
     Args:
       encoded: Scalar string, the bytes of an image file.
       max_pixels: A larger one is refused.
-
-    Returns:
-      `[2]` int32: height and width as a viewer shows it.
     """
 
-    def jpeg() -> tf.Tensor:
+    def jpeg() -> Header:
         stored = tf.image.extract_jpeg_shape(encoded)[:2]
         with tf.control_dependencies(_check_scans(encoded, stored)):
-            swapped = swaps_sides(exif_orientation(encoded))
-        return tf.cond(swapped, lambda: stored[::-1], lambda: stored)
+            orientation = exif_orientation(encoded)
+        swapped = swaps_sides(orientation)
+        size = tf.cond(swapped, lambda: stored[::-1], lambda: stored)
+        return Header(size, orientation)
 
-    size = _by_format(encoded, jpeg, png.size, gif.size, bitmap.size)
+    def upright_as(size: _Decoder) -> Callable[[tf.Tensor], Header]:
+        return lambda file: Header(size(file), tf.constant(1))
+
+    others = map(upright_as, (png.size, gif.size, bitmap.size))
+    size, orientation = _by_format(encoded, jpeg, *others)
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     tf.debugging.Assert(
         (pixels > 0) & (pixels <= max_pixels),
         [f"an image must have 1 to {max_pixels} pixels; height and width:", size],
     )
-    return tf.ensure_shape(size, [2])
+    return Header(tf.ensure_shape(size, [2]), orientation)
 
 
-def decode_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+def decode_window(encoded: tf.Tensor, header: Header, window: tf.Tensor) -> tf.Tensor:
     """Decodes a part of an image.
 
     Args:
       encoded: Scalar string, the bytes of an image file.
+      header: What `read_header` gave of it.
       window: `[4]` int32: top, left, height, width in pixels of the upright image.
 
     Returns:
       uint8 RGB `[height, width, 3]`. Transparent pixels are laid over white.
     """
+    orientation = header.orientation
 
     def jpeg() -> tf.Tensor:
-        orientation = exif_orientation(encoded)
         file = _with_end(encoded)
         return tf.cond(
             orientation == 1,
-            lambda: _decode_jpeg_window(file, window),
+            lambda: _decode_jpeg_window(file, header.size, window),
             apart(lambda: cut(upright(decode_plain_jpeg(file), orientation), window)),
         )
 
@@ -130,8 +148,8 @@ def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     Returns:
       uint8 RGB `[height, width, 3]`, as `decode_window`.
     """
-    size = upright_size(encoded, max_pixels)
-    return decode_window(encoded, tf.concat([[0, 0], size], 0))
+    header = read_header(encoded, max_pixels)
+    return decode_window(encoded, header, tf.concat([[0, 0], header.size], 0))
 
 
 def cut(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
@@ -142,15 +160,15 @@ def cut(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
 
 def _by_format(
     encoded: tf.Tensor,
-    jpeg: Callable[[], tf.Tensor],
-    png: _Decoder,
-    animation: _Decoder,
-    bmp: _Decoder,
-) -> tf.Tensor:
+    jpeg: Callable[[], _T],
+    png: Callable[[tf.Tensor], _T],
+    animation: Callable[[tf.Tensor], _T],
+    bmp: Callable[[tf.Tensor], _T],
+) -> _T:
     def starts_with(magic: bytes) -> tf.Tensor:
         return tf.strings.substr(encoded, 0, len(magic)) == magic
 
-    def bmp_or_nothing() -> tf.Tensor:
+    def bmp_or_nothing() -> _T:
         known = tf.debugging.Assert(
             starts_with(b"BM"),
             [tf.strings.join(["no JPEG, PNG, GIF or BMP file but ", _kind(encoded)])],
@@ -159,7 +177,7 @@ def _by_format(
         with tf.control_dependencies([known] if known is not None else []):
             return bmp(encoded)
 
-    def others() -> tf.Tensor:
+    def others() -> _T:
         return tf.cond(
             starts_with(b"\x89PNG\r\n\x1a\n"),
             lambda: png(encoded),
@@ -242,9 +260,10 @@ def _kind(encoded: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.strings.length(encoded) == 0, "an empty file", kind)
 
 
-def _decode_jpeg_window(encoded: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+def _decode_jpeg_window(
+    encoded: tf.Tensor, size: tf.Tensor, window: tf.Tensor
+) -> tf.Tensor:
     """What cutting the decoded image gives, to the bit, without decoding all of it."""
-    size = tf.image.extract_jpeg_shape(encoded)[:2]
     # Colours are stored at half the resolution and smoothed over neighbours, which
     # TensorFlow leaves out at a window's edge.
     first = tf.maximum(window[:2] - _COLOUR_REACH, 0)

@@ -22,7 +22,7 @@ from abe_tf.data.pixels.decoding import (
     decode_plain_jpeg,
     decode_window,
     is_plain_jpeg,
-    upright_size,
+    read_header,
 )
 
 # Of a random resized crop: share of the image's area, and width by height.
@@ -116,8 +116,7 @@ class Preprocessing:
           uint8 RGB `[image_size, image_size, 3]`.
         """
         if self.random_resized_crop:
-            region = self._region_of(encoded, box)
-            window_of = functools.partial(decode_window, encoded)
+            window_of, region = self._opened(encoded, box)
             image = self._resized_crop(window_of, region, draw["seed"])
             image = _mirror(image, draw["mirrored"])
         else:
@@ -191,9 +190,8 @@ class Preprocessing:
         """Scales and pads an image, and cuts the square out at a corner."""
 
         def any_image() -> tf.Tensor:
-            window_of = functools.partial(decode_window, encoded)
-            drawn = self._resample(window_of, self._region_of(encoded, box), corner)
-            return _mirror(drawn, mirrored)
+            window_of, region = self._opened(encoded, box)
+            return _mirror(self._resample(window_of, region, corner), mirrored)
 
         if box is not None or self.scaled_size**2 > self.max_pixels:
             return any_image()
@@ -280,8 +278,13 @@ class Preprocessing:
         )
         return tf.ensure_shape(drawn, [size, size, 3])
 
-    def _region_of(self, encoded: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
-        return _region(upright_size(encoded, self.max_pixels), box)
+    def _opened(
+        self, encoded: tf.Tensor, box: tf.Tensor | None
+    ) -> tuple[_Window, tf.Tensor]:
+        """A file whose header was read: its windows, and the region that is used."""
+        header = read_header(encoded, self.max_pixels)
+        window_of = functools.partial(decode_window, encoded, header)
+        return window_of, _region(header.size, box)
 
 
 def _region(size: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:
