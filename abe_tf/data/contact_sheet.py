@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.examples import Examples
+from abe_tf.data.pipeline import mapped
 from abe_tf.data.pixels.decoding import read_header
 
 _GAP, _WHITE = 4, 255
@@ -56,9 +57,8 @@ def describe_sizes(examples: Examples) -> str:
     keys = tf.data.Dataset.from_tensor_slices(examples.keys[::step])
     sizes = np.array(
         list(
-            keys.map(
-                lambda key: read_header(examples.read(key)).size,
-                num_parallel_calls=tf.data.AUTOTUNE,
+            mapped(
+                keys, lambda key: read_header(examples.read(key)).size
             ).as_numpy_iterator()
         )
     )

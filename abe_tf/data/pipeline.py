@@ -20,6 +20,25 @@ from abe_tf.data.unreadable import Unreadable, unreadable, unreadable_images_nam
 _LOOKING = 16
 
 
+def mapped(
+    elements: tf.data.Dataset,
+    function: Callable,
+    parallel: int | None = tf.data.AUTOTUNE,
+) -> tf.data.Dataset:
+    """A function of each element, as it is written.
+
+    AutoGraph would rewrite all that it calls, which takes seconds and changes nothing:
+    the house writes `tf.cond` where it means one.
+
+    Args:
+      elements: What it is applied to.
+      function: Takes what an element holds.
+      parallel: Calls at once; one where `None`.
+    """
+    as_written = tf.autograph.experimental.do_not_convert(function)
+    return elements.map(as_written, num_parallel_calls=parallel)
+
+
 class Loader:
     """Preprocessed images by their position among the examples; graph functions.
 
@@ -38,7 +57,7 @@ class Loader:
         # `for_evaluation`, traced once, however many pipelines and pictures need it:
         # that takes seconds.
         self.evaluated = tf.function(
-            self.for_evaluation, input_signature=[tf.TensorSpec([], tf.int64)]
+            self.for_evaluation, [tf.TensorSpec([], tf.int64)], autograph=False
         )
         if cache == "encoded":
             encoded = [b.numpy() for b in self._over_all(self._read)]
@@ -92,7 +111,7 @@ class Loader:
 
     def _over_all(self, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
         positions = tf.data.Dataset.range(len(self.examples))
-        return positions.map(function, num_parallel_calls=tf.data.AUTOTUNE)
+        return mapped(positions, function)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +186,7 @@ def training_batches(
     local = places.stop - places.start
     signature = (tf.TensorSpec([local], tf.int64), tf.TensorSpec([], tf.int64))
     drawn = tf.data.Dataset.from_generator(positions, output_signature=signature)
-    images = drawn.map(draw).unbatch().map(load, num_parallel_calls=parallel)
+    images = mapped(mapped(drawn, draw, None).unbatch(), load, parallel)
     batches = images.batch(size // share.total, drop_remainder=True)
     return batches.prefetch(2 * share.count).apply(
         tf.data.experimental.assert_cardinality((end - first) * share.count)
@@ -197,9 +216,10 @@ def evaluation_batches(
     mine = rounds[:, share.slice(whole)].ravel(), last[share.slice(len(last))]
     sizes = batch_size, max(1, len(last) // share.total)
     full, rest = (
-        tf.data.Dataset.from_tensor_slices(positions.astype(np.int64))
-        .map(loader.evaluated, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(size)
+        mapped(
+            tf.data.Dataset.from_tensor_slices(positions.astype(np.int64)),
+            loader.evaluated,
+        ).batch(size)
         for positions, size in zip(mine, sizes, strict=True)
     )
     return full.concatenate(rest).prefetch(2 * share.count)
@@ -276,13 +296,9 @@ def _tell_mended(files: list[str]) -> None:
 
 def _undecoded(loader: Loader, positions: np.ndarray) -> np.ndarray:
     """Which of some positions a pass over their images did not give."""
-    decoded = (
-        tf.data.Dataset.from_tensor_slices(positions)
-        .map(
-            # The sum, so that decoding is not optimised away.
-            lambda i: (i, tf.reduce_sum(tf.cast(loader.for_evaluation(i), tf.int32))),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .ignore_errors()
-    )
+    decoded = mapped(
+        tf.data.Dataset.from_tensor_slices(positions),
+        # The sum, so that decoding is not optimised away.
+        lambda i: (i, tf.reduce_sum(tf.cast(loader.for_evaluation(i), tf.int32))),
+    ).ignore_errors()
     return np.setdiff1d(positions, [int(position) for position, _ in decoded])

@@ -38,7 +38,8 @@ class Masks:
             # As a replica: averages of batch normalisation are then read where they
             # are, and not collected from all workers.
             self._masks_of = tf.function(
-                lambda pixels: self._strategy.run(model, args=(pixels,))
+                lambda pixels: self._strategy.run(model, args=(pixels,)),
+                autograph=False,
             )
 
     def draw(self) -> dict[str, bytes]:

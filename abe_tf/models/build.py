@@ -16,6 +16,9 @@ from abe_tf.models.inception_bn import inception_bn
 from abe_tf.models.inception_small import inception_small
 
 
+# AutoGraph would rewrite the layers of this package, which takes seconds, and find
+# nothing to change.
+@tf.autograph.experimental.do_not_convert
 def build(
     config: ModelConfig, image_size: int, load_pretrained: bool = True
 ) -> tf.keras.Model:

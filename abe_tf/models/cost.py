@@ -37,7 +37,8 @@ def cost(network: tf.keras.Model) -> Cost:
     """
     (pixels,) = network.inputs
     one_image = tf.TensorSpec([1, *pixels.shape[1:]], pixels.dtype)
-    graph = tf.function(network).get_concrete_function(one_image).graph
+    traced = tf.function(network, autograph=False)
+    graph = traced.get_concrete_function(one_image).graph
     total = sum(_multiply_adds(operation) for operation in graph.get_operations())
     return Cost(network.count_params(), total)
 

@@ -88,6 +88,7 @@ def _of_network(model: trained.TrainedModel) -> IndexModel:
     called = tf.function(
         lambda batch: network(batch, training=False),
         [tf.TensorSpec(pixels.shape, pixels.dtype)],
+        autograph=False,
     )
     return IndexModel(
         fingerprint=_fingerprint(model.fingerprint(), _FLOAT32, model.preprocessing),

@@ -80,11 +80,15 @@ class PhotoReader:
             image = pixels(file)
             return image, preprocessing.of_whole(image)
 
-        self._decode = tf.function(pixels, [of_bytes]).get_concrete_function()
-        # In one call: for small photos calls take as long as what is done in them.
-        self._both = tf.function(both, [of_bytes]).get_concrete_function()
+        # `both` in one call: for small photos calls take as long as what they do.
+        self._decode, self._both = (
+            tf.function(one, [of_bytes], autograph=False).get_concrete_function()
+            for one in (pixels, both)
+        )
         self._part = tf.function(
-            preprocessing.of_whole, [of_pixels, tf.TensorSpec([4], tf.float32)]
+            preprocessing.of_whole,
+            [of_pixels, tf.TensorSpec([4], tf.float32)],
+            autograph=False,
         )
 
     def photo(self, content: bytes) -> Photo:

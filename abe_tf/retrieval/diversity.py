@@ -95,7 +95,7 @@ def sub_ensemble_recall(
     return 100 * hits / len(chosen)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(autograph=False, reduce_retracing=True)
 def _hits(
     left: tf.Tensor,
     right: tf.Tensor,

@@ -45,9 +45,9 @@ class Embedder:
         def call(batch: tf.Tensor) -> tf.Tensor:
             return network(batch, training=False)
 
-        self._call = tf.function(call, input_signature=[signature])
+        self._call = tf.function(call, [signature], autograph=False)
         self._call_replicas = tf.function(
-            lambda batch: self._strategy.run(call, args=(batch,))
+            lambda batch: self._strategy.run(call, args=(batch,)), autograph=False
         )
 
     def __call__(
@@ -109,12 +109,15 @@ class FileEmbedder:
     def __init__(self, network: tf.keras.Model, preprocessing: Preprocessing) -> None:
         self._max_pixels = preprocessing.max_pixels
         self._pixels = tf.function(
-            preprocessing.for_evaluation, [tf.TensorSpec([], tf.string)]
+            preprocessing.for_evaluation,
+            [tf.TensorSpec([], tf.string)],
+            autograph=False,
         )
         (pixels,) = network.inputs
         self._network = tf.function(
             lambda batch: network(batch, training=False),
             [tf.TensorSpec(pixels.shape, pixels.dtype)],
+            autograph=False,
         )
 
     def __call__(self, paths: Sequence[str], batch_size: int) -> np.ndarray:

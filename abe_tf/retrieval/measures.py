@@ -92,7 +92,7 @@ def _before(matrix: DistanceMatrix, bounds: Bounds, block: int) -> Iterator[np.n
         yield np.where(np.isinf(positives[kind]), np.inf, before)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(autograph=False, reduce_retracing=True)
 def _positives(
     left: tf.Tensor,
     right: tf.Tensor,

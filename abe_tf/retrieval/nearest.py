@@ -85,7 +85,7 @@ def smallest(
     return values.numpy(), places.numpy()
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(autograph=False, reduce_retracing=True)
 def _merge_tile(
     left: tf.Tensor,
     right: tf.Tensor,

@@ -79,6 +79,7 @@ class EnsembleTrainer(tf.keras.Model):
         """Embeds uint8 RGB `[batch, height, width, 3]`."""
         return self.network(pixels, training=training)
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the global batch.
 

@@ -66,16 +66,18 @@ class ServingModule(tf.Module):
         size = network.inputs[0].shape[1:]
         pixels = tf.TensorSpec([None, *size], tf.uint8, name="pixels")
         found = {
-            "serving_default": tf.function(self.embedding, [_IMAGE_BYTES]),
-            "learners": tf.function(self.learners, [_IMAGE_BYTES]),
-            "pixels": tf.function(self.embedding_of_pixels, [pixels]),
+            "serving_default": (self.embedding, _IMAGE_BYTES),
+            "learners": (self.learners, _IMAGE_BYTES),
+            "pixels": (self.embedding_of_pixels, pixels),
         }
         if mask_network(network) is not None:
-            found["attention"] = tf.function(self.attention, [_IMAGE_BYTES])
+            found["attention"] = (self.attention, _IMAGE_BYTES)
         if gallery is not None:
-            search = self._searching(gallery, top_k)
-            found["search"] = tf.function(search, [_IMAGE_BYTES])
-        return found
+            found["search"] = (self._searching(gallery, top_k), _IMAGE_BYTES)
+        return {
+            name: tf.function(answer, [takes], autograph=False)
+            for name, (answer, takes) in found.items()
+        }
 
     def embedding(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Embeds image files.

@@ -9,6 +9,7 @@ python -m tests.helpers.commands     serves: a request a line on standard input,
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -90,9 +91,15 @@ def _serve() -> None:
 def _import() -> None:
     # What the commands import once their flags are checked.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import export.publish.galleries
-    import export.publish.verification
-    import export.publish.warmup_photos  # noqa: F401
+    for name in (
+        *("abe_tf.session.session", "abe_tf.reports.measured", "abe_tf.reports.page"),
+        *("abe_tf.photo_index.reembedding", "abe_tf.data.contact_sheet"),
+        *("export.publish.galleries", "export.publish.verification"),
+        *("export.publish.warmup_photos", "export.publish.serving_files"),
+        # At the first of what needs it.
+        *("sklearn.cluster", "matplotlib.backends.backend_agg", "keras.src.saving"),
+    ):
+        importlib.import_module(name)
 
 
 def _run(asked: dict[str, Any]) -> int:
