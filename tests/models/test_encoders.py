@@ -56,11 +56,10 @@ def take_averages_at_once(network):
 
 
 def places():
-    """At its own place, and at another one: in `make test` of the fastest alone."""
+    """At its own place, and at another one: in `make test` of MobileNet alone."""
     for name in ENCODERS:
         for own_place in (True, False):
-            fast = name in FAST and (own_place or name == "mobilenet")
-            marks = () if fast else pytest.mark.slow
+            marks = () if name == "mobilenet" else pytest.mark.slow
             yield pytest.param(name, own_place, marks=marks)
 
 
