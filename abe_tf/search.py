@@ -17,7 +17,8 @@ from abe_tf.errors import InputError
 from abe_tf.photo_index import answers
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
-from abe_tf.photo_index.searching import Hit, Moment, moment
+from abe_tf.photo_index.hits import Hit
+from abe_tf.photo_index.searching import Moment, moment
 
 
 def main(

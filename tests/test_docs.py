@@ -66,3 +66,20 @@ def test_every_flag_that_a_text_gives_to_a_command_is_its_own(module, run_comman
     for flag, where in commands()[module].items():
         # absl's own, which --help leaves out.
         assert flag in known | {"flagfile"}, f"{where}: {module} has no --{flag}"
+
+
+def test_every_command_is_one_that_tests_run():
+    """Benchmarks are run by hand: their figures stand beside, with the day."""
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for path in TEXTS:
+        text = path.read_text(encoding="utf-8")
+        for module, _ in COMMAND.findall(text):
+            if module.startswith("benchmarks."):
+                assert re.search(r"20\d\d-\d\d-\d\d", text), f"{path.name}: {module}"
+            else:
+                assert f'"{module}"' in tests, f"{path.name}: no test runs {module}"
+        for target in re.findall(r"^    make ([a-z-]+)", text, re.MULTILINE):
+            assert target in targets, f"{path.name}: make {target}"
+        for pins in re.findall(r"pip install .*-r ([\w./-]+)", text):
+            assert (ROOT / pins).is_file(), f"{path.name}: {pins}"

@@ -17,7 +17,7 @@ import jinja2
 from abe_tf.data.photos import readable
 from abe_tf.errors import InputError
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
-from abe_tf.photo_index.searching import Hit
+from abe_tf.photo_index.hits import Hit
 from abe_tf.storage import files
 
 _COLUMNS = (

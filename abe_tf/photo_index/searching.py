@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import datetime
 import functools
 import os
 import sqlite3
@@ -13,62 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from abe_tf.config.index import FilterConfig, day
-from abe_tf.data.photos import readable
+from abe_tf.config.index import FilterConfig
 from abe_tf.photo_index import database, scan, thumbnails, vectors
+from abe_tf.photo_index.hits import LABEL, TIME, Hit, Place, condition
 from abe_tf.photo_index.vectors import Segment
 
 # So many times the hits that are asked for are looked at where some may be demoted.
 _MORE = 4
-# What a photo shows, in SQL: what a user has said of its content, or else its folder.
-LABEL = "COALESCE(content.user_label, photo.label)"
-# Seconds; where clocks are changed it is off by an hour.
-_DAY = 24 * 3600
-_TIME = "COALESCE(content.taken, photo.mtime_ns / 1e9)"
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """A photo of a content: where it lies.
-
-    Attributes:
-      number: Number of the photo in the index.
-      path: Path as the system has it.
-      label: Its kind; `None` where nothing tells.
-      time: When it was taken, or else changed, in seconds since 1970.
-    """
-
-    number: int
-    path: str
-    label: str | None
-    time: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Hit:
-    """A content that is near, with all photos of it that were asked about.
-
-    Attributes:
-      row: Row of its embedding.
-      distance: The ensemble distance to the nearest of the photos that are meant.
-      learner_distances: `[learners]`, what it is the mean of.
-      unlike: Whether it is nearer to what is not meant than to all that is meant.
-      places: Its photos, at least one; further ones are copies.
-      width: In pixels, upright.
-      height: Height, likewise.
-      bytes: Size in bytes of the file.
-      camera: Its name; `None` where it wrote none.
-    """
-
-    row: int
-    distance: float
-    learner_distances: np.ndarray
-    unlike: bool
-    places: list[Place]
-    width: int
-    height: int
-    bytes: int
-    camera: str | None
 
 
 class Moment:
@@ -105,10 +54,10 @@ class Moment:
             wanted[[row for (row,) in gone if row is not None]] = False
             return wanted
         wanted = np.zeros(rows, bool)
-        condition, values = _condition(asked)
+        lets_through, values = condition(asked)
         found = self._connection.execute(
             "SELECT DISTINCT row FROM photo JOIN content ON content.id = photo.content "
-            f"WHERE row IS NOT NULL AND {condition}",
+            f"WHERE row IS NOT NULL AND {lets_through}",
             values,
         )
         wanted[[row for (row,) in found]] = True
@@ -156,7 +105,7 @@ class Moment:
     def place(self, number: int) -> Place | None:
         """A photo, gone or not; `None` where there is none of this number."""
         found = self._connection.execute(
-            f"SELECT photo.id, path, {LABEL} AS label, {_TIME} AS time FROM photo "
+            f"SELECT photo.id, path, {LABEL} AS label, {TIME} AS time FROM photo "
             "LEFT JOIN content ON content.id = photo.content WHERE photo.id = ?",
             (number,),
         ).fetchone()
@@ -164,11 +113,11 @@ class Moment:
 
     def newest(self, count: int, asked: FilterConfig) -> list[Hit]:
         """The contents that were taken last, at no distance."""
-        condition, values = _condition(asked)
+        lets_through, values = condition(asked)
         found = self._connection.execute(
             "SELECT row FROM photo JOIN content ON content.id = photo.content WHERE "
-            f"row IS NOT NULL AND {condition} GROUP BY row "
-            f"ORDER BY max({_TIME}) DESC, row LIMIT ?",
+            f"row IS NOT NULL AND {lets_through} GROUP BY row "
+            f"ORDER BY max({TIME}) DESC, row LIMIT ?",
             (*values, count),
         ).fetchall()
         nothing = np.zeros(self.shape[0])
@@ -245,11 +194,11 @@ class Moment:
     def _hit(
         self, row: int, distances: np.ndarray, unlike: bool, asked: FilterConfig
     ) -> Hit:
-        condition, values = _condition(asked)
+        lets_through, values = condition(asked)
         found = self._connection.execute(
-            f"SELECT photo.id, path, {LABEL} AS label, {_TIME} AS time, width, height, "
+            f"SELECT photo.id, path, {LABEL} AS label, {TIME} AS time, width, height, "
             "bytes, camera FROM content JOIN photo ON photo.content = content.id "
-            f"WHERE row = ? AND {condition} ORDER BY path",
+            f"WHERE row = ? AND {lets_through} ORDER BY path",
             (row, *values),
         ).fetchall()
         places = [_place(one) for one in found]
@@ -288,31 +237,3 @@ def moment(folder: str) -> Iterator[Moment]:
 
 def _place(row: sqlite3.Row) -> Place:
     return Place(row["id"], os.fsdecode(row["path"]), row["label"], row["time"])
-
-
-def _condition(asked: FilterConfig) -> tuple[str, list]:
-    """What a filter is in SQL, of photos joined with their contents."""
-    parts: list[str] = ["photo.gone IS NULL"]
-    values: list[bytes | str | float] = []
-    if asked.folder:
-        prefix = os.fsencode(os.path.join(os.path.abspath(asked.folder), ""))
-        parts.append("path >= ? AND path < ?")
-        values += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
-    if asked.label:
-        parts.append(f"{LABEL} IN ({', '.join('?' * len(asked.label))})")
-        values += map(readable, asked.label)
-    if asked.since:
-        parts.append(f"{_TIME} >= ?")
-        values.append(_midnight(day("since", asked.since)))
-    if asked.until:
-        parts.append(f"{_TIME} < ?")
-        values.append(_midnight(day("until", asked.until)) + _DAY)
-    return " AND ".join(parts), values
-
-
-def _midnight(date: datetime.date) -> float:
-    try:
-        return datetime.datetime.combine(date, datetime.time()).timestamp()
-    except (ValueError, OverflowError):
-        # Of years that the system's clock does not know: no photo is of them.
-        return float(_DAY * (date - datetime.date(1970, 1, 1)).days)

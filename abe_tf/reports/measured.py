@@ -20,7 +20,7 @@ from abe_tf.retrieval import evaluation
 from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.nearest import nearest_images
 from abe_tf.retrieval.similarity import similarity_histograms
-from abe_tf.runs import measurements
+from abe_tf.runs import measurements, records
 from abe_tf.runs.folder import RunFolder
 
 
@@ -77,7 +77,8 @@ def gather(
     """
     flags = folder.flags()
     # Before the work: a file that is damaged is told at once.
-    metrics, record = folder.read_metrics(), folder.read_record()
+    metrics = records.read_metrics(folder.metrics)
+    record = records.read_record(folder.record)
     by_checkpoint = _by_checkpoint(folder, split.split)
     measuring = Measuring(folder, split, options)
     model = measuring.load(checkpoint)

@@ -20,7 +20,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import CHECKPOINTS
@@ -59,6 +58,11 @@ class RunFolder:
     def metrics(self) -> str:
         """Numbers of training, as lines of JSON."""
         return os.path.join(self.path, "metrics.jsonl")
+
+    @property
+    def record(self) -> str:
+        """Versions, git revision, machine."""
+        return os.path.join(self.path, "run.json")
 
     @property
     def results(self) -> str:
@@ -158,7 +162,7 @@ class RunFolder:
         write_atomically(self.classes, names)
         record = {**machine.describe(devices), "seed": flags.training.seed}
         text = json.dumps(record, indent=2) + "\n"
-        write_atomically(os.path.join(self.path, "run.json"), text)
+        write_atomically(self.record, text)
 
     def go_on_to(self, steps: int) -> int | None:
         """Records that a run goes further than it was meant to.
@@ -187,52 +191,6 @@ class RunFolder:
             if getattr(data, name) is None
         }
         return dataclasses.replace(data, **left_out)
-
-    def cut_metrics(self, step: int) -> None:
-        """Takes out of metrics.jsonl what a session wrote after its last checkpoint.
-
-        Args:
-          step: The last that stays.
-        """
-        with contextlib.suppress(FileNotFoundError):
-            with open(self.metrics, encoding="utf-8") as file:
-                lines = file.readlines()
-            write_atomically(self.metrics, "".join(_up_to(lines, step)))
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last one that a killed run tore is left out.
-
-        Raises:
-          InputError: Another line is none.
-        """
-        lines = _lines(self.metrics)
-        found = []
-        for number, line in enumerate(lines, 1):
-            try:
-                found.append(_object(line))
-            except ValueError as error:
-                if number == len(lines):
-                    break
-                raise InputError(
-                    "metrics.jsonl must hold an object of JSON a line. Received: "
-                    f"{self.metrics!r}, line {number}: {error}. Remove that line."
-                ) from error
-        return found
-
-    def read_record(self) -> dict[str, Any]:
-        """What run.json says of the machine; empty where there is none.
-
-        Raises:
-          InputError: It is no object of JSON.
-        """
-        path = os.path.join(self.path, "run.json")
-        try:
-            return _object("\n".join(_lines(path)) or "{}")
-        except ValueError as error:
-            raise InputError(
-                "run.json must be what training wrote. "
-                f"Received: {path!r}: {error}. Remove it: it is only shown."
-            ) from error
 
     def check_classes(self, class_names: Sequence[str]) -> None:
         """Refuses another data set than the run was started with.
@@ -340,25 +298,3 @@ def check_same_network(model: ModelConfig, workdir: str) -> None:
             "--init_from must be a run of the same network. "
             f"Received: {workdir!r}, but {', '.join(differing)}."
         )
-
-
-def _lines(path: str) -> list[str]:
-    if not os.path.isfile(path):
-        return []
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return file.read().splitlines()
-
-
-def _object(text: str) -> dict[str, Any]:
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError("no object")  # noqa: TRY004  (as of what is no JSON)
-    return found
-
-
-def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:
-    """Lines of JSON whose step is no later; a torn one is passed over."""
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            if json.loads(line)["step"] <= step:
-                yield line

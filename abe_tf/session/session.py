@@ -20,7 +20,7 @@ from abe_tf.errors import InputError
 from abe_tf.models.build import build
 from abe_tf.models.ensemble import PARTS, new_layer_variables
 from abe_tf.retrieval.embedding import Embedder
-from abe_tf.runs import trained
+from abe_tf.runs import records, trained
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.held_out import HeldOut
 from abe_tf.session import dry_run
@@ -156,7 +156,7 @@ class Session:
     def _fit(self, signals: StopSignals) -> signal.Signals | None:
         steps = self._run.training.steps
         if self._writes:
-            self._folder.cut_metrics(self._start)
+            records.cut_metrics(self._folder.metrics, self._start)
         *others, saving = self._callbacks(signals)
         loader = cached_loader(
             self._splits.train, self._preprocessing, self._run.data.cache

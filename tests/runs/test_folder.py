@@ -10,6 +10,7 @@ from abe_tf.config.data import DataConfig
 from abe_tf.data.examples import Splits, from_paths
 from abe_tf.errors import InputError
 from abe_tf.reports import pictures
+from abe_tf.runs import records
 from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.held_out import HeldOut
@@ -27,7 +28,7 @@ def folder(tmp_path):
 def test_the_torn_last_line_of_a_killed_run_is_left_out(folder):
     with open(folder.metrics, "w") as file:
         file.write('{"step": 1}\n{"step": 2}\n{"ste')
-    assert [line["step"] for line in folder.read_metrics()] == [1, 2]
+    assert [line["step"] for line in records.read_metrics(folder.metrics)] == [1, 2]
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", "null"])
@@ -35,16 +36,16 @@ def test_another_line_that_is_none_is_named(folder, line):
     with open(folder.metrics, "w") as file:
         file.write(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
     with pytest.raises(InputError, match="line 2"):
-        folder.read_metrics()
+        records.read_metrics(folder.metrics)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "3"])
 def test_a_record_that_is_none_is_named(folder, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(InputError, match=r"run\.json must be what training wrote"):
-        folder.read_record()
+        records.read_record(folder.record)
     (tmp_path / "run.json").unlink()
-    assert folder.read_record() == {}
+    assert records.read_record(folder.record) == {}
 
 
 @pytest.mark.parametrize(

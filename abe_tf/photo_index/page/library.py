@@ -17,9 +17,10 @@ from abe_tf.errors import InputError
 from abe_tf.photo_index import answers, database, searching
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
+from abe_tf.photo_index.hits import LABEL, Hit
 from abe_tf.photo_index.page.requests import Example, Question, RefusedError
 from abe_tf.photo_index.page.uploads import Uploads
-from abe_tf.photo_index.searching import LABEL, Hit, Moment
+from abe_tf.photo_index.searching import Moment
 
 # An index that has said nothing for so many seconds is not being made any more.
 _SILENT = 120
