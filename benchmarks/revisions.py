@@ -5,9 +5,10 @@
 
 Commands of both checkouts take turns, in processes of their own: training steps on the
 digits (images a second, from metrics.jsonl), the input pipeline over JPEG files, the
-recall of random embeddings (seconds of the whole command), and the local server under
-16 connections (needs wrk). Each ratio is of two neighbouring turns; above 1 this
-checkout is faster. Both run in the environment of this one.
+recall of random embeddings (seconds of the whole command), the local server under 16
+connections (needs wrk), evaluation and report of a run, and a training of one step,
+which is how long a command takes to start. Each ratio is of two neighbouring turns;
+above 1 this checkout is faster. Both run in the environment of this one.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ _BEFORE = flags.DEFINE_string("before", None, "the older checkout", required=Tru
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "class folders of JPEGs")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "turns of each checkout", lower_bound=1)
 _SECONDS = flags.DEFINE_integer("seconds", 20, "of a load of the server")
-_PARTS = flags.DEFINE_list("parts", ["training", "input", "recall", "serving"], "which")
+_PARTS = flags.DEFINE_list(
+    "parts",
+    ["training", "input", "recall", "serving", "measuring", "start"],
+    "which",
+)
 _NOW = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _TRAINING = (
     *("--dataset=digits", "--image_size=48", "--resize_size=54", "--steps=40"),
@@ -97,6 +102,26 @@ def recall(checkout: str) -> float:
             "--noclustering",
         )
         return 1 / (time.perf_counter() - start)
+
+
+def measuring(checkout: str) -> float:
+    """Evaluations of a run with the report behind, an hour."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = f"--workdir={folder}/run"
+        _run(checkout, "-m", "abe_tf.train", *_TRAINING, "--steps=0", run)
+        start = time.perf_counter()
+        _run(checkout, "-m", "abe_tf.evaluate", run)
+        _run(checkout, "-m", "abe_tf.report", run)
+        return 3600 / (time.perf_counter() - start)
+
+
+def starting(checkout: str) -> float:
+    """Trainings of one step an hour: nearly all of it is the command's start."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        run = f"--workdir={folder}/run"
+        _run(checkout, "-m", "abe_tf.train", *_TRAINING, "--steps=1", run)
+        return 3600 / (time.perf_counter() - start)
 
 
 def serving(checkout: str) -> float:
@@ -168,6 +193,8 @@ _MEASURES: dict[str, tuple[Callable[[str], float], str]] = {
     "input": (input_pipeline, "images/s"),
     "recall": (recall, "evaluations/s"),
     "serving": (serving, "requests/s"),
+    "measuring": (measuring, "an hour"),
+    "start": (starting, "an hour"),
 }
 
 
