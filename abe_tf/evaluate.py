@@ -76,8 +76,6 @@ def main(
         archive.save(embeddings.save_embeddings, embedded)
     measured = measuring.measure(embedded, embeddings.clustering)
     _show(folder.path, measured)
-    if embeddings.keep_embeddings:
-        measuring.keep(measured)
     in_short = {}
     if other and also:
         recall = measuring.recall(also)
@@ -86,6 +84,9 @@ def main(
         print(f"{other}, {short['checkpoint']}: Recall@K {short['ensemble']}")
     result = measured.as_json()
     measurements.add(folder.results, {_key(result): result}, in_short)
+    # Last: where the disk is full, the figures are written.
+    if embeddings.keep_embeddings:
+        measuring.keep(measured)
 
 
 def _evaluate_file(path: str, options: EvaluationConfig, clustering: bool) -> None:

@@ -172,6 +172,14 @@ def _fingerprint(examples: Examples) -> str:
     for name in examples.names:
         digest.update(os.fsencode(str(name)) + b"\0")
     for path in examples.files or ():
-        status = os.stat(path)
-        digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+        digest.update(f"{_stamp(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _stamp(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except OSError:
+        # Whoever reads it names it.
+        return "gone"
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -51,7 +51,7 @@ class RunFlags:
         Raises:
           InputError: A line is no flag of a run, or breaks a rule.
         """
-        return cls(*read_flagfile(text, _GROUPS))
+        return cls(*read_flagfile(text, [type(group) for group in cls()._groups()]))
 
     def text(self) -> str:
         """The text of a flagfile that gives the same flags again."""
@@ -99,10 +99,6 @@ class RunFlags:
 
     def _groups(self) -> list[Group]:
         return [self.model, self.data, self.loss, self.training]
-
-
-# Their classes, in the same order.
-_GROUPS: list[type[Group]] = [ModelConfig, DataConfig, LossConfig, TrainingConfig]
 
 
 def names() -> set[str]:

@@ -50,7 +50,7 @@ class Session:
     """
 
     def __init__(self, folder: RunFolder, flags: SessionFlags) -> None:
-        self._folder, self._flags = folder, flags
+        self._folder = folder
         data, training = flags.run.data, flags.run.training
         tf.keras.utils.set_random_seed(training.seed)
         if training.deterministic:
@@ -67,6 +67,7 @@ class Session:
         self._splits = held_out.keep(self._splits)
         data = datasets.fitted(folder.data(data), self._splits)
         self._run = dataclasses.replace(flags.run, data=data)
+        self._flags = dataclasses.replace(flags, run=self._run)
         strategies.check_batch(self._strategy, data.batch_size)
         train = self._splits.train
         folder.check_classes(train.class_names)
