@@ -95,8 +95,10 @@ def _evaluate_file(path: str, options: EvaluationConfig, clustering: bool) -> No
 
     embedded = archive.load(path)
     known = DataConfig(dataset=embedded.about.get("dataset", "image_folder"))
-    found = evaluation.evaluate(embedded, options.ks(known), options.block, clustering)
-    measured = Measured(embedded, found)
+    measurements = evaluation.evaluate(
+        embedded, options.ks(known), options.block, clustering
+    )
+    measured = Measured(embedded, measurements)
     _show(path, measured)
     write_atomically(f"{path}.json", json.dumps(measured.as_json(), indent=2) + "\n")
     print(f"results: {path}.json")

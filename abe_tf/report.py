@@ -41,9 +41,9 @@ def main(
     reports = []
     for number, run in enumerate(trained, 1):
         print(f"[{number}/{len(trained)}] {run.path}", flush=True)
-        found = measured.gather(run, checkpoint.checkpoint, split, evaluation)
-        reports.append(found)
-        drawn += pictures.of_run(found)
+        of_run = measured.gather(run, checkpoint.checkpoint, split, evaluation)
+        reports.append(of_run)
+        drawn += pictures.of_run(of_run)
     if reports:
         drawn = [*pictures.of_all(reports), *drawn]
     for path in report.sweeps():

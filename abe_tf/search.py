@@ -37,16 +37,16 @@ def main(
         asker = Asker(now.about, source)
 
         def embedded(paths: list[str], boxes: list) -> np.ndarray:
-            found = []
+            embeddings = []
             for path, box in zip(paths, boxes, strict=True):
                 try:
-                    found.append(asker.embed(now, content_of(path), box)[0])
+                    embeddings.append(asker.embed(now, content_of(path), box)[0])
                 except BrokenPhotoError as error:
                     raise InputError(
                         "Each IMAGE and --unlike must be a photo that can be read. "
                         f"Received: {path!r}: {error}."
                     ) from error
-            return np.array(found, np.float32).reshape(-1, *now.shape)
+            return np.array(embeddings, np.float32).reshape(-1, *now.shape)
 
         like = embedded(images, boxes)
         unlike = embedded(list(search.unlike), [None] * len(search.unlike))

@@ -41,7 +41,7 @@ def main(_: list[str]) -> None:
     models = {}
     for folder in _MODELS.value:
         newest = str(model_folder.versions(folder)[-1])
-        models[folder] = c_api.Model(os.path.join(folder, newest))
+        models[folder] = c_api.LoadedModel(os.path.join(folder, newest))
     paths, labels = zip(*photos(), strict=True)
     answers: dict[str, list[np.ndarray]] = {name: [] for name in models}
     seconds: dict[str, list[float]] = {name: [] for name in models}

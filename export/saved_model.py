@@ -21,8 +21,8 @@ from export.runtime import model_folder
 
 if TYPE_CHECKING:
     from abe_tf.runs.trained import TrainedModel
-    from export.publish.photos import Photos
-    from export.publish.signatures import Gallery
+    from export.publish.photos import ReferencePhotos
+    from export.publish.signatures import SearchGallery
 
 
 def main(
@@ -67,9 +67,9 @@ def main(
 
 def publish(
     model: TrainedModel,
-    photos: Photos,
+    photos: ReferencePhotos,
     export: ExportConfig,
-    gallery: Gallery | None,
+    gallery: SearchGallery | None,
     card: dict,
 ) -> str:
     """Writes a model as a version of a model folder.

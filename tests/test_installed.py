@@ -39,14 +39,14 @@ def test_flagfiles_of_the_package_are_found_from_anywhere(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.cfg").write_text("--seed=1\n")
     argv = ["train", "--flagfile=flags/digits_abe4.cfg", "--flagfile=mine.cfg"]
-    with flagfiles.found(argv) as found:
+    with flagfiles.packaged_found(argv) as rewritten:
         assert os.getcwd() == str(ROOT)
-        assert found == [*argv[:2], f"--flagfile={tmp_path / 'mine.cfg'}"]
+        assert rewritten == [*argv[:2], f"--flagfile={tmp_path / 'mine.cfg'}"]
     assert os.getcwd() == str(tmp_path)
     (tmp_path / "flags").mkdir()
     (tmp_path / "flags/digits_abe4.cfg").write_text("")
-    with flagfiles.found(argv) as found:
-        assert (found, os.getcwd()) == (argv, str(tmp_path))
+    with flagfiles.packaged_found(argv) as rewritten:
+        assert (rewritten, os.getcwd()) == (argv, str(tmp_path))
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def run(
 
 def _parse(argv: list[str], with_arguments: bool) -> list[str]:
     try:
-        with flagfiles.found(argv) as argv:
+        with flagfiles.packaged_found(argv) as argv:
             rest = flags.FLAGS(argv)
     except flags.Error as error:
         _fail(error)

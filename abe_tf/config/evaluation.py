@@ -189,10 +189,10 @@ class ReportConfig(Group):
 
     def sweeps(self) -> list[str]:
         """Folders that may be a sweep's: those given, and those that they lie in."""
-        found = []
+        folders = []
         for path in self.workdir:
-            found += [path, os.path.dirname(os.path.abspath(path))]
-        return list(dict.fromkeys(os.path.abspath(path) for path in found))
+            folders += [path, os.path.dirname(os.path.abspath(path))]
+        return list(dict.fromkeys(os.path.abspath(path) for path in folders))
 
 
 @dataclasses.dataclass(frozen=True)

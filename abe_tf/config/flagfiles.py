@@ -12,7 +12,7 @@ _PACKAGED = os.path.join(os.path.dirname(_HERE), "packaged")
 
 
 @contextlib.contextmanager
-def found(argv: list[str]) -> Iterator[list[str]]:
+def packaged_found(argv: list[str]) -> Iterator[list[str]]:
     """Has `--flagfile=flags/NAME.cfg` name the package's own where there is no other.
 
     Flagfiles name one another from the folder that holds `flags/`; while flags are read

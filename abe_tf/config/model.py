@@ -125,8 +125,8 @@ class ModelConfig(Group):
         """
         weights = self.encoder_weights
         # A TensorFlow checkpoint is a prefix of several files.
-        found = os.path.isfile(weights) or os.path.isfile(f"{weights}.index")
-        if weights not in ("none", "imagenet") and not found:
+        is_file = os.path.isfile(weights) or os.path.isfile(f"{weights}.index")
+        if weights not in ("none", "imagenet") and not is_file:
             raise InputError(
                 "--encoder_weights must be none, imagenet or the path of a file. "
                 f"Received: {weights!r}, which does not exist."

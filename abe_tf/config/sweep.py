@@ -61,9 +61,9 @@ class SweepConfig(Group):
 
 def _factor(text: str) -> tuple[str, tuple[str, ...]]:
     name, equals, values = text.partition("=")
-    found = tuple(value for value in values.split(",") if value)
-    if not (name and equals and found) or len(set(found)) < len(found):
+    listed = tuple(value for value in values.split(",") if value)
+    if not (name and equals and listed) or len(set(listed)) < len(listed):
         raise InputError(
             f"--vary must be FLAG=V1,V2,... with different values. Received: {text!r}."
         )
-    return name, found
+    return name, listed

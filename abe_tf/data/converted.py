@@ -172,9 +172,9 @@ class ConvertedPhotos:
         removed = 0
         with _IN_USE[self.folder].alone() as is_alone:
             # Anew: until the lock was had, others may have used some.
-            found = sorted(self._files())
-            size = sum(size for _, size, _ in found)
-            for _, bytes_of_it, path in found if is_alone else ():
+            files = sorted(self._files())
+            size = sum(size for _, size, _ in files)
+            for _, bytes_of_it, path in files if is_alone else ():
                 if size <= most:
                     break
                 if path not in read:

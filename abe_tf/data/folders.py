@@ -41,11 +41,11 @@ def image_folder(data_dir: str) -> Examples:
     # A link up would make all classes one.
     seen = {os.path.realpath(data_dir)}
     for folder in folders:
-        found = _find(folder, seen)
-        left_out += found.left_out
-        if found.paths:
+        listing = _find(folder, seen)
+        left_out += listing.left_out
+        if listing.paths:
             name = normalised(os.path.basename(folder))
-            by_class.setdefault(name, []).extend(found.paths)
+            by_class.setdefault(name, []).extend(listing.paths)
         else:
             left_out.append(LeftOut(folder, "folders without a photo"))
     tell_left_out(left_out, data_dir)

@@ -31,7 +31,7 @@ def load(data_dir: str) -> Examples:
     if not os.path.isdir(folder):
         folder = data_dir
     names = _names(os.path.join(folder, "classes.csv"))
-    found = []
+    images = []
     for name in _LISTS:
         path = os.path.join(folder, f"{name}.txt")
         for line, row in _rows(path):
@@ -39,9 +39,9 @@ def load(data_dir: str) -> Examples:
             if not 0 <= label < len(names):
                 raise _wrong(path, f"line {line}: there is no class {label}")
             # One name may be in several lists.
-            found.append((label, f"{name}_{os.path.basename(place)}", place))
-    found.sort()
-    paths = [os.path.join(folder, place) for _, _, place in found]
+            images.append((label, f"{name}_{os.path.basename(place)}", place))
+    images.sort()
+    paths = [os.path.join(folder, place) for _, _, place in images]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         raise InputError(
@@ -50,7 +50,7 @@ def load(data_dir: str) -> Examples:
             "the repository again."
         )
     numbered = tuple(f"{number:02}_{name}" for number, name in enumerate(names))
-    return from_paths(paths, [label for label, _, _ in found], numbered)
+    return from_paths(paths, [label for label, _, _ in images], numbered)
 
 
 def _names(path: str) -> list[str]:

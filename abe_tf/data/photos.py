@@ -54,17 +54,17 @@ def find(folder: str, seen: set[str] | None = None) -> Photos:
     Raises:
       OSError: A folder in it cannot be read.
     """
-    found = Photos([], [])
-    for path in files(folder, found.left_out, set() if seen is None else seen):
+    photos = Photos([], [])
+    for path in files(folder, photos.left_out, set() if seen is None else seen):
         if os.path.basename(path).startswith("."):
-            found.left_out.append(LeftOut(path, HIDDEN))
+            photos.left_out.append(LeftOut(path, HIDDEN))
             continue
         reason = why_not(path)
         if reason is None:
-            found.paths.append(path)
+            photos.paths.append(path)
         else:
-            found.left_out.append(LeftOut(path, reason))
-    return found
+            photos.left_out.append(LeftOut(path, reason))
+    return photos
 
 
 def files(

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from abe_tf.data.examples import Examples, in_memory
 from abe_tf.data.pixels import kinds
-from abe_tf.data.pixels.preprocessing import Draw, Preprocessing
+from abe_tf.data.pixels.preprocessing import Augmentation, Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.data.unreadable import Unreadable, unreadable, unreadable_images_named
 
@@ -56,7 +56,7 @@ class Loader:
         self._scaled: tf.Tensor | None = None
         # `for_evaluation`, traced once, however many pipelines and pictures need it:
         # that takes seconds.
-        self.evaluated = tf.function(
+        self.traced_for_evaluation = tf.function(
             self.for_evaluation, [tf.TensorSpec([], tf.int64)], autograph=False
         )
         if cache == "encoded":
@@ -77,13 +77,17 @@ class Loader:
             with tf.device("CPU"):
                 self._scaled = tf.constant(pixels)
 
-    def for_training(self, position: tf.Tensor, draw: Draw) -> tf.Tensor:
+    def for_training(
+        self, position: tf.Tensor, augmentation: Augmentation
+    ) -> tf.Tensor:
         """The image at a scalar int64 position, cropped as was drawn."""
         if self._scaled is not None:
             scaled = tf.gather(self._scaled, position)
-            return self.preprocessing.crop_for_training(scaled, draw)
+            return self.preprocessing.crop_for_training(scaled, augmentation)
         encoded = self._read(position)
-        return self.preprocessing.for_training(encoded, draw, self._box(position))
+        return self.preprocessing.for_training(
+            encoded, augmentation, self._box(position)
+        )
 
     def for_evaluation(self, position: tf.Tensor) -> tf.Tensor:
         """The centre of the image at a scalar int64 position."""
@@ -100,7 +104,9 @@ class Loader:
           InputError: An image cannot be read.
         """
         with unreadable_images_named(self, lambda: positions):
-            return np.stack([self.evaluated(int(i)).numpy() for i in positions])
+            return np.stack(
+                [self.traced_for_evaluation(int(i)).numpy() for i in positions]
+            )
 
     def _read(self, position: tf.Tensor) -> tf.Tensor:
         return self.examples.read(tf.gather(self.examples.keys, position))
@@ -175,18 +181,20 @@ def training_batches(
         for number in range(first, end):
             yield sampler.batch(number)[places], number
 
-    def draw(batch: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, Draw]:
-        whole = loader.preprocessing.draw(seed, number, size)
-        return batch, tf.nest.map_structure(lambda drawn: drawn[places], whole)
+    def sampled(batch: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, Augmentation]:
+        whole = loader.preprocessing.sample(seed, number, size)
+        return batch, tf.nest.map_structure(lambda value: value[places], whole)
 
-    def load(position: tf.Tensor, draw: Draw) -> tuple[tf.Tensor, tf.Tensor]:
-        return loader.for_training(position, draw), tf.gather(labels, position)
+    def load(
+        position: tf.Tensor, augmentation: Augmentation
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return loader.for_training(position, augmentation), tf.gather(labels, position)
 
     # What can be done for a batch at once is done before the images part.
     local = places.stop - places.start
     signature = (tf.TensorSpec([local], tf.int64), tf.TensorSpec([], tf.int64))
-    drawn = tf.data.Dataset.from_generator(positions, output_signature=signature)
-    images = mapped(mapped(drawn, draw, None).unbatch(), load, parallel)
+    numbered = tf.data.Dataset.from_generator(positions, output_signature=signature)
+    images = mapped(mapped(numbered, sampled, None).unbatch(), load, parallel)
     batches = images.batch(size // share.total, drop_remainder=True)
     return batches.prefetch(2 * share.count).apply(
         tf.data.experimental.assert_cardinality((end - first) * share.count)
@@ -218,7 +226,7 @@ def evaluation_batches(
     full, rest = (
         mapped(
             tf.data.Dataset.from_tensor_slices(positions.astype(np.int64)),
-            loader.evaluated,
+            loader.traced_for_evaluation,
         ).batch(size)
         for positions, size in zip(mine, sizes, strict=True)
     )

@@ -227,15 +227,15 @@ def _report_counts(
     dataset: str, protocol: Protocol, examples: Examples, splits: np.ndarray
 ) -> None:
     """Says where a benchmark is not what the paper had; numbers would not compare."""
-    for name, (classes, images) in protocol.counts.items():
+    for name, paper in protocol.counts.items():
         labels = examples.labels[splits == name]
-        found = (len(np.unique(labels)), len(labels))
-        if found != (classes, images):
+        here = (len(np.unique(labels)), len(labels))
+        if here != paper:
             print(
-                f"{dataset}: {name} has {found[0]:,} classes and {found[1]:,} images, "
-                f"the paper's {classes:,} and {images:,}: "
-                f"{_difference(classes - found[0], 'classes')} and "
-                f"{_difference(images - found[1], 'images')}.",
+                f"{dataset}: {name} has {here[0]:,} classes and {here[1]:,} images, "
+                f"the paper's {paper[0]:,} and {paper[1]:,}: "
+                f"{_difference(paper[0] - here[0], 'classes')} and "
+                f"{_difference(paper[1] - here[1], 'images')}.",
                 file=sys.stderr,
             )
 

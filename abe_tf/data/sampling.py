@@ -124,7 +124,7 @@ class ClassSampler:
             )
         ]
         slots = zip(np.concatenate(chosen), self._slots, strict=True)
-        return np.concatenate([self._draw(i, epoch)[:count] for i, count in slots])
+        return np.concatenate([self._chosen(i, epoch)[:count] for i, count in slots])
 
     def _counts(self) -> tuple[int, int]:
         return self._large_slots, len(self._slots) - self._large_slots
@@ -144,12 +144,12 @@ class ClassSampler:
         rest = np.concatenate([large[needed:], small])[:others]
         return large[:needed], rng.permutation(rest)
 
-    def _draw(self, class_index: int, epoch: int) -> np.ndarray:
+    def _chosen(self, class_index: int, epoch: int) -> np.ndarray:
         images = self._images[class_index]
         draws_per_order = max(1, len(images) // self._largest)
-        order_number, draw = divmod(epoch, draws_per_order)
+        order_number, turn = divmod(epoch, draws_per_order)
         rng = np.random.default_rng(
             [self._seed, _IMAGE_ORDER, int(class_index), order_number]
         )
-        start = draw * self._largest
+        start = turn * self._largest
         return rng.permutation(images)[start : start + self._largest]

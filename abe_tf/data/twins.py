@@ -81,8 +81,8 @@ def _looks(
     files: Sequence[str], positions: np.ndarray, look: Callable[[str], object]
 ) -> dict[int, object]:
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda i: look(files[i]), positions)
-        return dict(zip(positions.tolist(), found, strict=True))
+        looks = pool.map(lambda i: look(files[i]), positions)
+        return dict(zip(positions.tolist(), looks, strict=True))
 
 
 def _size(path: str) -> object:

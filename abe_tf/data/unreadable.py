@@ -100,7 +100,7 @@ def unreadable(loader: Loader, positions: Iterable[int]) -> Iterator[Unreadable]
     """
     for position in positions:
         try:
-            loader.evaluated(tf.constant(position, tf.int64))
+            loader.traced_for_evaluation(tf.constant(position, tf.int64))
         except BROKEN_IMAGE as error:
             name = str(loader.examples.names[position])
             yield Unreadable(int(position), name, reason_of(error))

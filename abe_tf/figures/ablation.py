@@ -10,7 +10,7 @@ from abe_tf.figures import style
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class SweepRow:
     """A value of a factor, over seeds and, in a grid, over the other factors.
 
     Attributes:
@@ -45,7 +45,7 @@ def mean_and_deviation(values: Sequence[float]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {deviation(values):.2f}"
 
 
-def draw(factor: str, rows: Sequence[Row]) -> bytes:
+def draw(factor: str, rows: Sequence[SweepRow]) -> bytes:
     """Recall@1 of the ensemble and of its learners for each value.
 
     Args:

@@ -9,7 +9,7 @@ from abe_tf.figures import style
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
+class CostPoint:
     """A point.
 
     Attributes:
@@ -25,7 +25,9 @@ class Model:
     recall: float
 
 
-def draw(ours: Sequence[Model], families: Mapping[str, Sequence[Model]]) -> bytes:
+def draw(
+    ours: Sequence[CostPoint], families: Mapping[str, Sequence[CostPoint]]
+) -> bytes:
     """Two panels.
 
     Args:

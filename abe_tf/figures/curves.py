@@ -49,5 +49,7 @@ def draw(metrics: Sequence[dict[str, Any]]) -> bytes:
 
 
 def _of(metrics: Sequence[dict[str, Any]], tag: str) -> tuple[list, list]:
-    found = [(line["step"], line[tag]) for line in metrics if line.get(tag) is not None]
-    return [step for step, _ in found], [value for _, value in found]
+    points = [
+        (line["step"], line[tag]) for line in metrics if line.get(tag) is not None
+    ]
+    return [step for step, _ in points], [value for _, value in points]

@@ -9,7 +9,7 @@ def draw(runs: dict[str, dict[int, dict[str, float]]]) -> bytes:
     """Recall@1 against the number of learners, mean and deviation over subsets.
 
     Args:
-      runs: By name: `Evaluation.sub_ensembles`.
+      runs: By name: `Measurements.sub_ensembles`.
 
     Returns:
       A PNG file.
@@ -19,8 +19,8 @@ def draw(runs: dict[str, dict[int, dict[str, float]]]) -> bytes:
         for number, (name, sizes) in enumerate(runs.items()):
             axes.errorbar(
                 list(sizes),
-                [found["mean"] for found in sizes.values()],
-                [found["std"] for found in sizes.values()],
+                [recalls["mean"] for recalls in sizes.values()],
+                [recalls["std"] for recalls in sizes.values()],
                 color=style.COLOURS[number % len(style.COLOURS)],
                 marker="osD^vP*"[number % 7],
                 capsize=5,

@@ -15,29 +15,29 @@ _LETTERS = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class QueryRow:
     """A query and what was found.
 
     Attributes:
       title: Title of the query.
       query: uint8 RGB `[height, width, 3]`.
-      found: The nearest images, nearest first.
+      nearest: The nearest images, nearest first.
       right: Whether each is of the query's class.
     """
 
     title: str
     query: np.ndarray
-    found: Sequence[np.ndarray]
+    nearest: Sequence[np.ndarray]
     right: Sequence[bool]
 
 
-def draw(rows: Sequence[Row]) -> bytes:
+def draw(rows: Sequence[QueryRow]) -> bytes:
     """A row a query: right images in solid blue, wrong ones in dashed vermillion.
 
     Returns:
       A PNG file.
     """
-    columns = 1 + max(len(row.found) for row in rows)
+    columns = 1 + max(len(row.nearest) for row in rows)
     with style.figure(1.6 * columns, 1.85 * len(rows)) as figure:
         panels = figure.subplots(len(rows), columns, squeeze=False)
         for across, row in zip(panels, rows, strict=True):
@@ -49,7 +49,7 @@ def draw(rows: Sequence[Row]) -> bytes:
                 title = title[: _LETTERS - 1] + "…"
             across[0].set_title(title, fontsize=12)
             for axes, image, right in zip(
-                across[1:], row.found, row.right, strict=False
+                across[1:], row.nearest, row.right, strict=False
             ):
                 axes.imshow(image)
                 _frame(axes, *(_RIGHT if right else _WRONG))

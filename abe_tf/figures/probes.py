@@ -48,10 +48,10 @@ class Masks:
             return {}
         result = self._masks_of(self._pixels)
         result = self._strategy.experimental_local_results(result)
-        found = np.asarray(result[0], np.float32)
+        values = np.asarray(result[0], np.float32)
         return {
-            "channel": masks.draw_channels(self._pixels[0], found[0]),
-            "mean": masks.draw_means(self._pixels, found),
+            "channel": masks.draw_channels(self._pixels[0], values[0]),
+            "mean": masks.draw_means(self._pixels, values),
         }
 
 
@@ -73,12 +73,12 @@ def draw_neighbours(
       A PNG file.
     """
     rows = []
-    for query, image, found in zip(
+    for query, image, places in zip(
         chosen, queries.pixels(chosen), nearest, strict=True
     ):
         label = queries.examples.labels[query]
-        right = gallery.examples.labels[found] == label
+        right = gallery.examples.labels[places] == label
         title = queries.examples.class_names[label]
-        images = list(gallery.pixels(found))
-        rows.append(neighbours.Row(title, image, images, [bool(r) for r in right]))
+        images = list(gallery.pixels(places))
+        rows.append(neighbours.QueryRow(title, image, images, [bool(r) for r in right]))
     return neighbours.draw(rows)

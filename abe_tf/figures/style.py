@@ -55,11 +55,11 @@ def _fonts() -> list[str]:
 @functools.cache
 def _letters() -> frozenset[int]:
     """What the fonts have signs for."""
-    found: set[int] = set()
+    letters: set[int] = set()
     for name in _fonts():
         path = font_manager.findfont(name, fallback_to_default=False)
-        found |= set(font_manager.get_font(path).get_charmap())
-    return frozenset(found)
+        letters |= set(font_manager.get_font(path).get_charmap())
+    return frozenset(letters)
 
 
 def has_letters_of(text: str) -> bool:

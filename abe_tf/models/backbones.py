@@ -184,7 +184,7 @@ def _single_tensors(network: tf.keras.Model) -> Sequence[str]:
     for sources in inputs.values():
         for source in sources:
             readers[source.name] += 1
-    found, open_tensors = [], set()
+    cut_points, open_tensors = [], set()
     for layer in network.layers:
         for source in inputs[layer.name]:
             readers[source.name] -= 1
@@ -192,8 +192,8 @@ def _single_tensors(network: tf.keras.Model) -> Sequence[str]:
                 open_tensors.discard(source.name)
         open_tensors.add(layer.name)
         if open_tensors == {layer.name}:
-            found.append(layer.name)
-    return found
+            cut_points.append(layer.name)
+    return cut_points
 
 
 def _clone(model: tf.keras.Model, name: str, copy_weights: bool) -> tf.keras.Model:

@@ -55,8 +55,8 @@ def time_text(seconds: float) -> str:
 
 def as_json(hits: Sequence[Hit]) -> str:
     """A list of objects."""
-    found = [as_dict(rank, hit) for rank, hit in enumerate(hits, 1)]
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    rows = [as_dict(rank, hit) for rank, hit in enumerate(hits, 1)]
+    return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
 def as_csv(hits: Sequence[Hit]) -> str:
@@ -163,8 +163,8 @@ def write_page(hits: Sequence[Hit], small: Sequence[bytes | None], path: str) ->
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("abe_tf.photo_index"), autoescape=True
     )
-    found = [as_dict(rank, hit) for rank, hit in enumerate(hits, 1)]
+    rows = [as_dict(rank, hit) for rank, hit in enumerate(hits, 1)]
     text = environment.get_template("hits.html").render(
-        hits=zip(found, pictures, strict=True)
+        hits=zip(rows, pictures, strict=True)
     )
     files.write_atomically(path, text)

@@ -77,16 +77,16 @@ def nearest(
         held = json.load(file)["rows"]
     graph = _viewed(path, os.stat(path).st_mtime_ns, *query.shape)
     asked = min(count, held)
-    found: np.ndarray = np.empty(0, np.int64)
+    rows: np.ndarray = np.empty(0, np.int64)
     while asked:
-        found = graph.search(query.reshape(-1), asked).keys.astype(np.int64)
-        found = found[wanted[found]]
-        if len(found) >= count or asked == held:
+        rows = graph.search(query.reshape(-1), asked).keys.astype(np.int64)
+        rows = rows[wanted[rows]]
+        if len(rows) >= count or asked == held:
             break
         asked = min(held, _MORE * asked)
     later = wanted.copy()
     later[:held] = False
-    later[found] = True
+    later[rows] = True
     # Those that the graph gives, and all that are later: measured, and ranked.
     return scan.nearest(segments, query, count, later)
 

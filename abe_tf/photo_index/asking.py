@@ -91,11 +91,11 @@ class Asker:
         source = self._source
         if not source.is_given:
             source = SourceConfig(**self._about["source"])
-        found = model.load(source, MAX_PIXELS)
-        if found.fingerprint != self._about["fingerprint"]:
+        loaded = model.load(source, MAX_PIXELS)
+        if loaded.fingerprint != self._about["fingerprint"]:
             raise InputError(
                 "An index must be asked with the model that made it. Received: a model "
-                f"{found.fingerprint}, and an index of {self._about['fingerprint']}. "
+                f"{loaded.fingerprint}, and an index of {self._about['fingerprint']}. "
                 "Name that model, or bring the index up to date with --reembed."
             )
-        return found
+        return loaded

@@ -166,11 +166,11 @@ def reading(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _check_format(folder: str, database: sqlite3.Connection) -> None:
-    found = about(database).get("format")
-    if found != FORMAT:
+    number = about(database).get("format")
+    if number != FORMAT:
         raise InputError(
             f"--index must be of format {FORMAT} or older. Received: {folder!r} of "
-            f"format {found}. Use the version of abe_tf that made it, or make another."
+            f"format {number}. Use the version of abe_tf that made it, or make another."
         )
 
 

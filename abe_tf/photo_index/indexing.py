@@ -140,7 +140,7 @@ def _update(
     missing = {}
     for root in roots:
         known = walking.known(root, connection)
-        found, left_out = _found(root, known)
+        lying, left_out = _found(root, known)
         updater = Updater(
             folder=folder,
             connection=connection,
@@ -150,7 +150,7 @@ def _update(
             retry=options.retry,
             quiet=options.quiet,
         )
-        tally = updater.update(known, found, options.prune)
+        tally = updater.update(known, lying, options.prune)
         if tally.missing:
             missing[root.path] = tally
         yield Outcome(root.path, tally, left_out)

@@ -66,8 +66,8 @@ def reembed(
     for batch in _portions(in_threads(read, due, 2 * batch_size), batch_size):
         good = [one for one in batch if one[1] is not None]
         broken += [(path, reason) for _, square, path, reason in batch if reason]
-        found = embed_padded(lambda: model, [one[1] for one in good], batch_size)
-        _commit(folder, connection, [one[0] for one in good], found)
+        embeddings = embed_padded(lambda: model, [one[1] for one in good], batch_size)
+        _commit(folder, connection, [one[0] for one in good], embeddings)
         progress.count(len(batch))
         progress.tell(len(broken))
     progress.end()
@@ -89,12 +89,12 @@ def _prepare(connection: sqlite3.Connection, stated: dict) -> None:
 
 
 def _paths(connection: sqlite3.Connection) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
+    paths: dict[int, list[str]] = {}
     for content, path in connection.execute(
         "SELECT content, path FROM photo WHERE gone IS NULL AND content IS NOT NULL"
     ):
-        found.setdefault(content, []).append(os.fsdecode(path))
-    return found
+        paths.setdefault(content, []).append(os.fsdecode(path))
+    return paths
 
 
 def _portions(items: Iterator, size: int) -> Iterator[list]:

@@ -59,7 +59,7 @@ def nearest(
     scan = _loop(*query.shape)
 
     def look(part: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        distances, found = np.full(count, np.inf), np.full(count, -1, np.int64)
+        distances, nearest_rows = np.full(count, np.inf), np.full(count, -1, np.int64)
         number = 0
         for segment in segments:
             begin = max(0, part[0] - segment.first)
@@ -78,17 +78,17 @@ def nearest(
                     first=segment.first,
                     number=number,
                     distances=distances,
-                    found=found,
+                    nearest_rows=nearest_rows,
                 )
         # They lie farthest first.
-        return distances[:number][::-1], found[:number][::-1]
+        return distances[:number][::-1], nearest_rows[:number][::-1]
 
     parts = _parts(rows, threads() if workers is None else workers)
     merged = [look(parts[0])] if len(parts) == 1 else list(_pool().map(look, parts))
     distances = np.concatenate([part[0] for part in merged])
-    found = np.concatenate([part[1] for part in merged])
-    order = np.lexsort((found, distances))[:count]
-    return found[order], distances[order] / len(query)
+    nearest_rows = np.concatenate([part[1] for part in merged])
+    order = np.lexsort((nearest_rows, distances))[:count]
+    return nearest_rows[order], distances[order] / len(query)
 
 
 def _parts(rows: int, workers: int) -> list[tuple[int, int]]:
@@ -122,24 +122,24 @@ def _exact(query, vector):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _keep(distances, found, number, distance, row):  # type: ignore[no-untyped-def]
+def _keep(distances, rows, number, distance, row):  # type: ignore[no-untyped-def]
     """Puts a row among the best, which lie farthest first; how many there are."""
     if number < distances.shape[0]:
         place = number
         while place and distances[place - 1] <= distance:
             distances[place] = distances[place - 1]
-            found[place] = found[place - 1]
+            rows[place] = rows[place - 1]
             place -= 1
-        distances[place], found[place] = distance, row
+        distances[place], rows[place] = distance, row
         return number + 1
     if distance >= distances[0]:
         return number
     place = 0
     while place + 1 < number and distances[place + 1] > distance:
         distances[place] = distances[place + 1]
-        found[place] = found[place + 1]
+        rows[place] = rows[place + 1]
         place += 1
-    distances[place], found[place] = distance, row
+    distances[place], rows[place] = distance, row
     return number
 
 
@@ -162,7 +162,7 @@ def _loop(learners: int, dim: int) -> Callable[..., int]:
         first,
         number,
         distances,
-        found,
+        nearest_rows,
     ):
         limit = np.float32(np.inf)
         if number == distances.shape[0]:
@@ -186,7 +186,7 @@ def _loop(learners: int, dim: int) -> Callable[..., int]:
                 total += np.sqrt(max(zero, np.float32(product) * scale + rest))
             if total <= limit:
                 distance = _exact(query, vectors[row])
-                number = _keep(distances, found, number, distance, first + row)
+                number = _keep(distances, nearest_rows, number, distance, first + row)
                 if number == distances.shape[0]:
                     limit = np.float32(distances[0] * (1 + _SLACK) + _LEAST_SLACK)
         return number

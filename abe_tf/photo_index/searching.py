@@ -55,27 +55,27 @@ class Moment:
             return wanted
         wanted = np.zeros(rows, bool)
         lets_through, values = condition(asked)
-        found = self._connection.execute(
+        matching = self._connection.execute(
             "SELECT DISTINCT row FROM photo JOIN content ON content.id = photo.content "
             f"WHERE row IS NOT NULL AND {lets_through}",
             values,
         )
-        wanted[[row for (row,) in found]] = True
+        wanted[[row for (row,) in matching]] = True
         return wanted
 
     def row_of(self, digest: bytes) -> int | None:
         """Where a content's embedding lies; `None` where it has none."""
-        found = self._connection.execute(
+        photo = self._connection.execute(
             "SELECT row FROM content WHERE digest = ?", (digest,)
         ).fetchone()
-        return found["row"] if found else None
+        return photo["row"] if photo else None
 
     def thumbnail_of_row(self, row: int) -> bytes | None:
         """A JPEG file; `None` where it is missing, which may happen."""
-        found = self._connection.execute(
+        photo = self._connection.execute(
             "SELECT digest FROM content WHERE row = ?", (row,)
         ).fetchone()
-        return self._thumbnail(found["digest"])
+        return self._thumbnail(photo["digest"])
 
     def thumbnail_of_photo(self, number: int) -> bytes | None:
         """The same of a photo."""
@@ -95,33 +95,33 @@ class Moment:
         return None if width is None else (width, height)
 
     def _of_photo(self, number: int, column: str) -> Any:
-        found = self._connection.execute(
+        photo = self._connection.execute(
             f"SELECT {column} FROM photo JOIN content ON content.id = photo.content "
             "WHERE photo.id = ?",
             (number,),
         ).fetchone()
-        return found[column] if found else None
+        return photo[column] if photo else None
 
     def place(self, number: int) -> Place | None:
         """A photo, gone or not; `None` where there is none of this number."""
-        found = self._connection.execute(
+        photo = self._connection.execute(
             f"SELECT photo.id, path, {LABEL} AS label, {TIME} AS time FROM photo "
             "LEFT JOIN content ON content.id = photo.content WHERE photo.id = ?",
             (number,),
         ).fetchone()
-        return _place(found) if found else None
+        return _place(photo) if photo else None
 
     def newest(self, count: int, asked: FilterConfig) -> list[Hit]:
         """The contents that were taken last, at no distance."""
         lets_through, values = condition(asked)
-        found = self._connection.execute(
+        rows = self._connection.execute(
             "SELECT row FROM photo JOIN content ON content.id = photo.content WHERE "
             f"row IS NOT NULL AND {lets_through} GROUP BY row "
             f"ORDER BY max({TIME}) DESC, row LIMIT ?",
             (*values, count),
         ).fetchall()
         nothing = np.zeros(self.shape[0])
-        return [self._hit(row, nothing, False, asked) for (row,) in found]
+        return [self._hit(row, nothing, False, asked) for (row,) in rows]
 
     def embedding(self, row: int) -> np.ndarray:
         """`[learners, dim]` float32, unit length."""
@@ -156,13 +156,13 @@ class Moment:
         looked_at = count * (_MORE if len(unlike) else 1)
         while True:
             rows = self._nearest(like, looked_at, wanted, approximately)
-            found = [self._measured(row, like, unlike) for row in rows]
-            kept = [one for one in found if not one[2]]
+            measured = [self._measured(row, like, unlike) for row in rows]
+            kept = [one for one in measured if not one[2]]
             if len(kept) >= count or len(rows) < looked_at:
                 break
             looked_at *= _MORE
-        found = [*kept, *(one for one in found if one[2])][:count]
-        return [self._hit(*one, asked) for one in found]
+        measured = [*kept, *(one for one in measured if one[2])][:count]
+        return [self._hit(*one, asked) for one in measured]
 
     def _nearest(
         self, like: np.ndarray, count: int, wanted: np.ndarray, approximately: bool
@@ -195,14 +195,14 @@ class Moment:
         self, row: int, distances: np.ndarray, unlike: bool, asked: FilterConfig
     ) -> Hit:
         lets_through, values = condition(asked)
-        found = self._connection.execute(
+        photos = self._connection.execute(
             f"SELECT photo.id, path, {LABEL} AS label, {TIME} AS time, width, height, "
             "bytes, camera FROM content JOIN photo ON photo.content = content.id "
             f"WHERE row = ? AND {lets_through} ORDER BY path",
             (row, *values),
         ).fetchall()
-        places = [_place(one) for one in found]
-        facts = (found[0][name] for name in ("width", "height", "bytes", "camera"))
+        places = [_place(one) for one in photos]
+        facts = (photos[0][name] for name in ("width", "height", "bytes", "camera"))
         return Hit(row, float(distances.mean()), distances, unlike, places, *facts)
 
 

@@ -69,11 +69,11 @@ class Source:
         if ours == about["source"] and _state(self._source) == about["state"]:
             # Loading takes seconds, and would find what it found before.
             return
-        found, wanted = self.loaded.fingerprint, about["fingerprint"]
-        if found != wanted:
+        loaded, wanted = self.loaded.fingerprint, about["fingerprint"]
+        if loaded != wanted:
             raise InputError(
                 "--index must be brought up to date with the model that made it. "
-                f"Received: a model {found}, and an index of {wanted}. Give that "
+                f"Received: a model {loaded}, and an index of {wanted}. Give that "
                 "model, or --reembed to embed all photos anew."
             )
         with database.transaction(connection):

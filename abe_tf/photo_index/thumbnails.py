@@ -22,10 +22,10 @@ def prepare(database: sqlite3.Connection) -> None:
     database.execute(_TABLE)
 
 
-def write(database: sqlite3.Connection, found: Mapping[bytes, bytes]) -> None:
+def write(database: sqlite3.Connection, thumbnails: Mapping[bytes, bytes]) -> None:
     """Keeps JPEG files by content, within a transaction."""
     database.executemany(
-        "INSERT OR REPLACE INTO thumbnail VALUES (?, ?)", found.items()
+        "INSERT OR REPLACE INTO thumbnail VALUES (?, ?)", thumbnails.items()
     )
 
 
@@ -41,11 +41,11 @@ def read(database: sqlite3.Connection, folder: str, digest: bytes) -> bytes | No
         "SELECT 1 FROM sqlite_master WHERE name = 'thumbnail'"
     ).fetchone()
     if has_table:
-        found = database.execute(
+        row = database.execute(
             "SELECT jpeg FROM thumbnail WHERE digest = ?", (digest,)
         ).fetchone()
-        if found:
-            return found[0]
+        if row:
+            return row[0]
     name = digest.hex()
     with (
         contextlib.suppress(OSError),

@@ -64,14 +64,14 @@ class _Read:
     """A file that was read.
 
     Attributes:
-      found: Where it lies.
+      file: Where it lies.
       digest: Digest of its bytes; `None` where they cannot be had.
       bytes: Number of its bytes.
       photo: What is in it; `None` where its content is known, or cannot be read.
       reason: Why it cannot be read.
     """
 
-    found: Found
+    file: Found
     digest: bytes | None = None
     bytes: int = 0
     photo: Photo | None = None
@@ -109,18 +109,18 @@ class Updater:
         self._making = threading.Lock()
 
     def update(
-        self, known: dict[bytes, sqlite3.Row], found: list[Found], prune: bool
+        self, known: dict[bytes, sqlite3.Row], files: list[Found], prune: bool
     ) -> Tally:
         """Takes in what lies below a root.
 
         Args:
           known: What the index has of it, as of `walking.known`.
-          found: What lies there.
+          files: What lies there.
           prune: Whether photos that are gone are forgotten however many they are.
         """
         tally = Tally()
-        due = self._due(found, known, tally)
-        lying = {one.path for one in found}
+        due = self._due(files, known, tally)
+        lying = {one.path for one in files}
         lost: dict[int, list[int]] = collections.defaultdict(list)
         for path, row in known.items():
             if row["gone"] is None and path not in lying:
@@ -140,12 +140,12 @@ class Updater:
         return tally
 
     def _due(
-        self, found: list[Found], known: dict[bytes, sqlite3.Row], tally: Tally
+        self, files: list[Found], known: dict[bytes, sqlite3.Row], tally: Tally
     ) -> list[Found]:
         """The files to read, newest first; labels of the others are set anew."""
         broken = self._broken() if self._retry else set()
         due, labels = [], []
-        for one in found:
+        for one in files:
             row = known.get(one.path)
             if row is None or not one.is_as(row) or row["id"] in broken:
                 due.append(one)
@@ -197,22 +197,22 @@ class Updater:
         if batch:
             yield batch
 
-    def _read(self, found: Found) -> _Read | None:
+    def _read(self, file: Found) -> _Read | None:
         try:
-            content = content_of(os.fsdecode(found.path))
+            content = content_of(os.fsdecode(file.path))
         except BrokenPhotoError as error:
-            if not os.path.lexists(found.path):
+            if not os.path.lexists(file.path):
                 # It went since the folder was looked through; the next update says so.
                 return None
-            return _Read(found, reason=str(error))
+            return _Read(file, reason=str(error))
         digest = digest_of(content)
         if digest in self._contents:
-            return _Read(found, digest, len(content))
+            return _Read(file, digest, len(content))
         try:
             photo = self.reader.photo(content)
         except BrokenPhotoError as error:
-            return _Read(found, digest, len(content), reason=str(error))
-        return _Read(found, digest, len(content), photo)
+            return _Read(file, digest, len(content), reason=str(error))
+        return _Read(file, digest, len(content), photo)
 
     @property
     def reader(self) -> PhotoReader:
@@ -236,8 +236,8 @@ class Updater:
             # a second row would belong to no content.
             and read.digest not in self._contents
         }
-        found = embed_padded(self._model, list(squares.values()), self._batch_size)
-        return dict(zip(squares, found, strict=True))
+        embeddings = embed_padded(self._model, list(squares.values()), self._batch_size)
+        return dict(zip(squares, embeddings, strict=True))
 
     def _commit(
         self,
@@ -290,14 +290,14 @@ class Updater:
     def _write_photo(
         self, read: _Read, lost: dict[int, list[int]], tally: Tally
     ) -> None:
-        found = read.found
+        file = read.file
         content = None if read.digest is None else self._contents[read.digest]
         values = {
-            "path": found.path,
-            "size": found.size,
-            "mtime": found.mtime_ns,
+            "path": file.path,
+            "size": file.size,
+            "mtime": file.mtime_ns,
             "content": content,
-            "label": found.label,
+            "label": file.label,
             "reason": None if read.digest is not None else read.reason,
         }
         known = self._database.execute(
@@ -319,7 +319,7 @@ class Updater:
         )
         reason = read.reason or self._reason(content)
         if reason:
-            tally.broken.append((found.path, reason))
+            tally.broken.append((file.path, reason))
 
     def _reason(self, content: int | None) -> str | None:
         row = self._database.execute(

@@ -114,7 +114,7 @@ def mapped(
       InputError: A file is shorter than that.
       OSError: A file cannot be read.
     """
-    found = []
+    segments = []
     for first in range(0, rows, SEGMENT_ROWS):
         count = min(SEGMENT_ROWS, rows - first)
         number, shape = first // SEGMENT_ROWS, (count, learners, dim)
@@ -133,8 +133,8 @@ def mapped(
         )
         if codes is None or bounds is None:
             codes, bounds = encoded(np.asarray(vectors))
-        found.append(Segment(first, vectors, codes, bounds))
-    return found
+        segments.append(Segment(first, vectors, codes, bounds))
+    return segments
 
 
 def mend(folder: str, generation: int, rows: int, learners: int, dim: int) -> None:

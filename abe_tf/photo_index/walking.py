@@ -73,7 +73,7 @@ def find(
       InputError: The root is away, or a folder in it cannot be read.
     """
     labels = _labels(root)
-    found: list[Found] = []
+    lying: list[Found] = []
     left_out: list[photos.LeftOut] = []
     for path, status in _files(root, left_out):
         place = os.fsencode(path)
@@ -81,10 +81,10 @@ def find(
         one = Found(place, status.st_size, status.st_mtime_ns, label)
         reason = None if one.is_as(known.get(place)) else photos.why_not(path)
         if reason is None:
-            found.append(one)
+            lying.append(one)
         else:
             left_out.append(photos.LeftOut(path, reason))
-    return found, left_out
+    return lying, left_out
 
 
 def known(root: Root, database: sqlite3.Connection) -> dict[bytes, sqlite3.Row]:
@@ -103,18 +103,18 @@ def _files(root: Root, left_out: list) -> list[tuple[str, os.stat_result]]:
     try:
         if os.path.isfile(root.path):
             return [(root.path, os.stat(root.path))]
-        found = []
+        files = []
         for path in photos.files(root.path, left_out, set(), _why_no_folder):
             if os.path.basename(path).startswith("."):
                 left_out.append(photos.LeftOut(path, photos.HIDDEN))
                 continue
             try:
-                found.append((path, os.stat(path)))
+                files.append((path, os.stat(path)))
             except OSError as error:
                 # A link to nothing; or it went while the folder was looked through.
                 reason = f"cannot be read ({error.strerror})"
                 left_out.append(photos.LeftOut(path, reason))
-        return found
+        return files
     except OSError as error:
         raise InputError(
             "Each folder of photos must be readable. "
@@ -144,7 +144,7 @@ def _labels(root: Root) -> dict[bytes, str | None] | None:
     if root.labels in (NO_LABELS, BY_FOLDER):
         return None
     _, rows = tables.rows(root.labels, "labels")
-    found: dict[bytes, str | None] = {}
+    labels: dict[bytes, str | None] = {}
     folder = root.path if os.path.isdir(root.path) else os.path.dirname(root.path)
     for number, row in enumerate(rows, 2):
         path, label = row.get("path"), row.get("label")
@@ -154,5 +154,5 @@ def _labels(root: Root) -> dict[bytes, str | None] | None:
                 f"Received: {root.labels}, line {number}: {list(row.values())}."
             )
         place = os.fsencode(os.path.normpath(os.path.join(folder, path)))
-        found[place] = photos.normalised(label) or None
-    return found
+        labels[place] = photos.normalised(label) or None
+    return labels

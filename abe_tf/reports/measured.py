@@ -49,7 +49,7 @@ class RunReport:
     name: str
     paper_name: str
     archive: Archive
-    measured: evaluation.Evaluation
+    measured: evaluation.Measurements
     histograms: dict[str, np.ndarray]
     nearest: np.ndarray
     cost: Cost

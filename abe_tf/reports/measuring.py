@@ -23,7 +23,7 @@ from abe_tf.errors import InputError
 from abe_tf.retrieval import archive as archives
 from abe_tf.retrieval import evaluation
 from abe_tf.retrieval.archive import Archive
-from abe_tf.retrieval.evaluation import Evaluation
+from abe_tf.retrieval.evaluation import Measurements
 from abe_tf.retrieval.recall import Recall, measure_recall
 from abe_tf.runs import embeddings, trained
 from abe_tf.runs.folder import RunFolder
@@ -38,7 +38,7 @@ class Measured:
     """A checkpoint's embeddings of a split, and what was measured of them."""
 
     archive: Archive
-    evaluation: Evaluation
+    evaluation: Measurements
 
     def as_json(self) -> dict[str, Any]:
         """What results.json holds."""
@@ -101,8 +101,8 @@ class Measuring:
           more_ks: K of Recall@K besides those that were asked for.
         """
         ks = self._all_ks(more_ks)
-        found = evaluation.evaluate(archive, ks, self._options.block, cluster)
-        return Measured(archive, found)
+        evaluated = evaluation.evaluate(archive, ks, self._options.block, cluster)
+        return Measured(archive, evaluated)
 
     def recall(self, archive: Archive) -> Recall:
         """Measures recall alone."""
@@ -146,11 +146,11 @@ class Measuring:
             archive = dataclasses.replace(archive, about=about)
             besides: dict[str, Any] = json.loads(str(more[_MEASURED]))
             ks = self._all_ks(more_ks)
-            found = evaluation.restored(archive, ks, more[_RANKS], besides)
+            restored = evaluation.restored(archive, ks, more[_RANKS], besides)
         except (InputError, KeyError, ValueError, TypeError) as error:
             print(f"Measured again: {path} is damaged ({error}).", file=sys.stderr)
             return None
-        return Measured(archive, found) if found.clustering else None
+        return Measured(archive, restored) if restored.clustering else None
 
     def _all_ks(self, more_ks: Sequence[int]) -> tuple[int, ...]:
         return tuple(sorted({*self._ks, *more_ks}))

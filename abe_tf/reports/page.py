@@ -106,7 +106,7 @@ def _tables(reports: Sequence[RunReport]) -> Iterator[Table]:
     if checkpoints.rows:
         yield checkpoints
     yield _measures(reports)
-    if any(report.archive.queries.learners > 1 for report in reports):
+    if any(report.archive.queries.num_learners > 1 for report in reports):
         yield _diversity(reports)
     yield _classes(reports)
 
@@ -126,7 +126,7 @@ def _recall(reports: Sequence[RunReport]) -> Table:
         interval = [f"{low:.1f} to {high:.1f}"]
         ensemble = cells(recall.ensemble)
         rows.append(TableRow([report.name, "ensemble", *ensemble, *interval]))
-        if len(recall.learners) > 1:
+        if len(recall.by_learner) > 1:
             rows.append(TableRow(["", "concatenated", *cells(recall.concatenated), ""]))
             spread = [f"{mean[k]:.1f} ± {deviation[k]:.2f}" for k in mean]
             rows.append(TableRow(["", "learners", *spread, ""]))
@@ -142,10 +142,10 @@ def _recall(reports: Sequence[RunReport]) -> Table:
 
 def _quoted(report: RunReport, ks: list[int]) -> list[TableRow]:
     dataset = report.archive.about["dataset"]
-    found = paper.recall(dataset, report.paper_name)
-    if found is None:
+    printed = paper.recall(dataset, report.paper_name)
+    if printed is None:
         return []
-    where, values = found
+    where, values = printed
     theirs = dict(zip(_PAPER_KS[where], values, strict=True))
     cells = [f"{theirs[k]:.1f}" if k in theirs else "" for k in ks]
     name = f"{report.paper_name}, paper, {where}"
@@ -195,10 +195,10 @@ def _seeds(reports: Sequence[RunReport]) -> Table:
 def _checkpoints(reports: Sequence[RunReport]) -> Table:
     rows = []
     for report in reports:
-        for name, found in report.by_checkpoint.items():
-            ensemble = f"{found['ensemble']['recall@1']:.1f}"
-            learners = f"{found['individual_mean']['recall@1']:.1f}"
-            row = [report.name, name, found["checkpoint"], ensemble, learners]
+        for name, recall in report.by_checkpoint.items():
+            ensemble = f"{recall['ensemble']['recall@1']:.1f}"
+            learners = f"{recall['individual_mean']['recall@1']:.1f}"
+            row = [report.name, name, recall["checkpoint"], ensemble, learners]
             rows.append(TableRow(row))
     head = ["", "", "checkpoint", "ensemble @1", "learners @1"]
     note = "As abe_tf.evaluate measured them; best is by the validation classes."
@@ -213,10 +213,10 @@ def _measures(reports: Sequence[RunReport]) -> Table:
     for name, definition in clustering.DEFINITIONS.items():
         cells, sampled = [], ""
         for report in reports:
-            found = report.measured.clustering or {}
-            cells.append(f"{found[name]:.1f}")
-            if found["images"] < len(report.archive.queries):
-                sampled = f" Of a sample of {found['images']:,} images."
+            scores = report.measured.clustering or {}
+            cells.append(f"{scores[name]:.1f}")
+            if scores["images"] < len(report.archive.queries):
+                sampled = f" Of a sample of {scores['images']:,} images."
         text = f"{definition}; k-means of the concatenated embeddings.{sampled}"
         rows.append(TableRow([name, *cells, text]))
     head = ["percent, by ensemble distance", *(r.name for r in reports), "definition"]
@@ -227,7 +227,7 @@ def _diversity(reports: Sequence[RunReport]) -> Table:
     rows = []
     for report in reports:
         measured = report.measured
-        if report.archive.queries.learners == 1:
+        if report.archive.queries.num_learners == 1:
             continue
         mean = measured.mean_error_correlation()
         correlation = "-" if mean is None else f"{mean:.2f}"

@@ -135,7 +135,7 @@ def of_sweep(folder: str) -> Iterator[Picture]:
         )
 
 
-def _factors(path: str) -> dict[str, list[ablation.Row]]:
+def _factors(path: str) -> dict[str, list[ablation.SweepRow]]:
     """What a sweep found, by the flag that it varied.
 
     Raises:
@@ -144,8 +144,8 @@ def _factors(path: str) -> dict[str, list[ablation.Row]]:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-        found = {
-            factor: [ablation.Row(**row) for row in rows]
+        factors = {
+            factor: [ablation.SweepRow(**row) for row in rows]
             for factor, rows in content.items()
         }
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -153,20 +153,20 @@ def _factors(path: str) -> dict[str, list[ablation.Row]]:
             "sweep.json must be what abe_tf.sweep wrote. "
             f"Received: {path!r}: {error}. Run the sweep again."
         ) from error
-    for factor in found:
+    for factor in factors:
         # It becomes the name of a file.
         if factor not in flags.names():
             raise InputError(
                 "sweep.json must name flags of a run. "
                 f"Received: {path!r} with {factor!r}. Run the sweep again."
             )
-    return found
+    return factors
 
 
 def _confusion(report: RunReport) -> Iterator[Picture]:
     labels = np.asarray(report.archive.queries.labels)
-    found = report.gallery_labels()[report.nearest[:, 0]]
-    chosen, counts = confusion.most_confused(labels, found)
+    nearest_labels = report.gallery_labels()[report.nearest[:, 0]]
+    chosen, counts = confusion.most_confused(labels, nearest_labels)
     if not len(chosen):
         return
     names = [report.archive.class_names[label] for label in chosen]
@@ -194,8 +194,8 @@ def _datasets(reports: Sequence[RunReport]) -> str:
     return ", ".join(sorted({report.archive.about["dataset"] for report in reports}))
 
 
-def _point(report: RunReport) -> cost.Model:
-    return cost.Model(
+def _point(report: RunReport) -> cost.CostPoint:
+    return cost.CostPoint(
         report.name,
         report.cost.parameters / 1e6,
         report.cost.multiply_adds / 1e9,
@@ -203,8 +203,11 @@ def _point(report: RunReport) -> cost.Model:
     )
 
 
-def _families() -> dict[str, list[cost.Model]]:
-    families: dict[str, list[cost.Model]] = {"paper: M-heads": [], "paper: ABE-M": []}
+def _families() -> dict[str, list[cost.CostPoint]]:
+    families: dict[str, list[cost.CostPoint]] = {
+        "paper: M-heads": [],
+        "paper: ABE-M": [],
+    }
     for row in paper.COSTS:
         if not row.name.endswith("^512"):
             continue
@@ -212,5 +215,7 @@ def _families() -> dict[str, list[cost.Model]]:
         recall = paper.CARS196[row.name][0][0]
         parameters = 10 * float(row.parameters)
         name = row.name.partition("^")[0]
-        family.append(cost.Model(name, parameters, float(row.multiply_adds), recall))
+        family.append(
+            cost.CostPoint(name, parameters, float(row.multiply_adds), recall)
+        )
     return families

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abe_tf.retrieval import clustering, measures
 from abe_tf.retrieval.archive import Archive
-from abe_tf.retrieval.evaluation import Evaluation
+from abe_tf.retrieval.evaluation import Measurements
 from abe_tf.retrieval.recall import Recall
 
 
@@ -24,7 +24,7 @@ def as_text(recall: Recall) -> str:
     ks = list(recall.ensemble)
     lines = [f"{'Recall@K in percent':24}" + "".join(f"{f'@{k}':>14}" for k in ks)]
     rows = {"ensemble": recall.ensemble, "concatenated": recall.concatenated}
-    for number, learner in enumerate(recall.learners, 1):
+    for number, learner in enumerate(recall.by_learner, 1):
         rows[f"learner {number}"] = learner
     for name, values in rows.items():
         lines.append(f"{name:24}" + "".join(f"{values[k]:14.1f}" for k in ks))
@@ -36,7 +36,7 @@ def as_text(recall: Recall) -> str:
     return "\n".join(lines)
 
 
-def measures_as_text(evaluation: Evaluation) -> str:
+def measures_as_text(evaluation: Measurements) -> str:
     """What else was measured, each with its definition."""
     low, high = evaluation.interval
     lines = [
@@ -47,13 +47,13 @@ def measures_as_text(evaluation: Evaluation) -> str:
     for name, definition in measures.DEFINITIONS.items():
         cells = [evaluation.ranking[kind][name] for kind in measures.KINDS]
         lines.append(f"{name:14}{cells[0]:10.1f}{cells[1]:14.1f}  {definition}")
-    found = evaluation.clustering
-    if found:
-        clustered = f"{found['images']} images into {found['classes']} clusters"
-        if found["images"] < evaluation.recall.num_queries:
+    scores = evaluation.clustering
+    if scores:
+        clustered = f"{scores['images']} images into {scores['classes']} clusters"
+        if scores["images"] < evaluation.recall.num_queries:
             clustered += ", a sample of whole classes"
         for name, definition in clustering.DEFINITIONS.items():
-            cell = f"{'-':>10}{found[name]:14.1f}"
+            cell = f"{'-':>10}{scores[name]:14.1f}"
             lines.append(f"{name:14}{cell}  {definition}; k-means of {clustered}")
     worst = sorted(evaluation.by_class.items(), key=lambda item: item[1])[:5]
     lines.append(
@@ -64,10 +64,10 @@ def measures_as_text(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _diversity_as_text(evaluation: Evaluation) -> list[str]:
+def _diversity_as_text(evaluation: Measurements) -> list[str]:
     sizes = " ".join(
-        f"{size}: {found['mean']:.1f}"
-        for size, found in evaluation.sub_ensembles.items()
+        f"{size}: {recall['mean']:.1f}"
+        for size, recall in evaluation.sub_ensembles.items()
     )
     without = " ".join(f"{value:.1f}" for value in evaluation.without_learner)
     mean = evaluation.mean_error_correlation()

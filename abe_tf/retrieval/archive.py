@@ -118,14 +118,14 @@ def load_all(path: str) -> tuple[Archive, dict[str, np.ndarray]]:
     if "class_names" in arrays and np.issubdtype(classes.dtype, np.integer):
         names = _class_names(arrays["class_names"], classes, path)
     ends = np.cumsum([len(side) for side in sides])[:-1]
-    found = [
+    read = [
         dataclasses.replace(side, labels=labels)
         for side, labels in zip(sides, np.split(numbers, ends), strict=True)
     ]
     about: dict[str, str] = {
         name: str(arrays[name]) for name in _ABOUT if name in arrays
     }
-    archive = Archive(found[0], found[1] if gallery else None, tuple(names), about)
+    archive = Archive(read[0], read[1] if gallery else None, tuple(names), about)
     return archive, arrays
 
 

@@ -47,12 +47,14 @@ def measure_clustering(
     points = len(np.unique(vectors, axis=0))
     iterations = _OF_MANY if classes > _MANY else _ITERATIONS
     means = KMeans(min(classes, points), n_init=1, max_iter=iterations)
-    found = means.set_params(random_state=seed).fit_predict(vectors)
+    clusters = means.set_params(random_state=seed).fit_predict(vectors)
     # Of ordered pairs: rows by class, columns by cluster.
-    (_, false_positives), (false_negatives, both) = pair_confusion_matrix(labels, found)
+    (_, false_positives), (false_negatives, both) = pair_confusion_matrix(
+        labels, clusters
+    )
     pairs = 2 * both + false_positives + false_negatives
     return {
-        "nmi": 100 * float(normalized_mutual_info_score(labels, found)),
+        "nmi": 100 * float(normalized_mutual_info_score(labels, clusters)),
         "f1": 100 * float(2 * both / pairs) if pairs else 0.0,
         "images": len(labels),
         "classes": classes,

@@ -152,8 +152,8 @@ def nearest_positives(  # type: ignore[no-untyped-def]
         for learner in range(tile.shape[0]):
             squares = tile[learner, row]
             if kinds[0]:
-                found = _nearest_own(squares, label, column_labels, itself)
-                nearest[kind, row] = min(nearest[kind, row], found)
+                own = _nearest_own(squares, label, column_labels, itself)
+                nearest[kind, row] = min(nearest[kind, row], own)
                 kind += 1
             if kinds[1]:
                 _add_roots(squares, noise_floor, plain)
@@ -161,6 +161,6 @@ def nearest_positives(  # type: ignore[no-untyped-def]
                 joined += squares
         for wanted, values in ((kinds[1], plain), (kinds[2], joined)):
             if wanted:
-                found = _nearest_own(values, label, column_labels, itself)
-                nearest[kind, row] = min(nearest[kind, row], found)
+                own = _nearest_own(values, label, column_labels, itself)
+                nearest[kind, row] = min(nearest[kind, row], own)
                 kind += 1

@@ -86,7 +86,7 @@ def by_kind(
     left: tf.Tensor,
     right: tf.Tensor,
     noise_floor: tf.Tensor,
-    learners: int,
+    num_learners: int,
     kinds: tuple[str, ...],
 ) -> Iterator[tf.Tensor]:
     """Distances of queries to a gallery, one kind after the other.
@@ -95,7 +95,7 @@ def by_kind(
       left: Left factor of the queries, as returned by `other_factor`.
       right: Right factor of the gallery, as returned by `augmented`.
       noise_floor: What counts as 0, as returned by `noise_floor`.
-      learners: Number of learners; static, which no shape in a graph is for sure.
+      num_learners: Number of learners; static, which no shape in a graph is for sure.
       kinds: Kinds of distance, of `KINDS` and in their order.
 
     Yields:
@@ -105,7 +105,7 @@ def by_kind(
       Squares may lie below 0 by up to the floor for each learner.
     """
     plain = squared = None
-    for learner in range(learners):
+    for learner in range(num_learners):
         one = tf.matmul(left[learner], right[learner], transpose_b=True)
         if "learners" in kinds:
             yield one
@@ -121,7 +121,7 @@ def by_kind(
 
 
 def tolerances(
-    noise_floor: np.float32, learners: int, kinds: tuple[str, ...]
+    noise_floor: np.float32, num_learners: int, kinds: tuple[str, ...]
 ) -> np.ndarray:
     """How far apart two distances may be that count as equal: float32's noise.
 
@@ -129,10 +129,10 @@ def tolerances(
       `[kinds, 1]` float32, in the units of `by_kind`.
     """
     each = {
-        "learners": [1] * learners,
+        "learners": [1] * num_learners,
         # Where distances are, and not their squares, noise is half as large or less.
-        "ensemble": [learners],
-        "concatenated": [learners],
+        "ensemble": [num_learners],
+        "concatenated": [num_learners],
     }
     factors = [[factor] for kind in kinds for factor in each[kind]]
     return noise_floor * np.array(factors, np.float32)

@@ -45,18 +45,18 @@ def error_correlation(learner_ranks: np.ndarray) -> list[list[float | None]]:
 def subsets_of(learners: int, seed: int = 0) -> list[tuple[int, ...]]:
     """All subsets of the learners, smallest first; a sample of each size where many."""
     rng = np.random.default_rng(seed)
-    found: list[tuple[int, ...]] = []
+    subsets: list[tuple[int, ...]] = []
     for size in range(1, learners + 1):
         number = math.comb(learners, size)
         if number <= max(MOST_SUBSETS, learners):
-            found += itertools.combinations(range(learners), size)
+            subsets += itertools.combinations(range(learners), size)
             continue
         drawn: set[tuple[int, ...]] = set()
         while len(drawn) < MOST_SUBSETS:
             some = rng.choice(learners, size, replace=False)
             drawn.add(tuple(sorted(int(learner) for learner in some)))
-        found += sorted(drawn)
-    return found
+        subsets += sorted(drawn)
+    return subsets
 
 
 def sub_ensemble_recall(
@@ -74,7 +74,7 @@ def sub_ensemble_recall(
       `[subsets]` percent.
     """
     rows, columns = matrix.rows, matrix.columns
-    members = np.zeros([len(subsets), rows.learners], np.float32)
+    members = np.zeros([len(subsets), rows.num_learners], np.float32)
     for number, subset in enumerate(subsets):
         members[number, list(subset)] = 1
     count = min(len(rows.labels), MOST_QUERIES)
@@ -90,8 +90,8 @@ def sub_ensemble_recall(
         if matrix.has_one_side:
             positive = own & (some[:, np.newaxis] != np.arange(width))
         left = distances.other_factor(rows.right[:, some])
-        found = _hits(left, right, own, positive, members, matrix.noise_floor)
-        hits += found.numpy()
+        is_hit = _hits(left, right, own, positive, members, matrix.noise_floor)
+        hits += is_hit.numpy()
     return 100 * hits / len(chosen)
 
 

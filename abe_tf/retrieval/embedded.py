@@ -18,7 +18,7 @@ class Embedded:
 
         >>> x = np.array([[[1.0, 0.0]], [[0.8, 0.6]], [[0.0, 1.0]]], np.float32)
         >>> embedded = Embedded(x, np.array([0, 0, 1]), ["a.jpg", "b.jpg", "c.jpg"])
-        >>> len(embedded), embedded.learners, embedded.name(2)
+        >>> len(embedded), embedded.num_learners, embedded.name(2)
         (3, 1, 'c.jpg')
 
     Attributes:
@@ -62,7 +62,7 @@ class Embedded:
         return len(self.learner_embeddings)
 
     @property
-    def learners(self) -> int:
+    def num_learners(self) -> int:
         """How many learners."""
         return self.learner_embeddings.shape[1]
 

@@ -70,11 +70,11 @@ class Embedder:
           InputError: An image cannot be read.
           Interrupted: `interrupted` became true.
         """
-        found: list[np.ndarray] = []
+        embeddings: list[np.ndarray] = []
         whole = batch_size * self._strategy.num_replicas_in_sync
 
         def left() -> range:
-            return range(whole * len(found), len(loader.examples))
+            return range(whole * len(embeddings), len(loader.examples))
 
         with unreadable_images_named(loader, left):
             batches = self._strategy.distribute_datasets_from_function(
@@ -85,8 +85,8 @@ class Embedder:
             for batch in batches:
                 if interrupted():
                     raise Interrupted
-                found.append(self._embed(batch))
-        return np.concatenate(found)[: len(loader.examples)]
+                embeddings.append(self._embed(batch))
+        return np.concatenate(embeddings)[: len(loader.examples)]
 
     def _embed(self, batch: tf.Tensor) -> np.ndarray:
         if self._strategy.num_replicas_in_sync == 1:
@@ -139,7 +139,7 @@ class FileEmbedder:
             # Threads are not worth their start.
             return self._network(self._load(0, paths[0])[tf.newaxis]).numpy()
         starts = range(0, len(paths), batch_size)
-        found: list[np.ndarray] = []
+        embeddings: list[np.ndarray] = []
         with concurrent.futures.ThreadPoolExecutor() as pool:
             due = pool.map(self._load, range(min(batch_size, len(paths))), paths)
             for start in starts:
@@ -147,8 +147,8 @@ class FileEmbedder:
                 end = start + batch_size
                 ahead = paths[end : end + batch_size]
                 due = pool.map(self._load, range(end, end + len(ahead)), ahead)
-                found.append(self._network(pixels).numpy())
-        return np.concatenate(found)
+                embeddings.append(self._network(pixels).numpy())
+        return np.concatenate(embeddings)
 
     def _load(self, position: int, path: str) -> tf.Tensor:
         try:

@@ -16,7 +16,7 @@ _DRAWS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class Measurements:
     """What was measured.
 
     Attributes:
@@ -74,7 +74,7 @@ class Evaluation:
 
 def evaluate(
     archive: Archive, recall_at: tuple[int, ...], block: int, cluster: bool
-) -> Evaluation:
+) -> Measurements:
     """Measures embeddings.
 
     Args:
@@ -87,19 +87,19 @@ def evaluate(
       InputError: Queries and gallery have different learners.
     """
     queries, matrix = archive.queries, archive.matrix
-    found = ranks.nearest_positive_ranks(matrix, block)
-    learners = queries.learners
+    positive_ranks = ranks.nearest_positive_ranks(matrix, block)
+    learners = queries.num_learners
     subsets = diversity.subsets_of(learners)
     sub_recall = diversity.sub_ensemble_recall(matrix, subsets, block)
     sizes = np.array([len(subset) for subset in subsets])
-    return Evaluation(
-        recall=_recall(archive, found, recall_at),
-        ranks=found,
-        interval=_interval(found[-2]),
-        ranking=measures.measure_ranking(matrix, found[-2:], block),
+    return Measurements(
+        recall=_recall(archive, positive_ranks, recall_at),
+        ranks=positive_ranks,
+        interval=_interval(positive_ranks[-2]),
+        ranking=measures.measure_ranking(matrix, positive_ranks[-2:], block),
         clustering=clustering.measure_clustering(queries) if cluster else None,
-        by_class=_by_class(found[-2], queries, archive.class_names),
-        error_correlation=diversity.error_correlation(found[:-2]),
+        by_class=_by_class(positive_ranks[-2], queries, archive.class_names),
+        error_correlation=diversity.error_correlation(positive_ranks[:-2]),
         sub_ensembles={
             int(size): {
                 "mean": float(sub_recall[sizes == size].mean()),
@@ -118,27 +118,27 @@ def evaluate(
 def restored(
     archive: Archive,
     recall_at: tuple[int, ...],
-    found: np.ndarray,
+    positive_ranks: np.ndarray,
     besides: dict[str, Any],
-) -> Evaluation:
+) -> Measurements:
     """What `evaluate` gave, from what was kept of it.
 
     Args:
       archive: The embeddings.
       recall_at: The K of Recall@K, whichever they were.
-      found: `Evaluation.ranks`.
-      besides: What `Evaluation.besides_recall` gave.
+      positive_ranks: `Measurements.ranks`.
+      besides: What `Measurements.besides_recall` gave.
 
     Raises:
       KeyError: Something is missing.
       ValueError: The ranks are of other embeddings.
     """
     queries = archive.queries
-    if found.shape != (queries.learners + 2, len(queries)):
-        raise ValueError(f"ranks of shape {list(found.shape)}")
-    return Evaluation(
-        recall=_recall(archive, found, recall_at),
-        ranks=found,
+    if positive_ranks.shape != (queries.num_learners + 2, len(queries)):
+        raise ValueError(f"ranks of shape {list(positive_ranks.shape)}")
+    return Measurements(
+        recall=_recall(archive, positive_ranks, recall_at),
+        ranks=positive_ranks,
         interval=tuple(besides["interval"]),
         ranking=besides["ranking"],
         clustering=besides["clustering"],
@@ -150,9 +150,11 @@ def restored(
     )
 
 
-def _recall(archive: Archive, found: np.ndarray, recall_at: tuple[int, ...]) -> Recall:
+def _recall(
+    archive: Archive, positive_ranks: np.ndarray, recall_at: tuple[int, ...]
+) -> Recall:
     among = archive.queries if archive.gallery is None else archive.gallery
-    return recall_of(found, archive.queries, recall_at, len(among))
+    return recall_of(positive_ranks, archive.queries, recall_at, len(among))
 
 
 def _others(learners: int, learner: int) -> tuple[int, ...]:

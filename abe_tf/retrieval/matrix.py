@@ -29,7 +29,7 @@ class Side:
     Attributes:
       order: `[images]` positions in the given order.
       labels: `[images]` sorted classes.
-      learners: Number of learners.
+      num_learners: Number of learners.
       right: The right factors, as returned by `distances.augmented`.
     """
 
@@ -37,7 +37,7 @@ class Side:
         labels = np.asarray(labels)
         self.order = np.argsort(labels, kind="stable")
         self.labels = labels[self.order]
-        self.learners = learner_embeddings.shape[1]
+        self.num_learners = learner_embeddings.shape[1]
         self.right = distances.augmented(learner_embeddings, self.order)
 
     def left(self, start: int, end: int) -> np.ndarray:
@@ -108,9 +108,9 @@ class DistanceMatrix:
         return self.rows is self.columns
 
     @property
-    def learners(self) -> int:
+    def num_learners(self) -> int:
         """Number of learners."""
-        return self.rows.learners
+        return self.rows.num_learners
 
     def factors(self, row: Bounds, column: Bounds) -> tuple[tf.Tensor, tf.Tensor]:
         """Left and right factor of a tile, for functions on TensorFlow."""

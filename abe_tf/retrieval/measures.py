@@ -81,11 +81,11 @@ def _before(matrix: DistanceMatrix, bounds: Bounds, block: int) -> Iterator[np.n
         noise_floor=matrix.noise_floor,
         labels=rows.labels[slice(*bounds)],
         gallery_labels=columns.labels[low:high],
-        learners=rows.learners,
+        num_learners=rows.num_learners,
         most=most,
     )
     negatives, _ = smallest(matrix, bounds, most, block, KINDS, negatives=True)
-    noise = distances.tolerances(matrix.noise_floor, rows.learners, KINDS)
+    noise = distances.tolerances(matrix.noise_floor, rows.num_learners, KINDS)
     for kind in range(len(KINDS)):
         limits = positives[kind] + noise[kind]
         before = tf.searchsorted(negatives[kind], limits, "right").numpy()
@@ -100,12 +100,14 @@ def _positives(
     noise_floor: tf.Tensor,
     labels: tf.Tensor,
     gallery_labels: tf.Tensor,
-    learners: int,
+    num_learners: int,
     most: int,
 ) -> tf.Tensor:
     """`[kinds, rows, most]` distances of the positives, ascending, then infinity."""
     positive = (labels[:, tf.newaxis] == gallery_labels) & ~out
-    tile = tf.stack(list(distances.by_kind(left, right, noise_floor, learners, KINDS)))
+    tile = tf.stack(
+        list(distances.by_kind(left, right, noise_floor, num_learners, KINDS))
+    )
     tile = tf.where(positive, tf.maximum(tile, 0.0), np.float32(np.inf))
     return -tf.math.top_k(-tile, most)[0]
 

@@ -34,13 +34,13 @@ def nearest_images(matrix: DistanceMatrix, count: int, block: int = 512) -> np.n
     """
     rows, columns = matrix.rows, matrix.columns
     count = min(count, len(columns.labels) - matrix.has_one_side)
-    found = np.empty([len(rows.labels), count], np.int64)
+    nearest = np.empty([len(rows.labels), count], np.int64)
     for bounds in rows.blocks(block):
         _, places = smallest(
             matrix, bounds, count, block, ("ensemble",), negatives=False
         )
-        found[rows.order[slice(*bounds)]] = columns.order[places[0]]
-    return found
+        nearest[rows.order[slice(*bounds)]] = columns.order[places[0]]
+    return nearest
 
 
 def smallest(
@@ -65,7 +65,7 @@ def smallest(
       `[kinds, rows, count]` float32, ascending, and int32 places among the columns;
       infinite where there are fewer.
     """
-    number = len(distances.tolerances(matrix.noise_floor, matrix.learners, kinds))
+    number = len(distances.tolerances(matrix.noise_floor, matrix.num_learners, kinds))
     shape = [number, bounds[1] - bounds[0], count]
     values, places = tf.fill(shape, np.float32(np.inf)), tf.zeros(shape, tf.int32)
     for tile in matrix.columns.blocks(_WIDER * block):
@@ -78,7 +78,7 @@ def smallest(
             values=values,
             places=places,
             noise_floor=matrix.noise_floor,
-            learners=matrix.learners,
+            num_learners=matrix.num_learners,
             kinds=kinds,
             count=count,
         )
@@ -94,11 +94,13 @@ def _merge_tile(
     values: tf.Tensor,
     places: tf.Tensor,
     noise_floor: tf.Tensor,
-    learners: int,
+    num_learners: int,
     kinds: tuple[str, ...],
     count: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    tile = tf.stack(list(distances.by_kind(left, right, noise_floor, learners, kinds)))
+    tile = tf.stack(
+        list(distances.by_kind(left, right, noise_floor, num_learners, kinds))
+    )
     tile = tf.where(out, np.float32(np.inf), tf.maximum(tile, 0.0))
     here = tf.broadcast_to(first + tf.range(tf.shape(tile)[2]), tf.shape(tile))
     values = tf.concat([values, tile], -1)

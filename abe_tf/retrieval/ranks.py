@@ -52,7 +52,7 @@ def nearest_positive_ranks(
     tiles = _Tiles(matrix, block, kinds)
     nearest = tiles.nearest_positives()
     without = np.isinf(nearest)
-    noise = distances.tolerances(matrix.noise_floor, matrix.learners, kinds)
+    noise = distances.tolerances(matrix.noise_floor, matrix.num_learners, kinds)
     limits = np.where(without, -np.inf, np.maximum(nearest, 0) + noise)
     counts = tiles.count_negatives(limits.astype(np.float32))
     counts[without] = NEVER
@@ -71,7 +71,7 @@ class _Tiles:
     def __init__(
         self, matrix: DistanceMatrix, block: int, kinds: tuple[str, ...]
     ) -> None:
-        learners = matrix.learners
+        learners = matrix.num_learners
         self._rows, self._columns = matrix.rows, matrix.columns
         # A tile of several learners is a stack of as many. The width is a multiple of
         # the height, or tiles would straddle the diagonal.

@@ -26,7 +26,7 @@ class Recall:
       num_gallery: Images among which; the queries themselves where as many.
       ensemble: By the mean of the learners' distances (the paper's).
       concatenated: By the distance of the concatenated embeddings.
-      learners: By each learner's distance alone.
+      by_learner: By each learner's distance alone.
       self_pair_cosine: Mean cosine between two learners' embeddings of one image;
         `None` for one learner.
     """
@@ -35,7 +35,7 @@ class Recall:
     num_gallery: int
     ensemble: dict[int, float]
     concatenated: dict[int, float]
-    learners: list[dict[int, float]]
+    by_learner: list[dict[int, float]]
     self_pair_cosine: float | None
 
     def individual_mean(self) -> dict[int, float]:
@@ -58,14 +58,14 @@ class Recall:
             "num_gallery": self.num_gallery,
             "ensemble": named(self.ensemble),
             "concatenated": named(self.concatenated),
-            "learners": [named(learner) for learner in self.learners],
+            "learners": [named(learner) for learner in self.by_learner],
             "individual_mean": named(self.individual_mean()),
             "individual_std": named(self.individual_std()),
             "self_pair_cosine": self.self_pair_cosine,
         }
 
     def _by_learner(self, k: int) -> list[float]:
-        return [learner[k] for learner in self.learners]
+        return [learner[k] for learner in self.by_learner]
 
 
 def measure_recall(
@@ -113,7 +113,7 @@ def recall_of(
         for rank in ranks
     ]
     cosines = None
-    if queries.learners > 1:
+    if queries.num_learners > 1:
         embeddings = tf.constant(queries.learner_embeddings, tf.float32)
         cosines = self_pair_cosines(embeddings)
     return Recall(
@@ -121,6 +121,6 @@ def recall_of(
         num_gallery=num_gallery,
         ensemble=recalls[-2],
         concatenated=recalls[-1],
-        learners=recalls[:-2],
+        by_learner=recalls[:-2],
         self_pair_cosine=None if cosines is None else float(np.mean(cosines)),
     )

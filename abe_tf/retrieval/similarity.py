@@ -30,12 +30,12 @@ def similarities(
         cosines = (view @ view.T)[first, second]
         kinds["positive"].append(cosines[same])
         kinds["negative"].append(cosines[~same])
-    found = {kind: np.concatenate(cosines) for kind, cosines in kinds.items()}
+    by_kind = {kind: np.concatenate(cosines) for kind, cosines in kinds.items()}
     one, other = np.triu_indices(learners, 1)
-    found["self_pair"] = np.einsum(
+    by_kind["self_pair"] = np.einsum(
         "ipd,ipd->ip", learner_embeddings[:, one], learner_embeddings[:, other]
     ).ravel()
-    return {kind: cosines for kind, cosines in found.items() if cosines.size}
+    return {kind: cosines for kind, cosines in by_kind.items() if cosines.size}
 
 
 # Between which cosines are counted; -1 and 1 are the ends.

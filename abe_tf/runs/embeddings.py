@@ -50,8 +50,8 @@ def embed(model: TrainedModel, splits: Splits, split: str, batch_size: int) -> A
     embedder = Embedder(model.network)
 
     def side(examples: Examples) -> Embedded:
-        found = embedder(Loader(examples, model.preprocessing), batch_size)
-        return Embedded(found, examples.labels, examples.names)
+        embeddings = embedder(Loader(examples, model.preprocessing), batch_size)
+        return Embedded(embeddings, examples.labels, examples.names)
 
     examples = getattr(splits, split)
     gallery = splits.gallery if split == "test" else None

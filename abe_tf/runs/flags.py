@@ -71,10 +71,10 @@ class RunFlags:
 
     def values(self) -> dict[str, Any]:
         """Every flag's value by its name."""
-        found: dict[str, Any] = {}
+        by_name: dict[str, Any] = {}
         for group in self._groups():
-            found |= dataclasses.asdict(group)  # type: ignore[call-overload]
-        return found
+            by_name |= dataclasses.asdict(group)  # type: ignore[call-overload]
+        return by_name
 
     def differing(self, started_with: RunFlags) -> list[str]:
         """Flags with which a run cannot go on, as text.

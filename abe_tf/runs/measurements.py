@@ -41,10 +41,10 @@ def read(path: str) -> dict[str, dict[str, Any]]:
         return {}
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-        if "format" not in found:
-            return _from_flat(found)
-        results = found["results"] if found["format"] == _FORMAT else None
+            content = json.load(file)
+        if "format" not in content:
+            return _from_flat(content)
+        results = content["results"] if content["format"] == _FORMAT else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "results.json must be what abe_tf.evaluate wrote. "
@@ -53,7 +53,7 @@ def read(path: str) -> dict[str, dict[str, Any]]:
     if not isinstance(results, dict):
         raise InputError(
             f"results.json must be of format {_FORMAT}. Received: {path!r} of format "
-            f"{found['format']}. Use the version of abe_tf that wrote it."
+            f"{content['format']}. Use the version of abe_tf that wrote it."
         )
     return results
 
@@ -82,10 +82,10 @@ def add(path: str, measured: dict[str, Any], in_short: dict[str, Any]) -> None:
         ) from error
 
 
-def _from_flat(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _from_flat(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Of the file that held one measurement, and another checkpoint's in short."""
-    split = found["split"]
-    short = found.get("by_checkpoint", {}).values()
+    split = content["split"]
+    short = content.get("by_checkpoint", {}).values()
     results = {key(split, one["checkpoint"]): one for one in short}
-    whole = {name: value for name, value in found.items() if name != "by_checkpoint"}
-    return {**results, key(split, found["checkpoint"]): whole}
+    whole = {name: value for name, value in content.items() if name != "by_checkpoint"}
+    return {**results, key(split, content["checkpoint"]): whole}

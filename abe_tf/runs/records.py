@@ -32,10 +32,10 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
       InputError: Another line is none.
     """
     lines = _lines(path)
-    found = []
+    reports = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(_object(line))
+            reports.append(_object(line))
         except ValueError as error:
             if number == len(lines):
                 break
@@ -43,7 +43,7 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
                 "metrics.jsonl must hold an object of JSON a line. Received: "
                 f"{path!r}, line {number}: {error}. Remove that line."
             ) from error
-    return found
+    return reports
 
 
 def read_record(path: str) -> dict[str, Any]:
@@ -69,10 +69,10 @@ def _lines(path: str) -> list[str]:
 
 
 def _object(text: str) -> dict[str, Any]:
-    found = json.loads(text)
-    if not isinstance(found, dict):
+    value = json.loads(text)
+    if not isinstance(value, dict):
         raise ValueError("no object")  # noqa: TRY004  (as of what is no JSON)
-    return found
+    return value
 
 
 def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:

@@ -30,8 +30,8 @@ from abe_tf.storage import checkpoints
 from abe_tf.training import callbacks, optimizers, strategies
 from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.guards import FiniteGuard
+from abe_tf.training.metrics_writer import MetricsWriter
 from abe_tf.training.progress import Clock, Console
-from abe_tf.training.record import Record
 from abe_tf.training.signals import StopSignals
 from abe_tf.training.trainer import EnsembleTrainer
 
@@ -132,7 +132,7 @@ class Session:
         """Whether the last step is done, and evaluated too."""
         start = self._start
         trained = start >= self._run.training.steps
-        return trained and self._checkpoints.evaluated >= start
+        return trained and self._checkpoints.evaluated_step >= start
 
     def _evaluate_last_step(self, signals: StopSignals) -> signal.Signals | None:
         """Makes up for the last evaluation of a run, which a signal broke off."""
@@ -269,22 +269,22 @@ class Session:
     def _callbacks(self, signals: StopSignals) -> list:
         flags, start = self._run.training, self._start
         logdir = self._folder.tensorboard if self._writes else None
-        record = Record(logdir, self._folder.metrics)
-        with record.writer.as_default(step=start):
+        writer = MetricsWriter(logdir, self._folder.metrics)
+        with writer.events.as_default(step=start):
             hparams.hparams(self._flags.hyperparameters())
-        run = callbacks.Run(
+        context = callbacks.Context(
             start,
             flags.steps,
             Clock(),
             self._console,
-            record,
+            writer,
             FiniteGuard(self._trainer, self._names_of_batch),
             signals,
         )
-        found: list = [
-            callbacks.Telemetry(run, flags.log_every, self._sampler.batch_size),
+        chosen: list = [
+            callbacks.Telemetry(context, flags.log_every, self._sampler.batch_size),
             callbacks.Evaluation(
-                run,
+                context,
                 flags.eval_every,
                 self._validation(logdir),
                 RECALL_TAG,
@@ -294,11 +294,11 @@ class Session:
         ]
         profiled = self._flags.session.profiled()
         if profiled and logdir:
-            found.append(callbacks.Profile(run, *profiled, logdir))
+            chosen.append(callbacks.Profile(context, *profiled, logdir))
         saving = callbacks.Saving(
-            run, flags.checkpoint_every, self._checkpoints, self._stop
+            context, flags.checkpoint_every, self._checkpoints, self._stop
         )
-        return [*found, saving]
+        return [*chosen, saving]
 
     def _validation(self, logdir: str | None) -> Validation:
         return Validation(

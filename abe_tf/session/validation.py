@@ -99,10 +99,10 @@ class Validation:
             )
             # The query itself is in the gallery too.
             others = [
-                found[found != q] for found, q in zip(nearest, chosen, strict=True)
+                places[places != q] for places, q in zip(nearest, chosen, strict=True)
             ]
             fewest = min(map(len, others))
-            shown = np.stack([found[:fewest] for found in others])
+            shown = np.stack([places[:fewest] for places in others])
             images["nearest"] = probes.draw_neighbours(
                 self._loader, chosen, self._loader, shown[:, : probes.NEIGHBOURS]
             )
@@ -128,7 +128,7 @@ def _scalars(recall: Recall) -> dict[str, float]:
         "validation/recall@1/concatenated": recall.concatenated[1],
         **{
             f"validation/recall@1/learner_{number}": learner[1]
-            for number, learner in enumerate(recall.learners, 1)
+            for number, learner in enumerate(recall.by_learner, 1)
         },
     }
 

@@ -18,8 +18,8 @@ _NAME = re.compile(r"step-(\d+)")
 def steps(folder: str) -> list[int]:
     """Steps of the complete checkpoints, in order."""
     with contextlib.suppress(FileNotFoundError):
-        found = [_NAME.fullmatch(name) for name in os.listdir(folder)]
-        return sorted(int(match[1]) for match in found if match)
+        matches = [_NAME.fullmatch(name) for name in os.listdir(folder)]
+        return sorted(int(match[1]) for match in matches if match)
     return []
 
 

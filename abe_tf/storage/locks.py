@@ -164,8 +164,8 @@ def _is_at(descriptor: int, path: str) -> bool:
 def _holder(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-        return f"process {found['process']} on {found['host']}"
+            holder = json.load(file)
+        return f"process {holder['process']} on {holder['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         # Not written yet, or of a lock that names nobody.
         return "another process"

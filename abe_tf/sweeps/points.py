@@ -14,7 +14,7 @@ from typing import Any
 
 from abe_tf.config.evaluation import PLACES
 from abe_tf.errors import InputError
-from abe_tf.figures.ablation import Row, mean_and_deviation
+from abe_tf.figures.ablation import SweepRow, mean_and_deviation
 from abe_tf.runs import measurements
 from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
@@ -110,10 +110,10 @@ def _command(module: str, *flags: str) -> None:
         )
 
 
-def summarise(value: str, results: Sequence[dict[str, Any]]) -> Row:
+def summarise(value: str, results: Sequence[dict[str, Any]]) -> SweepRow:
     """What the runs with one value of a factor say together."""
     cosines = [result["self_pair_cosine"] for result in results]
-    return Row(
+    return SweepRow(
         value,
         [result["ensemble"]["recall@1"] for result in results],
         [result["individual_mean"]["recall@1"] for result in results],
@@ -121,7 +121,7 @@ def summarise(value: str, results: Sequence[dict[str, Any]]) -> Row:
     )
 
 
-def as_text(factor: str, rows: Sequence[Row]) -> str:
+def as_text(factor: str, rows: Sequence[SweepRow]) -> str:
     """A table of one factor; the best value, by the mean over runs, is marked."""
     best = max(rows, key=lambda row: statistics.mean(row.ensemble))
     width = max(len(factor), *(len(row.value) for row in rows))

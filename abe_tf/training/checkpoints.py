@@ -72,12 +72,12 @@ class Checkpoints:
         return int(tf.convert_to_tensor(self._trainer.step))
 
     @property
-    def evaluated(self) -> int:
+    def evaluated_step(self) -> int:
         """The last step that was evaluated; 0 for none."""
         return int(tf.convert_to_tensor(self._evaluated))
 
-    @evaluated.setter
-    def evaluated(self, step: int) -> None:
+    @evaluated_step.setter
+    def evaluated_step(self, step: int) -> None:
         self._evaluated.assign(step)
 
     def save(self) -> str | None:

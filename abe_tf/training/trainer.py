@@ -213,12 +213,14 @@ def _parts_of_variables(
     network: tf.keras.Model, parts: dict[str, str]
 ) -> dict[int, str]:
     """The part that each trainable variable belongs to, by the variable's id."""
-    found: dict[int, str] = {}
+    part_of: dict[int, str] = {}
     for layer in network.layers:
         for beginning, part in parts.items():
             if layer.name.startswith(beginning):
-                found |= {id(variable): part for variable in layer.trainable_variables}
-    return found
+                part_of |= {
+                    id(variable): part for variable in layer.trainable_variables
+                }
+    return part_of
 
 
 def _loss_scalars(terms: LossTerms, lambda_div: float) -> dict[str, tf.Tensor]:

@@ -59,20 +59,20 @@ class _Alike:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of them, by output."""
-        found = {"ids": np.array(self.paths)}
+        by_name = {"ids": np.array(self.paths)}
         for name, shape, is_text in self.shapes:
             key = f"answer_{name}" if name in _TAKEN else name
             if is_text:
-                found[key] = np.array(self._texts[name][: len(self.paths)])
+                by_name[key] = np.array(self._texts[name][: len(self.paths)])
             else:
                 sides = (len(self.paths), *shape)
                 empty = 0 in sides
-                found[key] = (
+                by_name[key] = (
                     np.zeros(sides, np.float32)
                     if empty
                     else np.memmap(self._files[name], np.float32, "r", shape=sides)
                 )
-        return found
+        return by_name
 
     def close(self) -> None:
         """Lets go of what lies on disk."""
@@ -195,7 +195,7 @@ def _as_json(value: Any) -> Any:
 
 def _shapes(answer: Any) -> Shapes | None:
     """Shapes of an answer; `None` where it is not made of numbers or text."""
-    found = []
+    shapes = []
     for name, value in sorted(_named(answer).items()):
         try:
             array = np.array(value)
@@ -205,8 +205,8 @@ def _shapes(answer: Any) -> Shapes | None:
             array = array.astype("S")
         if array.dtype.kind not in "biufUS":
             return None
-        found.append((name, array.shape, array.dtype.kind in "US"))
-    return tuple(found) or None
+        shapes.append((name, array.shape, array.dtype.kind in "US"))
+    return tuple(shapes) or None
 
 
 def _excerpt(answer: Any) -> str:

@@ -141,8 +141,8 @@ class Client:
             except ConversionError as error:
                 unread[path] = Refused(path, str(error))
         read = [path for path in paths if path not in unread]
-        found = dict(zip(read, self._bisected(read, encoded), strict=True))
-        return [unread.get(path) or found[path] for path in paths]
+        answers = dict(zip(read, self._bisected(read, encoded), strict=True))
+        return [unread.get(path) or answers[path] for path in paths]
 
     def _bisected(
         self, paths: list[str], encoded: list[bytes]

@@ -63,14 +63,14 @@ class GrpcCalls:
         parts = urllib.parse.urlsplit(url)
         self._shown = without_password(url)
         self._signature, self._timeout = signature, timeout
-        found = _PATH.fullmatch(parts.path.rstrip("/"))
-        if found is None or "@" in parts.netloc:
+        match = _PATH.fullmatch(parts.path.rstrip("/"))
+        if match is None or "@" in parts.netloc:
             raise InputError(
                 "Over gRPC --url must be http://HOST:PORT/v1/models/NAME, with "
                 f"/versions/N or /labels/L behind it or not. Received: {self._shown!r}."
                 " Passwords go into --header."
             )
-        self._name, number, in_path = found.groups()
+        self._name, number, in_path = match.groups()
         self._version = int(number) if number else None
         self._label = label or in_path
         # gRPC's keys are of small letters.

@@ -17,7 +17,7 @@ def find_images(paths: Sequence[str]) -> list[str]:
     Raises:
       InputError: A path does not exist, a folder cannot be read, or there is no image.
     """
-    found: list[str] = []
+    images: list[str] = []
     for path in paths:
         if os.path.isdir(path):
             try:
@@ -28,15 +28,15 @@ def find_images(paths: Sequence[str]) -> list[str]:
                     f"{error.strerror}."
                 ) from error
             photos.tell_left_out(below.left_out, path)
-            found += below.paths
+            images += below.paths
         elif os.path.exists(path):
-            found.append(path)
+            images.append(path)
         else:
             raise InputError(
                 f"Images must exist. Received: {path!r}. Correct the path."
             )
-    if not found:
+    if not images:
         raise InputError(
             f"There must be an image. Received: {', '.join(paths) or 'no path'}."
         )
-    return found
+    return images

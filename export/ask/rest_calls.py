@@ -112,15 +112,15 @@ class RestCalls:
             )
         pause = _seconds(answer.headers.get("retry-after", ""))
         try:
-            found = json.loads(content)
+            body = json.loads(content)
         except (ValueError, RecursionError) as error:
             text = f"{self._shown} answered {status} without JSON"
             raise ServerError(status, text, pause) from error
-        if not isinstance(found, dict):
-            found = {"error": f"{self._shown} answered with no object"}
-        if status != 200 or "predictions" not in found:
-            raise ServerError(status, str(found.get("error", found)), pause)
-        return checked(found["predictions"], count, self._shown, status)
+        if not isinstance(body, dict):
+            body = {"error": f"{self._shown} answered with no object"}
+        if status != 200 or "predictions" not in body:
+            raise ServerError(status, str(body.get("error", body)), pause)
+        return checked(body["predictions"], count, self._shown, status)
 
     def _session(self) -> requests.Session:
         """One a thread: sessions are not made to be shared."""
@@ -140,15 +140,15 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def checked(found: Any, count: int, shown: str, status: int) -> list[Any]:
+def checked(answers: Any, count: int, shown: str, status: int) -> list[Any]:
     """Predictions, if there is one for each image.
 
     Raises:
       ServerError: It is not so.
     """
-    if isinstance(found, list) and len(found) == count:
-        return found
-    got = len(found) if isinstance(found, list) else "none"
+    if isinstance(answers, list) and len(answers) == count:
+        return answers
+    got = len(answers) if isinstance(answers, list) else "none"
     raise ServerError(
         status,
         f"{shown} must answer once for each of {count} images. Received: {got} "

@@ -97,7 +97,7 @@ class ClientConfig(Group):
         Raises:
           InputError: One is not of the form NAME: VALUE.
         """
-        found = {}
+        by_name = {}
         for text in self.header:
             name, colon, value = text.partition(":")
             is_value = value.strip().isascii() and value.strip().isprintable()
@@ -109,5 +109,5 @@ class ClientConfig(Group):
                     f"TOKEN'. Received: {name + colon!r} and a value of {len(value)} "
                     "characters."
                 )
-            found[name] = value.strip()
-        return found
+            by_name[name] = value.strip()
+        return by_name

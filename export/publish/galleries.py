@@ -9,10 +9,10 @@ from abe_tf.data.unreadable import UnreadableImageError
 from abe_tf.errors import InputError
 from abe_tf.retrieval import archive
 from abe_tf.runs.trained import TrainedModel
-from export.publish.signatures import Gallery
+from export.publish.signatures import SearchGallery
 
 
-def load(path: str, model: TrainedModel) -> Gallery:
+def load(path: str, model: TrainedModel) -> SearchGallery:
     """Reads embeddings that evaluation saved, or embeds a folder's photos.
 
     Args:
@@ -35,20 +35,20 @@ def load(path: str, model: TrainedModel) -> Gallery:
     side = saved.gallery or saved.queries
     names = [side.name(image) for image in range(len(side))]
     labels = [saved.class_names[label] for label in side.labels]
-    return Gallery(side.learner_embeddings, names, labels)
+    return SearchGallery(side.learner_embeddings, names, labels)
 
 
-def _of_folder(path: str, model: TrainedModel) -> Gallery:
-    found = photos.find(path)
-    photos.tell_left_out(found.left_out, path)
-    if not found.paths:
+def _of_folder(path: str, model: TrainedModel) -> SearchGallery:
+    listed = photos.find(path)
+    photos.tell_left_out(listed.left_out, path)
+    if not listed.paths:
         raise InputError(f"--gallery must hold photos. Received: {path!r} without any.")
-    ids = [photos.readable(os.path.relpath(photo, path)) for photo in found.paths]
+    ids = [photos.readable(os.path.relpath(photo, path)) for photo in listed.paths]
     folders = [one.partition(os.sep)[0] if os.sep in one else "" for one in ids]
     photos.tell_merged(sorted(set(folders)), "folders of --gallery")
     try:
-        embeddings = model.embed(found.paths)
+        embeddings = model.embed(listed.paths)
     except UnreadableImageError as error:
         advice = f"leave it out of --gallery={path}"
         raise UnreadableImageError(error.bad, advice) from None
-    return Gallery(embeddings, ids, [photos.normalised(one) for one in folders])
+    return SearchGallery(embeddings, ids, [photos.normalised(one) for one in folders])

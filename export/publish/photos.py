@@ -19,7 +19,7 @@ COUNT = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Photos:
+class ReferencePhotos:
     """Image files, and what evaluation makes of them.
 
     Attributes:
@@ -44,7 +44,7 @@ def masks_of(network: tf.keras.Model, pixels: np.ndarray) -> np.ndarray | None:
     return tf.reduce_mean(model(pixels, training=False), -1).numpy()
 
 
-def of_run(model: TrainedModel, data: DataConfig, split: str) -> Photos:
+def of_run(model: TrainedModel, data: DataConfig, split: str) -> ReferencePhotos:
     """Up to 32 images of a run's split, evenly spaced.
 
     Raises:
@@ -62,4 +62,4 @@ def of_run(model: TrainedModel, data: DataConfig, split: str) -> Photos:
     pixels = loader.pixels(np.arange(len(examples)))
     encoded = [examples.read(tf.constant(key)).numpy() for key in examples.keys]
     embeddings = Embedder(model.network)(loader, COUNT)
-    return Photos(encoded, pixels, embeddings, masks_of(model.network, pixels))
+    return ReferencePhotos(encoded, pixels, embeddings, masks_of(model.network, pixels))

@@ -18,7 +18,7 @@ from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
 from abe_tf.storage.files import write_atomically
 from export.config.export import ExportConfig
-from export.publish.signatures import Gallery
+from export.publish.signatures import SearchGallery
 from export.runtime import model_folder
 
 # A batch is worth waiting for while it brings this much of the best throughput.
@@ -65,12 +65,12 @@ def write_version(
 
 def read_warmup(path: str) -> list[list[bytes]]:
     """The batches of a version's warmup records."""
-    found = []
+    batches = []
     for record in tf.data.TFRecordDataset(os.path.join(path, model_folder.WARMUP)):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         fed = log.predict_log.request.inputs["image_bytes"]
-        found.append(list(tf.make_ndarray(fed)))
-    return found
+        batches.append(list(tf.make_ndarray(fed)))
+    return batches
 
 
 def checksum(path: str) -> str:
@@ -90,7 +90,7 @@ def model_card(
     folder: RunFolder,
     model: TrainedModel,
     export: ExportConfig,
-    gallery: Gallery | None,
+    gallery: SearchGallery | None,
 ) -> dict[str, Any]:
     """What there is to know of a model, for people and programs."""
     with open(folder.flagfile, encoding="utf-8") as file:
@@ -124,11 +124,13 @@ def _recall(folder: RunFolder, model: TrainedModel) -> dict[str, Any] | None:
     # Reads all weights: once.
     ours = model.fingerprint() if results else ""
     for split in SPLITS:
-        found = results.get(measurements.key(split, model.checkpoint), {})
-        if found.get("fingerprint", ours) != ours:
+        recalls = results.get(measurements.key(split, model.checkpoint), {})
+        if recalls.get("fingerprint", ours) != ours:
             continue
         kinds: dict[str, Any] = {
-            name: found[name] for name in ("ensemble", "concatenated") if name in found
+            name: recalls[name]
+            for name in ("ensemble", "concatenated")
+            if name in recalls
         }
         if kinds:
             return {"split": split, "checkpoint": model.checkpoint, **kinds}

@@ -16,7 +16,7 @@ _IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
-class Gallery:
+class SearchGallery:
     """Images that the signature `search` looks among.
 
     Attributes:
@@ -55,7 +55,9 @@ class ServingModule(tf.Module):
             autograph=False,
         )
 
-    def signatures(self, gallery: Gallery | None, top_k: int) -> dict[str, Callable]:
+    def signatures(
+        self, gallery: SearchGallery | None, top_k: int
+    ) -> dict[str, Callable]:
         """The signatures by name, all with an open batch dimension and float32 out.
 
         Args:
@@ -65,18 +67,18 @@ class ServingModule(tf.Module):
         network = self._untracked()
         size = network.inputs[0].shape[1:]
         pixels = tf.TensorSpec([None, *size], tf.uint8, name="pixels")
-        found = {
+        answers = {
             "serving_default": (self.embedding, _IMAGE_BYTES),
             "learners": (self.learners, _IMAGE_BYTES),
             "pixels": (self.embedding_of_pixels, pixels),
         }
         if mask_network(network) is not None:
-            found["attention"] = (self.attention, _IMAGE_BYTES)
+            answers["attention"] = (self.attention, _IMAGE_BYTES)
         if gallery is not None:
-            found["search"] = (self._searching(gallery, top_k), _IMAGE_BYTES)
+            answers["search"] = (self._searching(gallery, top_k), _IMAGE_BYTES)
         return {
             name: tf.function(answer, [takes], autograph=False)
-            for name, (answer, takes) in found.items()
+            for name, (answer, takes) in answers.items()
         }
 
     def embedding(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -116,7 +118,7 @@ class ServingModule(tf.Module):
         """
         return {"embedding": _joined(self._embed(pixels))}
 
-    def _searching(self, gallery: Gallery, top_k: int) -> Callable:
+    def _searching(self, gallery: SearchGallery, top_k: int) -> Callable:
         order = np.arange(len(gallery.ids))
         right = distances.augmented(gallery.learner_embeddings, order)
         # Variables are stored once; constants would be in every traced graph.

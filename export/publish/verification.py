@@ -11,8 +11,8 @@ import tempfile
 import numpy as np
 
 from abe_tf.errors import InputError
-from export.publish.photos import Photos
-from export.publish.signatures import Gallery
+from export.publish.photos import ReferencePhotos
+from export.publish.signatures import SearchGallery
 
 BATCHES = (1, 3, 32)
 MEASURED = (1, 2, 4, 8, 16, 32)
@@ -26,7 +26,7 @@ _FOLLOW = ("neighbors", "labels")
 
 
 def verify(
-    path: str, photos: Photos, gallery: Gallery | None, precision: str
+    path: str, photos: ReferencePhotos, gallery: SearchGallery | None, precision: str
 ) -> dict[int, float]:
     """Lets every signature answer for real photos, and compares with evaluation.
 
@@ -53,9 +53,9 @@ def verify(
             f"--measure={','.join(map(str, MEASURED))}",
         ]
         said = _check(path, *flags)
-        with np.load(answers) as found:
-            for name in found.files:
-                _compare(name, found[name], photos, gallery, precision == "float32")
+        with np.load(answers) as answered:
+            for name in answered.files:
+                _compare(name, answered[name], photos, gallery, precision == "float32")
     return {int(size): rate for size, rate in said["rates"].items()}
 
 
@@ -104,18 +104,22 @@ def _write(folder: str, encoded: list[bytes]) -> str:
 
 
 def _compare(
-    name: str, answer: np.ndarray, photos: Photos, gallery: Gallery | None, exact: bool
+    name: str,
+    answer: np.ndarray,
+    photos: ReferencePhotos,
+    gallery: SearchGallery | None,
+    exact: bool,
 ) -> None:
     _, output, size = name.split("/")
     shown = np.arange(int(size)) % len(photos.learner_embeddings)
     wanted = photos.learner_embeddings[shown]
     if output in ("embedding", "learner_embeddings"):
-        found = answer.reshape(wanted.shape)
+        given = answer.reshape(wanted.shape)
         if exact:
-            _close(name, np.abs(found - wanted).max(), _TOLERANCE)
+            _close(name, np.abs(given - wanted).max(), _TOLERANCE)
             return
-        lengths = np.linalg.norm(found, axis=-1) * np.linalg.norm(wanted, axis=-1)
-        worst = float(((found * wanted).sum(-1) / lengths).min())
+        lengths = np.linalg.norm(given, axis=-1) * np.linalg.norm(wanted, axis=-1)
+        worst = float(((given * wanted).sum(-1) / lengths).min())
         if not worst >= _COSINE:
             raise _different(name, f"have a cosine of at least {_COSINE} to", worst)
     elif output == "masks" and photos.masks is not None:
@@ -130,7 +134,7 @@ def _compare(
         raise NotImplementedError(f"{name} is compared with nothing")
 
 
-def _distances(queries: np.ndarray, gallery: Gallery) -> np.ndarray:
+def _distances(queries: np.ndarray, gallery: SearchGallery) -> np.ndarray:
     """The paper's ensemble distance, in float64; `[queries, images]`."""
     squares = 2 - 2 * np.einsum(
         "qmd,imd->mqi", queries, gallery.learner_embeddings, dtype=np.float64

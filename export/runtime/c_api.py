@@ -91,7 +91,7 @@ class Signature:
     method_name: str
 
 
-class Model:
+class LoadedModel:
     """A SavedModel, loaded. Threads may run it at once.
 
     Args:
@@ -226,8 +226,8 @@ class Model:
     def _place(self, tensor: Tensor) -> Output:
         operation, _, index = tensor.name.partition(":")
         number = int(index or "0") if _INDEX.fullmatch(index) else -1
-        found = self._tf.TF_GraphOperationByName(self._graph, operation.encode())
-        return Output(found, number)
+        node = self._tf.TF_GraphOperationByName(self._graph, operation.encode())
+        return Output(node, number)
 
     def _places(self, tensors: Sequence[Tensor]) -> Any:
         return (Output * len(tensors))(*map(self._place, tensors))
@@ -289,7 +289,7 @@ class Model:
         self._tf.TF_DeleteTensor(tensor)
 
 
-def _signature(found: Any) -> Signature:
+def _signature(definition: Any) -> Signature:
     def tensors(entries: Any) -> dict[str, Tensor]:
         return {
             entry.key: Tensor(
@@ -302,4 +302,6 @@ def _signature(found: Any) -> Signature:
             for entry in sorted(entries, key=lambda entry: entry.key)
         }
 
-    return Signature(tensors(found.inputs), tensors(found.outputs), found.method_name)
+    return Signature(
+        tensors(definition.inputs), tensors(definition.outputs), definition.method_name
+    )

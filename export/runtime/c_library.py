@@ -110,11 +110,11 @@ def known_operations() -> set[str]:
 def _load() -> ctypes.CDLL:
     if "tensorflow" in sys.modules:
         raise RuntimeError("Python TensorFlow is in this process already.")
-    found = importlib.util.find_spec("tensorflow")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("tensorflow")
+    if package is None or not package.submodule_search_locations:
         raise RuntimeError("TensorFlow is not installed.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    folder = found.submodule_search_locations[0]
+    folder = package.submodule_search_locations[0]
     library = ctypes.CDLL(os.path.join(folder, "libtensorflow_cc.so.2"))
     for name, (result, *arguments) in _FUNCTIONS.items():
         function = getattr(library, name)

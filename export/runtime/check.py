@@ -41,15 +41,15 @@ def forbidden_operations(path: str) -> list[str]:
     with open(os.path.join(path, "saved_model.pb"), "rb") as file:
         saved = messages.SavedModel.FromString(file.read())
     known = c_library.known_operations()
-    found = set()
+    forbidden = set()
     for meta in saved.meta_graphs:
         for node in _nodes(meta.graph_def):
             if node.op in FORBIDDEN or node.op not in known:
-                found.add(node.op)
-            found |= {_XLA for entry in node.attr if _compiles(entry)}
+                forbidden.add(node.op)
+            forbidden |= {_XLA for entry in node.attr if _compiles(entry)}
         for function in meta.graph_def.library.function:
-            found |= {_XLA for entry in function.attr if _compiles(entry)}
-    return sorted(found)
+            forbidden |= {_XLA for entry in function.attr if _compiles(entry)}
+    return sorted(forbidden)
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -64,14 +64,14 @@ def _compiles(entry: Any) -> bool:
 
 
 def _photos() -> list[bytes]:
-    found = []
+    photos = []
     for name in sorted(os.listdir(_PHOTOS.value)):
         with open(os.path.join(_PHOTOS.value, name), "rb") as file:
-            found.append(file.read())
-    return found
+            photos.append(file.read())
+    return photos
 
 
-def _measure(model: c_api.Model, photos: list[bytes]) -> dict[int, float]:
+def _measure(model: c_api.LoadedModel, photos: list[bytes]) -> dict[int, float]:
     """Images a second by batch size."""
     rates = {}
     for size in map(int, _MEASURE.value):
@@ -88,7 +88,7 @@ def _measure(model: c_api.Model, photos: list[bytes]) -> dict[int, float]:
 def main(_: list[str]) -> None:
     """Answers, or exits with 1 and a line that says why not."""
     try:
-        model = c_api.Model(_MODEL.value)
+        model = c_api.LoadedModel(_MODEL.value)
         wrong = forbidden_operations(_MODEL.value)
         if wrong:
             sys.exit(f"forbidden operations: {', '.join(wrong)}")

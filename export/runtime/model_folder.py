@@ -25,8 +25,10 @@ def versions(folder: str) -> list[int]:
     """The versions of a model folder, in order."""
     names = (name for name in os.listdir(folder) if name.isascii())
     # Of equal numbers, such as 1 and 01, it is the one that is written as usual.
-    found = {int(name) for name in names if name.isdecimal() and str(int(name)) == name}
-    return sorted(number for number in found if number <= _LARGEST)
+    numbers = {
+        int(name) for name in names if name.isdecimal() and str(int(name)) == name
+    }
+    return sorted(number for number in numbers if number <= _LARGEST)
 
 
 def _open_to_all(folder: str) -> None:

@@ -160,11 +160,11 @@ def metadata(name: str, version: int, signatures: dict[str, Signature]) -> str:
         }
         for key, signature in signatures.items()
     }
-    found = {
+    answer = {
         "model_spec": {"name": name, "signature_name": "", "version": str(version)},
         "metadata": {"signature_def": {"signature_def": offered}},
     }
-    return json.dumps(found, indent=1)
+    return json.dumps(answer, indent=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,13 +130,13 @@ class Server:
             origins.check(request.headers, self._options.host)
         except origins.ForeignRequestError as error:
             raise RequestError(403, str(error)) from error
-        if method == "POST" and (found := _PREDICT.fullmatch(full)):
-            name, number, label, verb = found.groups()
+        if method == "POST" and (match := _PREDICT.fullmatch(full)):
+            name, number, label, verb = match.groups()
             with self._in_flight.counting() as count:
                 body = await self._body(request, count)
                 return await self._predict(request, body, name, number, label, verb)
-        if method == "GET" and (found := _LOOK.fullmatch(full)):
-            return self._look(*found.groups())
+        if method == "GET" and (match := _LOOK.fullmatch(full)):
+            return self._look(*match.groups())
         if method == "GET" and full == "/v1/models":
             raise RequestError(400, "Missing model name in request.")
         if method == "GET" and path == metrics.ADDRESS:
@@ -248,8 +248,8 @@ class Server:
                 text = f"Could not find any versions of model {name}"
                 raise RequestError(404, text)
             return answers.status(states)
-        with self._versions.use(wanted, label) as (found, version):
-            return answers.metadata(name, found, version.signatures)
+        with self._versions.use(wanted, label) as (model, version):
+            return answers.metadata(name, model, version.signatures)
 
 
 def _no_such_verb(request: dict[str, Any], version: Version, verb: str) -> RequestError:

@@ -32,15 +32,15 @@ class _Requests(Collector):
             self._counts[status] += 1
 
     def collect(self) -> Iterator[Metric]:
-        found = UnknownMetricFamily(
+        family = UnknownMetricFamily(
             f"{_PREFIX}request_count",
             "The total number of requests, by status.",
             labels=["model_name", "status"],
         )
         with self._lock:
             for status, count in self._counts.items():
-                found.add_metric([self._model_name, status], count)
-        yield found
+                family.add_metric([self._model_name, status], count)
+        yield family
 
 
 class Metrics:

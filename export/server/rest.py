@@ -49,27 +49,27 @@ def parse(body: bytes) -> dict[str, Any]:
     _check_amount(body)
     try:
         text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
-        found = json.loads(text, parse_float=_finite, object_pairs_hook=_first)
+        value = json.loads(text, parse_float=_finite, object_pairs_hook=_first)
     except json.JSONDecodeError as error:
         text = f"JSON Parse error: {error.msg} at offset: {error.pos}"
         raise RequestError(400, text) from error
     except (ValueError, RecursionError) as error:
         text = "JSON Parse error: Invalid value. at offset: 0"
         raise RequestError(400, text) from error
-    if not isinstance(found, dict):
-        raise RequestError(400, f"JSON Value: {excerpt(found)} Is not object")
-    if not isinstance(found.get("signature_name", ""), str):
-        text = f"JSON Value: {excerpt(found)} not formatted correctly. "
+    if not isinstance(value, dict):
+        raise RequestError(400, f"JSON Value: {excerpt(value)} Is not object")
+    if not isinstance(value.get("signature_name", ""), str):
+        text = f"JSON Value: {excerpt(value)} not formatted correctly. "
         raise RequestError(400, text + "'signature_name' key must be a string value.")
-    return found
+    return value
 
 
 def _first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object; of equal keys the first counts."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        found = dict(reversed(pairs))
-    return found
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        members = dict(reversed(pairs))
+    return members
 
 
 def _check_amount(body: bytes) -> None:
@@ -224,17 +224,17 @@ def _check_item(
         raise RequestError(400, f"Expecting shape {told[0]} but got: {told[1]}")
 
 
-def _columns(found: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
-    if _is_named(found):
+def _columns(value: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
+    if _is_named(value):
         for key in inputs:
-            if key not in found:
+            if key not in value:
                 text = f"Missing named input: {key} in 'inputs' object."
                 raise RequestError(400, text)
-        return {key: found[key] for key in inputs}
+        return {key: value[key] for key in inputs}
     if len(inputs) > 1:
         text = "inputs is a plain value/list, but expecting an object as multiple "
         raise RequestError(400, text + "input tensors required as per tensorinfo_map")
-    return {next(iter(inputs)): found}
+    return {next(iter(inputs)): value}
 
 
 def _filled(

@@ -46,27 +46,27 @@ class RequestError(Exception):
         return RequestError(400, f"{before} Error: {code}: {self}")
 
 
-def value_of(found: Any, dtype: int) -> c_api.Value:
+def value_of(value: Any, dtype: int) -> c_api.Value:
     """What an input is fed.
 
     Args:
-      found: Value of JSON: a number, a text, an object of bytes, or nested lists.
+      value: Value of JSON: a number, a text, an object of bytes, or nested lists.
       dtype: TensorFlow's number of the input's type.
 
     Raises:
       RequestError: It is ragged, too deep, or holds what is not of the type.
     """
-    shape = shape_of(found)
+    shape = shape_of(value)
     read = _READERS.get(dtype)
     if read is None:
         read = _unreadable(dtype)
         if 0 in shape:
-            read(found)
+            read(value)
     if len(shape) > _MOST_DIMENSIONS:
         text = f"Tensors must have at most {_MOST_DIMENSIONS} dimensions"
-        raise RequestError(400, f"{text}. {excerpt(found)}")
+        raise RequestError(400, f"{text}. {excerpt(value)}")
     flat: list[Any] = []
-    _flatten(found, shape, 0, read, _PLAIN.get(dtype, _never), flat)
+    _flatten(value, shape, 0, read, _PLAIN.get(dtype, _never), flat)
     if dtype == c_api.STRING:
         if len(shape) == 1:
             return flat
@@ -80,41 +80,41 @@ def value_of(found: Any, dtype: int) -> c_api.Value:
     return np.array(flat, kind).reshape(shape)
 
 
-def shape_of(found: Any) -> list[int]:
+def shape_of(value: Any) -> list[int]:
     """Sizes of nested lists, by the first of each."""
     shape: list[int] = []
-    while isinstance(found, list):
-        shape.append(len(found))
-        found = found[0] if found else None
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
     return shape
 
 
 def _flatten(
-    found: Any,
+    value: Any,
     shape: Sequence[int],
     level: int,
     read: Callable[[Any], Any],
     is_plain: Callable[[list[Any]], bool],
     flat: list[Any],
 ) -> None:
-    if not isinstance(found, list):
+    if not isinstance(value, list):
         if level != len(shape):
-            text = f"JSON Value: {excerpt(found)} found at incorrect level: {level + 1}"
+            text = f"JSON Value: {excerpt(value)} found at incorrect level: {level + 1}"
             text += f" in the JSON DOM. Expected at level: {len(shape)}"
             raise RequestError(400, text)
-        flat.append(read(found))
+        flat.append(read(value))
         return
     if level >= len(shape):
         text = f"Encountered list at unexpected level: {level} expected < {len(shape)}"
         raise RequestError(400, text)
-    if len(found) != shape[level]:
-        text = f"Encountered list at unexpected size: {len(found)} at level: {level} "
+    if len(value) != shape[level]:
+        text = f"Encountered list at unexpected size: {len(value)} at level: {level} "
         raise RequestError(400, f"{text}expected size: {shape[level]}")
-    if level == len(shape) - 1 and is_plain(found):
+    if level == len(shape) - 1 and is_plain(value):
         # Millions of numbers one by one would take seconds.
-        flat.extend(found)
+        flat.extend(value)
         return
-    for one in found:
+    for one in value:
         _flatten(one, shape, level + 1, read, is_plain, flat)
 
 
@@ -133,33 +133,33 @@ def _never(_: list[Any]) -> bool:
     return False
 
 
-def _type_error(found: Any, name: str) -> RequestError:
+def _type_error(value: Any, name: str) -> RequestError:
     return RequestError(
         400,
-        f"JSON Value: {excerpt(found)} Type: {_json_type(found)} is not of expected "
+        f"JSON Value: {excerpt(value)} Type: {_json_type(value)} is not of expected "
         f"type: {name}",
     )
 
 
-def _json_type(found: Any) -> str:
-    if found is None:
+def _json_type(value: Any) -> str:
+    if value is None:
         return "Null"
     for kind, name in (
         *((bool, "Bool"), ((int, float), "Number"), (str, "String")),
         *((dict, "Object"), (list, "Array")),
     ):
-        if isinstance(found, kind):
+        if isinstance(value, kind):
             return name
-    raise TypeError(f"{type(found)} is none of JSON's")
+    raise TypeError(f"{type(value)} is none of JSON's")
 
 
 def _reader(dtype: int, fits: Callable[[Any], bool]) -> Callable[[Any], Any]:
-    def read(found: Any) -> Any:
-        if is_bytes(found):
-            found = found["b64"]
-        if not fits(found):
-            raise _type_error(found, c_api.TYPE_NAMES[dtype])
-        return found
+    def read(value: Any) -> Any:
+        if is_bytes(value):
+            value = value["b64"]
+        if not fits(value):
+            raise _type_error(value, c_api.TYPE_NAMES[dtype])
+        return value
 
     return read
 
@@ -167,17 +167,17 @@ def _reader(dtype: int, fits: Callable[[Any], bool]) -> Callable[[Any], Any]:
 def _decimal_reader(dtype: int) -> Callable[[Any], Any]:
     checked = _reader(dtype, _is_number)
 
-    def read(found: Any) -> Any:
-        found = checked(found)
-        whole = isinstance(found, int) and -(2**63) <= found < 2**64
+    def read(value: Any) -> Any:
+        value = checked(value)
+        whole = isinstance(value, int) and -(2**63) <= value < 2**64
         limit = _LOSSLESS[dtype] if whole else _LARGEST[dtype]
         # No number, and none that is endless, loses anything.
-        if abs(found) > limit and found not in (np.inf, -np.inf):
-            text = f"Cannot convert JSON value: {excerpt(found)} to "
+        if abs(value) > limit and value not in (np.inf, -np.inf):
+            text = f"Cannot convert JSON value: {excerpt(value)} to "
             raise RequestError(
                 400, f"{text}{c_api.TYPE_NAMES[dtype]} without loss of precision."
             )
-        return found
+        return value
 
     return read
 
@@ -185,32 +185,32 @@ def _decimal_reader(dtype: int) -> Callable[[Any], Any]:
 def _unreadable(dtype: int) -> Callable[[Any], Any]:
     """For a type that no JSON value is converted to."""
 
-    def read(found: Any) -> Any:
-        text = f"Conversion of JSON Value: {excerpt(found)} to type: "
+    def read(value: Any) -> Any:
+        text = f"Conversion of JSON Value: {excerpt(value)} to type: "
         raise RequestError(501, f"{text}{c_api.TYPE_NAMES.get(dtype, str(dtype))}")
 
     return read
 
 
-def _read_text(found: Any) -> bytes:
-    if isinstance(found, str):
-        return found.encode("utf-8", "surrogatepass")
-    if is_bytes(found):
-        return _decode(found["b64"])
-    if isinstance(found, dict):
-        text = f"JSON Value: {excerpt(found)} not formatted correctly for base64 data"
+def _read_text(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if is_bytes(value):
+        return _decode(value["b64"])
+    if isinstance(value, dict):
+        text = f"JSON Value: {excerpt(value)} not formatted correctly for base64 data"
         raise RequestError(400, text)
-    raise _type_error(found, "string")
+    raise _type_error(value, "string")
 
 
-def _is_number(found: Any) -> bool:
-    return isinstance(found, (int, float)) and not isinstance(found, bool)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_integer(low: int, high: int) -> Callable[[Any], bool]:
-    def fits(found: Any) -> bool:
-        whole = isinstance(found, int) and not isinstance(found, bool)
-        return whole and low <= found <= high
+    def fits(value: Any) -> bool:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return whole and low <= value <= high
 
     return fits
 
@@ -224,7 +224,7 @@ _RANGES = {
 _READERS: dict[int, Callable[[Any], Any]] = {
     **{dtype: _decimal_reader(dtype) for dtype in _LOSSLESS},
     **{dtype: _reader(dtype, _is_integer(*ends)) for dtype, ends in _RANGES.items()},
-    10: _reader(10, lambda found: isinstance(found, bool)),
+    10: _reader(10, lambda value: isinstance(value, bool)),
     c_api.STRING: _read_text,
 }
 
@@ -237,9 +237,9 @@ _PLAIN: dict[int, Callable[[list[Any]], bool]] = {
 }
 
 
-def is_bytes(found: Any) -> bool:
+def is_bytes(value: Any) -> bool:
     """It counts as bytes only where `b64` is the only key."""
-    return isinstance(found, dict) and list(found) == ["b64"]
+    return isinstance(value, dict) and list(value) == ["b64"]
 
 
 def _decode(text: Any) -> bytes:
@@ -256,24 +256,24 @@ def _decode(text: Any) -> bytes:
         raise RequestError(400, "Unable to base64 decode") from error
 
 
-def excerpt(found: Any) -> str:
+def excerpt(value: Any) -> str:
     """A value as a message tells it: its beginning, where it is long."""
-    if isinstance(found, float):
-        return decimal(found)
-    text = json.dumps(_beginning(found), ensure_ascii=False, indent=4)
+    if isinstance(value, float):
+        return decimal(value)
+    text = json.dumps(_beginning(value), ensure_ascii=False, indent=4)
     return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "..."
 
 
-def _beginning(found: Any, depth: int = 0) -> Any:
+def _beginning(value: Any, depth: int = 0) -> Any:
     """What an excerpt can hold, of a value that may be large or nested deeply."""
     if depth > _EXCERPT // 4:
         return None
-    if isinstance(found, dict):
-        names = list(itertools.islice(found, _EXCERPT))
-        return {name: _beginning(found[name], depth + 1) for name in names}
-    if isinstance(found, list):
-        return [_beginning(one, depth + 1) for one in found[:_EXCERPT]]
-    return found[: 2 * _EXCERPT] if isinstance(found, str) else found
+    if isinstance(value, dict):
+        names = list(itertools.islice(value, _EXCERPT))
+        return {name: _beginning(value[name], depth + 1) for name in names}
+    if isinstance(value, list):
+        return [_beginning(one, depth + 1) for one in value[:_EXCERPT]]
+    return value[: 2 * _EXCERPT] if isinstance(value, str) else value
 
 
 def decimal(number: float, digits: int = 17) -> str:

@@ -31,7 +31,7 @@ class Version:
     """
 
     def __init__(self, path: str, most: int, seconds: float) -> None:
-        self._model = c_api.Model(path, seconds)
+        self._model = c_api.LoadedModel(path, seconds)
         try:
             warmup.replay(self._model, path)
         except BaseException:
@@ -124,8 +124,8 @@ class Versions:
           OSError: The folder cannot be read.
           ValueError: models.config is none.
         """
-        found = model_config.wanted(self._folder, self._name)
-        wanted, labels = found.versions, found.labels
+        listed = model_config.wanted(self._folder, self._name)
+        wanted, labels = listed.versions, listed.labels
         self._due = [
             number
             for number in sorted(wanted - set(self._loaded))

@@ -23,7 +23,7 @@ _LENGTH = struct.Struct("<Q")
 _BEFORE, _BEHIND = 12, 4
 
 
-def replay(model: c_api.Model, path: str) -> None:
+def replay(model: c_api.LoadedModel, path: str) -> None:
     """Runs the records of a version; there need not be any.
 
     Args:
@@ -48,7 +48,7 @@ def replay(model: c_api.Model, path: str) -> None:
         raise GraphError(3, text) from error
 
 
-def _run(model: c_api.Model, log: Any) -> None:
+def _run(model: c_api.LoadedModel, log: Any) -> None:
     if not log.HasField("predict_log"):
         # To classify or regress, which no signature here does.
         return

@@ -315,7 +315,7 @@ def test_what_no_image_is_to_blame_for_is_not_looked_for_among_images(
     photos, monkeypatch
 ):
     loader = Loader(load(photos).train, PREPROCESSING)
-    monkeypatch.setattr(loader, "evaluated", None)  # looking would fail
+    monkeypatch.setattr(loader, "traced_for_evaluation", None)  # looking would fail
     with (
         pytest.raises(tf.errors.ResourceExhaustedError),
         unreadable_images_named(loader),

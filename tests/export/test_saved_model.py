@@ -25,7 +25,7 @@ from abe_tf.runs.trained import TrainedModel
 from abe_tf.storage.locks import LOCK
 from export.config.export import ExportConfig
 from export.publish import galleries, serving_files, verification
-from export.publish.photos import Photos, masks_of
+from export.publish.photos import ReferencePhotos, masks_of
 from export.publish.signatures import ServingModule
 from export.saved_model import publish
 from tests.conftest import ROOT, black_png
@@ -54,7 +54,7 @@ def shown(model, photos):
     )
     encoded = [pathlib.Path(path).read_bytes() for path in paths]
     masks = masks_of(model.network, pixels)
-    return Photos(encoded, pixels, model.embed(paths), masks)
+    return ReferencePhotos(encoded, pixels, model.embed(paths), masks)
 
 
 def to(folder, **options):

@@ -91,7 +91,7 @@ def answers(version, warmed_by=None):
         "import sys, numpy as np\n"
         "from export.runtime import c_api\n"
         "photos = np.load(sys.argv[2], allow_pickle=True)\n"
-        "model = c_api.Model(sys.argv[1])\n"
+        "model = c_api.LoadedModel(sys.argv[1])\n"
         "answer = model.run('learners', {'image_bytes': list(photos)})\n"
         "np.save(sys.argv[3], answer['learner_embeddings'])\n"
     )

@@ -71,7 +71,7 @@ def assert_as_the_oracle(queries, labels, block, gallery=None, gallery_labels=No
     for k in KS:
         assert measured.ensemble[k] == pytest.approx(oracle.recall(ensemble, k))
         assert measured.concatenated[k] == pytest.approx(oracle.recall(concatenated, k))
-        for ours, theirs in zip(measured.learners, learners, strict=True):
+        for ours, theirs in zip(measured.by_learner, learners, strict=True):
             assert ours[k] == pytest.approx(oracle.recall(theirs, k))
     matrix = DistanceMatrix.of(Embedded(queries, labels), searched)
     nearest = nearest_positive_ranks(matrix, block, KINDS)

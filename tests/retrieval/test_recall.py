@@ -46,7 +46,7 @@ def test_recall_is_that_of_an_exhaustive_ranking(seed, block):
         assert recall.concatenated[k] == exhaustive(concatenated, labels, k)
         for learner in range(3):
             expected = exhaustive(by_learner[:, :, learner], labels, k)
-            assert recall.learners[learner][k] == expected
+            assert recall.by_learner[learner][k] == expected
         # Sums of square roots are not exact; equal sums may differ in the last bit.
         assert (
             abs(recall.ensemble[k] - exhaustive(ensemble, labels, k)) < 100 / 60 + 1e-9
@@ -72,7 +72,7 @@ def test_a_model_that_maps_everything_to_one_point_has_recall_0(images):
     recall = measure_recall(Embedded(embeddings, np.arange(images) // 5), (1, 4))
     assert set(recall.ensemble.values()) == {0.0}
     assert set(recall.concatenated.values()) == {0.0}
-    assert all(set(learner.values()) == {0.0} for learner in recall.learners)
+    assert all(set(learner.values()) == {0.0} for learner in recall.by_learner)
     assert recall.self_pair_cosine == pytest.approx(
         np.mean([vector[0, p] @ vector[0, q] for p, q in ((0, 1), (0, 2), (1, 2))])
     )

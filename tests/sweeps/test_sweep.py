@@ -7,7 +7,7 @@ import pytest
 
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.figures import ablation
-from abe_tf.figures.ablation import Row
+from abe_tf.figures.ablation import SweepRow
 from abe_tf.runs import measurements
 from abe_tf.sweeps.points import as_text
 from tests.conftest import SMALL
@@ -105,8 +105,8 @@ def test_settings_are_one_factor_at_a_time_or_a_grid():
 
 def test_the_best_is_the_best_on_average():
     rows = [
-        Row("a", [90.0, 70.0], [60.0, 60.0], []),
-        Row("b", [85.0, 80.0], [50.0, 50.0], [0.2, 0.4]),
+        SweepRow("a", [90.0, 70.0], [60.0, 60.0], []),
+        SweepRow("b", [85.0, 80.0], [50.0, 50.0], [0.2, 0.4]),
     ]
     text = as_text("factor", rows)
     (best,) = [line for line in text.splitlines() if line.endswith("best")]

@@ -61,8 +61,8 @@ class AbeCars196(tfds.core.GeneratorBasedBuilder):
 
         def split(first: int, end: int) -> Iterator[common.Example]:
             chosen = {k: a for k, a in annotations.items() if first <= a["label"] < end}
-            found = archives.images(sources, set(chosen), 2, listed_in)
-            return common.examples(found, chosen)
+            contents = archives.images(sources, set(chosen), 2, listed_in)
+            return common.examples(contents, chosen)
 
         return {
             "train": split(0, TRAIN_CLASSES),
@@ -122,7 +122,7 @@ def _read(
             f"Annotations must be Cars-196's, with {name_field}, class and boxes. "
             f"Received: {path!r}: {type(error).__name__}: {error}."
         ) from error
-    found: dict[str, dict[str, Any]] = {}
+    images: dict[str, dict[str, Any]] = {}
     for file_name, number, (left, top, right, bottom) in rows:
         if not 1 <= number <= CLASSES:
             raise InputError(
@@ -130,12 +130,12 @@ def _read(
                 f"Received: {number} for {file_name!r} in {path!r}."
             )
         name = prefix + "/".join(file_name.split("/")[-2 if not prefix else -1 :])
-        if name in found:
+        if name in images:
             raise InputError(
                 f"Annotations must list each image once. "
                 f"Received: {file_name!r} twice in {path!r}."
             )
         # Pixels are counted from 1 and the last ones belong to the box.
         box = np.array([left - 1, top - 1, right, bottom], np.float32)
-        found[name] = {"label": number - 1, "box": box}
-    return found
+        images[name] = {"label": number - 1, "box": box}
+    return images

@@ -59,8 +59,8 @@ class AbeCub2002011(tfds.core.GeneratorBasedBuilder):
 
         def split(first: int, end: int) -> Iterator[common.Example]:
             chosen = {k: a for k, a in annotations.items() if first <= a["label"] < end}
-            found = archives.images([source], set(chosen), 2, f"{source}/{_IMAGES}")
-            return common.examples(found, chosen)
+            contents = archives.images([source], set(chosen), 2, f"{source}/{_IMAGES}")
+            return common.examples(contents, chosen)
 
         return {
             "train": split(0, TRAIN_CLASSES),
@@ -74,7 +74,7 @@ class AbeCub2002011(tfds.core.GeneratorBasedBuilder):
 def _read(source: pathlib.Path) -> dict[str, dict[str, Any]]:
     """Label from 0 and box, by the last two parts of the image's path."""
     tables = _tables(source)
-    found = {}
+    images = {}
     for number, (path,) in tables[_IMAGES].items():
         try:
             (label,) = map(int, tables[_LABELS][number])
@@ -91,13 +91,13 @@ def _read(source: pathlib.Path) -> dict[str, dict[str, Any]]:
             )
         box = np.array([left, top, left + width, top + height], np.float32)
         name = "/".join(path.split("/")[-2:])
-        found[name] = {"label": label - 1, "box": box}
-    return found
+        images[name] = {"label": label - 1, "box": box}
+    return images
 
 
 def _tables(source: pathlib.Path) -> dict[str, dict[str, list[str]]]:
     """The lines of each list by the number that they begin with."""
-    wanted, found = {_IMAGES, _LABELS, _BOXES}, dict[str, dict[str, list[str]]]()
+    wanted, tables = {_IMAGES, _LABELS, _BOXES}, dict[str, dict[str, list[str]]]()
     for path, read in archives.members(source):
         folder, _, name = path.removeprefix("./").rpartition("/")
         # Lists of parts and attributes have folders of their own.
@@ -110,12 +110,12 @@ def _tables(source: pathlib.Path) -> dict[str, dict[str, list[str]]]:
                 "Each line of a list must begin with an image's number. "
                 f"Received: {str(source)!r}, {path!r}."
             )
-        found[name] = {row[0]: row[1:] for row in rows}
-        if len(found) == len(wanted):
+        tables[name] = {row[0]: row[1:] for row in rows}
+        if len(tables) == len(wanted):
             break
-    if missing := wanted - set(found):
+    if missing := wanted - set(tables):
         raise InputError(
             f"--manual_dir must hold the lists of CUB-200-2011. Received: "
             f"{str(source)!r} without {', '.join(sorted(missing))}."
         )
-    return found
+    return tables

@@ -64,8 +64,8 @@ class AbeInShop(tfds.core.GeneratorBasedBuilder):
 
         def split(name: str) -> Iterator[common.Example]:
             # WOMEN/Dresses/id_00000002/02_1_front.jpg: four parts tell an image.
-            found = archives.images([source], set(splits[name]), 4, str(partition))
-            return common.examples(found, splits[name])
+            contents = archives.images([source], set(splits[name]), 4, str(partition))
+            return common.examples(contents, splits[name])
 
         return {name: split(name) for name in SPLITS}
 

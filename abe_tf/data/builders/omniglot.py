@@ -67,10 +67,10 @@ class AbeOmniglot(tfds.core.GeneratorBasedBuilder):
 
         def split(name: str) -> Iterator[common.Example]:
             annotations = {n: {"label": labels[_character(n)]} for n in drawings[name]}
-            found = archives.images(
+            contents = archives.images(
                 [sources[name]], drawings[name], 3, str(sources[name])
             )
-            return common.examples(found, annotations)
+            return common.examples(contents, annotations)
 
         return {name: split(name) for name in _ARCHIVES}
 

@@ -52,8 +52,8 @@ class AbeStanfordOnlineProducts(tfds.core.GeneratorBasedBuilder):
         lists = _read_lists(source)
 
         def split(name: str) -> Iterator[common.Example]:
-            found = archives.images([source], set(lists[name]), 2, _LISTS[name])
-            return common.examples(found, lists[name])
+            contents = archives.images([source], set(lists[name]), 2, _LISTS[name])
+            return common.examples(contents, lists[name])
 
         return {name: split(name) for name in _LISTS}
 
@@ -80,7 +80,7 @@ def _read_lists(source: pathlib.Path) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _read_list(content: bytes, path: str, seen: set[str]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    images: dict[str, dict[str, Any]] = {}
     lines = content.decode("utf-8", "replace").rstrip().split("\n")
     # image_id class_id super_class_id path
     for number, line in enumerate(lines[1:], 2):
@@ -96,5 +96,5 @@ def _read_list(content: bytes, path: str, seen: set[str]) -> dict[str, dict[str,
         if name in seen:
             raise InputError(f"Each image must be listed once. Received: {where}.")
         seen.add(name)
-        found[name] = {"label": int(parts[1]) - 1}
-    return found
+        images[name] = {"label": int(parts[1]) - 1}
+    return images

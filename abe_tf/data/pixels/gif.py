@@ -140,14 +140,14 @@ def _first_descriptor(content: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         [start, tf.constant(False), tf.constant(-1)],
         maximum_iterations=_MOST_BLOCKS,
     )
-    found = tf.debugging.Assert(
+    checked = tf.debugging.Assert(
         _byte(content, position) == ord(","),
         [
             "a GIF must have a frame, behind at most "
             f"{_MOST_BLOCKS} blocks of comments and the like"
         ],
     )
-    with tf.control_dependencies([found] if found is not None else []):
+    with tf.control_dependencies([checked] if checked is not None else []):
         return tf.identity(position), transparent
 
 
@@ -165,11 +165,11 @@ def _behind_blocks(content: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
         [start],
         maximum_iterations=_MOST_BLOCKS,
     )
-    found = tf.debugging.Assert(
+    checked = tf.debugging.Assert(
         _byte(content, last) == 0,
         [f"the first frame of a GIF must have at most {_MOST_BLOCKS} blocks"],
     )
-    with tf.control_dependencies([found] if found is not None else []):
+    with tf.control_dependencies([checked] if checked is not None else []):
         return last + 1
 
 

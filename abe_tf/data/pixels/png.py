@@ -111,8 +111,8 @@ def _find(encoded: tf.Tensor, name: bytes) -> tf.Tensor:
     walked = tf.debugging.Assert(
         ~goes_on(position), [f"a PNG must have at most {_MOST_CHUNKS} chunks"]
     )
-    found = (position + _AROUND <= end) & (
+    is_there = (position + _AROUND <= end) & (
         name_at(tf.minimum(position, end - _AROUND)) == name
     )
     with tf.control_dependencies([walked] if walked is not None else []):
-        return tf.where(found, position + _BEFORE, 0)
+        return tf.where(is_there, position + _BEFORE, 0)

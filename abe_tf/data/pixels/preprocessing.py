@@ -32,7 +32,7 @@ _SEED_RANGE = 2**31
 
 # Of one image, or with a leading dimension of several: "corner" `[2]` int32, of the
 # crop in the scaled image; "mirrored" bool; "seed" `[2]` int64, for further draws.
-Draw = dict[str, tf.Tensor]
+Augmentation = dict[str, tf.Tensor]
 # From `[4]` int32, top, left, height, width in upright pixels, to what is there.
 _Window = Callable[[tf.Tensor], tf.Tensor]
 
@@ -74,7 +74,7 @@ class Preprocessing:
             data.max_pixels,
         )
 
-    def draw(self, seed: int, number: tf.Tensor, size: int) -> Draw:
+    def sample(self, seed: int, number: tf.Tensor, size: int) -> Augmentation:
         """Draws what training leaves to chance, for all images of a batch at once.
 
         Args:
@@ -102,13 +102,16 @@ class Preprocessing:
         }
 
     def for_training(
-        self, encoded: tf.Tensor, draw: Draw, box: tf.Tensor | None = None
+        self,
+        encoded: tf.Tensor,
+        augmentation: Augmentation,
+        box: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """A random crop, mirrored or not.
 
         Args:
           encoded: Scalar string, the bytes of an image file.
-          draw: What `draw` drew for the image.
+          augmentation: What `sample` gave for the image.
           box: `[4]` float32, left, top, right, bottom in pixels of the upright image:
             the part that is used. The whole where `None`.
 
@@ -117,11 +120,13 @@ class Preprocessing:
         """
         if self.random_resized_crop:
             window_of, region = self._opened(encoded, box)
-            image = self._resized_crop(window_of, region, draw["seed"])
-            image = _mirror(image, draw["mirrored"])
+            image = self._resized_crop(window_of, region, augmentation["seed"])
+            image = _mirror(image, augmentation["mirrored"])
         else:
-            image = self._crop(encoded, box, draw["corner"], draw["mirrored"])
-        return self._jitter(image, draw["seed"])
+            image = self._crop(
+                encoded, box, augmentation["corner"], augmentation["mirrored"]
+            )
+        return self._jitter(image, augmentation["seed"])
 
     def scaled(self, encoded: tf.Tensor, box: tf.Tensor | None = None) -> tf.Tensor:
         """The whole image, scaled and padded, of which crops are cut.
@@ -136,13 +141,17 @@ class Preprocessing:
         whole = dataclasses.replace(self, image_size=self.scaled_size)
         return whole.for_evaluation(encoded, box)
 
-    def crop_for_training(self, scaled: tf.Tensor, draw: Draw) -> tf.Tensor:
+    def crop_for_training(
+        self, scaled: tf.Tensor, augmentation: Augmentation
+    ) -> tf.Tensor:
         """What `for_training` gives, from what `scaled` gave.
 
         To one grey level: the resampling of a part rounds otherwise than the whole's.
         """
-        image = _mirror(self._cut(scaled, draw["corner"]), draw["mirrored"])
-        return self._jitter(image, draw["seed"])
+        image = _mirror(
+            self._cut(scaled, augmentation["corner"]), augmentation["mirrored"]
+        )
+        return self._jitter(image, augmentation["seed"])
 
     def crop_for_evaluation(self, scaled: tf.Tensor) -> tf.Tensor:
         """What `for_evaluation` gives, from what `scaled` gave, to one grey level."""
@@ -232,7 +241,7 @@ class Preprocessing:
             rounded = tf.round(sides * (size / tf.reduce_max(sides)))
             scaled = tf.clip_by_value(tf.cast(rounded, tf.int32), 1, size)
         padding = (size - scaled) // 2
-        return self._draw(window_of, region, scaled, padding - corner)
+        return self._render(window_of, region, scaled, padding - corner)
 
     def _resized_crop(
         self, window_of: _Window, region: tf.Tensor, seed: tf.Tensor
@@ -247,9 +256,9 @@ class Preprocessing:
         )
         part = tf.concat([region[:2] + begin[:2], sides[:2]], 0)
         square = tf.constant([self.image_size, self.image_size])
-        return self._draw(window_of, part, square, tf.constant([0, 0]))
+        return self._render(window_of, part, square, tf.constant([0, 0]))
 
-    def _draw(
+    def _render(
         self,
         window_of: _Window,
         region: tf.Tensor,
@@ -271,12 +280,12 @@ class Preprocessing:
         end = tf.clip_by_value(tf.cast(tf.math.ceil(end), tf.int32), begin + 1, sides)
         window = tf.concat([region[:2] + begin, end - begin], 0)
         source = window_of(window)
-        drawn = tf.cond(
+        rendered = tf.cond(
             tf.reduce_all(scaled == sides),
             lambda: resampling.place(source, begin + offset, size),
             lambda: resampling.scaled(source, scale, begin, offset, size),
         )
-        return tf.ensure_shape(drawn, [size, size, 3])
+        return tf.ensure_shape(rendered, [size, size, 3])
 
     def _opened(
         self, encoded: tf.Tensor, box: tf.Tensor | None

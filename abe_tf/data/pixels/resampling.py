@@ -26,7 +26,7 @@ def scaled(
 ) -> tf.Tensor:
     """Resamples bilinearly, with antialiasing where it shrinks."""
     translation = tf.cast(offset, tf.float32) + tf.cast(begin, tf.float32) * scale
-    drawn = tf.raw_ops.ScaleAndTranslate(
+    image = tf.raw_ops.ScaleAndTranslate(
         images=source[tf.newaxis],
         size=[size, size],
         scale=scale,
@@ -34,4 +34,4 @@ def scaled(
         kernel_type="triangle",
         antialias=True,
     )[0]
-    return tf.saturate_cast(tf.round(drawn), tf.uint8)
+    return tf.saturate_cast(tf.round(image), tf.uint8)

@@ -51,7 +51,7 @@ def weights(root: h5py.Group, layer: str) -> list[h5py.Dataset]:
     group = item(root, layer)
     if group is None:
         return []
-    found = []
+    arrays = []
     for name in map(_text, group.attrs["weight_names"]):
         dataset = item(group, name)
         if not isinstance(dataset, h5py.Dataset):
@@ -59,8 +59,8 @@ def weights(root: h5py.Group, layer: str) -> list[h5py.Dataset]:
         if dataset.dtype.kind != "f":
             # An element of text may be as large as a whole network.
             raise OSError(f"{name!r} of {layer!r} is not of floating point numbers")
-        found.append(dataset)
-    return found
+        arrays.append(dataset)
+    return arrays
 
 
 def _text(name: str | bytes) -> str:

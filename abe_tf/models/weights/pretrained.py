@@ -60,12 +60,12 @@ def download(url: str, sha1: str | None = None) -> str:
         raise _not_downloaded(error) from error
     if sha1 is not None:
         with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha1").hexdigest()
-        if found != sha1:
+            checksum = hashlib.file_digest(file, "sha1").hexdigest()
+        if checksum != sha1:
             os.remove(path)
             raise InputError(
-                f"{url} must have the SHA-1 {sha1}. Received: {found}. It was removed; "
-                "run again, or give the file itself: --encoder_weights=PATH."
+                f"{url} must have the SHA-1 {sha1}. Received: {checksum}. It was "
+                "removed; run again, or give the file itself: --encoder_weights=PATH."
             )
     return path
 
@@ -163,7 +163,7 @@ def load_h5(network: tf.keras.Model, path: str, in_order: bool = False) -> None:
             # Before any is read: a small file may declare large ones.
             stated = {name: [d.shape for d in held] for name, held in datasets.items()}
             check_shapes(network, stated, path)
-            found = {
+            arrays = {
                 name: [dataset[()] for dataset in held]
                 for name, held in datasets.items()
             }
@@ -174,24 +174,24 @@ def load_h5(network: tf.keras.Model, path: str, in_order: bool = False) -> None:
             "--encoder_weights must be none, imagenet or a Keras weight file in HDF5 "
             f"format. Received: {path!r}, which cannot be read: {error}."
         ) from error
-    set_weights(network, found, path)
+    set_weights(network, arrays, path)
 
 
-def set_weights(network: tf.keras.Model, found: Weights, path: str) -> None:
+def set_weights(network: tf.keras.Model, weights: Weights, path: str) -> None:
     """Fills every layer, once all are known to fit.
 
     Args:
       network: The network to fill.
-      found: Arrays by the name of the layer.
+      weights: Arrays by the name of the layer.
       path: Where they come from, for the message.
 
     Raises:
       InputError: A layer has none, or of other shapes; nothing was filled.
     """
-    shapes = {name: [value.shape for value in found[name]] for name in found}
+    shapes = {name: [value.shape for value in weights[name]] for name in weights}
     check_shapes(network, shapes, path)
     for layer in _layers_with_weights(network):
-        layer.set_weights(found[layer.name])
+        layer.set_weights(weights[layer.name])
 
 
 def check_shapes(

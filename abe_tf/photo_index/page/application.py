@@ -156,16 +156,16 @@ class _Pages:
 
     async def label(self, request: Request) -> Response:
         """As `Library.label`."""
-        numbers, found = requests.ticked(await self._body(request, _MOST_JSON))
-        label = found.get("label")
+        numbers, body = requests.ticked(await self._body(request, _MOST_JSON))
+        label = body.get("label")
         if label is not None:
             label = requests.checked_text(label).strip()
         return await self._json(self._library.label, numbers, label or None)
 
     async def copy(self, request: Request) -> Response:
         """As `Library.copy`."""
-        numbers, found = requests.ticked(await self._body(request, _MOST_JSON))
-        to = requests.checked_text(found.get("to")).strip()
+        numbers, body = requests.ticked(await self._body(request, _MOST_JSON))
+        to = requests.checked_text(body.get("to")).strip()
         return await self._json(self._library.copy, numbers, to)
 
     async def listed(self, request: Request) -> Response:
@@ -207,8 +207,8 @@ class _Pages:
         return Response(content, media_type="image/jpeg")
 
     async def _json(self, work: Callable, *arguments: Any) -> Response:
-        found = await asyncio.to_thread(work, *arguments)
-        return Response(json.dumps(found), media_type="application/json")
+        answer = await asyncio.to_thread(work, *arguments)
+        return Response(json.dumps(answer), media_type="application/json")
 
     async def _body(self, request: Request, most: int) -> bytes:
         body = bytearray()

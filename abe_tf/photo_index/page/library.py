@@ -112,12 +112,12 @@ class Library:
         self, now: Moment, examples: list[Example]
     ) -> tuple[np.ndarray, list[int]]:
         """`[examples, learners, dim]`, and the rows of those that the index holds."""
-        found, rows = [], []
+        embeddings, rows = [], []
         for example in examples:
             embedding, row = self._one(now, example)
-            found.append(embedding)
+            embeddings.append(embedding)
             rows += [] if row is None else [row]
-        return np.array(found, np.float32).reshape(-1, *now.shape), rows
+        return np.array(embeddings, np.float32).reshape(-1, *now.shape), rows
 
     def _one(self, now: Moment, example: Example) -> tuple[np.ndarray, int | None]:
         if example.number is not None and example.box is None:
@@ -168,9 +168,9 @@ class Library:
           RefusedError: There is no such photo.
         """
         with searching.moment(self._folder) as now:
-            found = now.thumbnail_of_photo(number)
-            if found is not None:
-                return found
+            stored = now.thumbnail_of_photo(number)
+            if stored is not None:
+                return stored
             # It is no part of what the index promises to keep.
             return self._asker(now).reader.thumbnail(self._file(now, number))
 
@@ -253,5 +253,5 @@ class Library:
 
 
 def _shown(rank: int, hit: Hit) -> dict[str, Any]:
-    found = answers.as_dict(rank, hit)
-    return {**found, "photo": hit.places[0].number}
+    shown = answers.as_dict(rank, hit)
+    return {**shown, "photo": hit.places[0].number}

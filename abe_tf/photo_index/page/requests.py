@@ -64,12 +64,12 @@ def parsed(body: bytes) -> dict[str, Any]:
       RefusedError: The body is none.
     """
     try:
-        found = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, "a request must be JSON") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise RefusedError(400, "a request must be a JSON object")
-    return found
+    return value
 
 
 def question(body: bytes) -> Question:
@@ -78,12 +78,12 @@ def question(body: bytes) -> Question:
     Raises:
       RefusedError: It is none.
     """
-    found = parsed(body)
-    count = found.get("count", 60)
+    asked = parsed(body)
+    count = asked.get("count", 60)
     if not _is_whole(count) or not 1 <= count <= _MOST_HITS:
         raise RefusedError(400, f"count must be 1 to {_MOST_HITS}")
-    like, unlike = (_examples(found.get(name, []), name) for name in ("like", "unlike"))
-    return Question(like, unlike, _filter(found.get("filter", {})), count)
+    like, unlike = (_examples(asked.get(name, []), name) for name in ("like", "unlike"))
+    return Question(like, unlike, _filter(asked.get("filter", {})), count)
 
 
 def _examples(values: Any, name: str) -> list[Example]:
@@ -163,11 +163,11 @@ def ticked(body: bytes) -> tuple[list[int], dict[str, Any]]:
     Raises:
       RefusedError: It is no such request.
     """
-    found = parsed(body)
-    values = found.get("photos")
+    asked = parsed(body)
+    values = asked.get("photos")
     if not isinstance(values, list) or not 1 <= len(values) <= _MOST_TICKED:
         raise RefusedError(400, f"photos must be a list of 1 to {_MOST_TICKED}")
-    return [photo_number(value) for value in values], found
+    return [photo_number(value) for value in values], asked
 
 
 def _is_whole(value: Any) -> bool:

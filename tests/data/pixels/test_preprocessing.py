@@ -12,7 +12,7 @@ PREPROCESSING = Preprocessing(image_size=28, scaled_size=32, random_flip=True)
 
 def drawn(preprocessing, number):
     """What is drawn for the only image of a batch."""
-    draws = preprocessing.draw(7, tf.constant(number, tf.int64), 1)
+    draws = preprocessing.sample(7, tf.constant(number, tf.int64), 1)
     return tf.nest.map_structure(lambda values: values[0], draws)
 
 
@@ -83,7 +83,7 @@ def test_a_jpeg_of_the_scaled_size_is_cut_without_resampling(shape):
 def test_draws_are_of_each_image_and_batch():
     """Nothing is drawn twice, whatever the size of the batches."""
     draws = [
-        PREPROCESSING.draw(3, tf.constant(number, tf.int64), size)
+        PREPROCESSING.sample(3, tf.constant(number, tf.int64), size)
         for number, size in ((0, 64), (1, 64))
     ]
     seeds = {tuple(seed) for draw in draws for seed in draw["seed"].numpy()}

@@ -115,7 +115,7 @@ LOAD = """
 import sys
 from export.runtime import c_api, c_library
 try:
-    c_api.Model(sys.argv[1])
+    c_api.LoadedModel(sys.argv[1])
 except c_library.GraphError as error:
     print(error)
 """

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 
-class Record:
+class MetricsWriter:
     """Writes to event files and to metrics.jsonl.
 
     Args:
@@ -20,13 +20,13 @@ class Record:
 
     def __init__(self, tensorboard: str | None, metrics: str) -> None:
         self._metrics = metrics if tensorboard is not None else None
-        self.writer = tf.summary.create_noop_writer()
+        self.events = tf.summary.create_noop_writer()
         if tensorboard is not None:
-            self.writer = tf.summary.create_file_writer(tensorboard)
+            self.events = tf.summary.create_file_writer(tensorboard)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Writes numbers by tag."""
-        with self.writer.as_default():
+        with self.events.as_default():
             for tag, value in values.items():
                 tf.summary.scalar(tag, value, step=step)
         if self._metrics is None:
@@ -42,15 +42,15 @@ class Record:
 
     def histograms(self, step: int, values: dict[str, np.ndarray]) -> None:
         """Writes distributions by tag."""
-        with self.writer.as_default():
+        with self.events.as_default():
             for tag, value in values.items():
                 tf.summary.histogram(tag, value, step=step)
-        self.writer.flush()
+        self.events.flush()
 
     def images(self, step: int, values: dict[str, bytes]) -> None:
         """Writes PNG files by tag."""
-        with self.writer.as_default():
+        with self.events.as_default():
             for tag, png in values.items():
                 pixels = tf.io.decode_png(png, channels=3)
                 tf.summary.image(tag, pixels[tf.newaxis], step=step)
-        self.writer.flush()
+        self.events.flush()
