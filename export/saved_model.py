@@ -93,8 +93,13 @@ def publish(
     """
     import tensorflow as tf
 
-    from export.publish import serving_files, verification, warmup_photos
-    from export.publish.signatures import ServingModule
+    from export.publish import (
+        serving_files,
+        unoptimized,
+        verification,
+        warmup_photos,
+    )
+    from export.publish.signatures import DECODER, ServingModule
 
     export_dir = export.require()
     shown = warmup_photos.of(photos, export.warmup, model.preprocessing.max_pixels)
@@ -102,10 +107,10 @@ def publish(
         module = ServingModule(model.network, model.preprocessing)
         signatures = module.signatures(gallery, export.top_k)
         tf.saved_model.save(module, beside, signatures=signatures)
-        rates = verification.verify(beside, photos, gallery, export.precision)
+        unoptimized.leave_as_they_are(beside, DECODER)
+        rates = verification.verify(beside, photos, shown, gallery, export.precision)
         sizes = serving_files.batch_sizes(rates)
         serving_files.write_version(beside, shown, sizes, rates, card)
-        verification.replay(beside)
         return model_folder.publish(beside, export.version)
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from abe_tf.config.evaluation import SPLITS
+from abe_tf.errors import InputError
 from abe_tf.runs import machine, measurements
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
@@ -40,7 +41,18 @@ def write_version(
     rates: dict[int, float],
     card: dict[str, Any],
 ) -> None:
-    """Writes warmup records and the model card into a version's folder."""
+    """Writes warmup records and the model card into a version's folder.
+
+    Args:
+      path: The version's folder.
+      photos: Image files of the warmup records, that the version was measured with.
+      sizes: Batch sizes of the records.
+      rates: Images a second by batch size.
+      card: What else the model card says.
+
+    Raises:
+      InputError: The records are not read as they were written.
+    """
     os.makedirs(os.path.join(path, os.path.dirname(model_folder.WARMUP)), exist_ok=True)
     with tf.io.TFRecordWriter(os.path.join(path, model_folder.WARMUP)) as writer:
         for size in sizes:
@@ -53,6 +65,7 @@ def write_version(
                 predict_log=prediction_log_pb2.PredictLog(request=request)
             )
             writer.write(log.SerializeToString())
+    _check_warmup(path, photos, sizes)
     content = {
         **card,
         "images_per_second": {str(size): rate for size, rate in rates.items()},
@@ -61,6 +74,12 @@ def write_version(
     }
     text = json.dumps(content, indent=2) + "\n"
     write_atomically(os.path.join(path, "model_card.json"), text)
+
+
+def _check_warmup(path: str, photos: Sequence[bytes], sizes: Sequence[int]) -> None:
+    wanted = [[photos[number % len(photos)] for number in range(n)] for n in sizes]
+    if read_warmup(path) != wanted:
+        raise InputError(f"Warmup records must be read as written. Received: {path}.")
 
 
 def read_warmup(path: str) -> list[list[bytes]]:

@@ -12,6 +12,8 @@ from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.models.ensemble import mask_network
 from abe_tf.retrieval import distances
 
+# Name in the graph of the function that decodes a file, before a number.
+DECODER = "__inference_for_evaluation_"
 _IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 

@@ -26,13 +26,18 @@ _FOLLOW = ("neighbors", "labels")
 
 
 def verify(
-    path: str, photos: ReferencePhotos, gallery: SearchGallery | None, precision: str
+    path: str,
+    photos: ReferencePhotos,
+    warmup: list[bytes],
+    gallery: SearchGallery | None,
+    precision: str,
 ) -> dict[int, float]:
     """Lets every signature answer for real photos, and compares with evaluation.
 
     Args:
       path: The version's folder.
       photos: What it is asked, and what evaluation makes of it in float32.
+      warmup: Image files of the warmup records, with which speed is measured.
       gallery: Gallery of the signature `search`.
       precision: What the export computes in.
 
@@ -46,7 +51,8 @@ def verify(
         answers = os.path.join(folder, "answers.npz")
         np.save(os.path.join(folder, "pixels.npy"), photos.pixels)
         flags = [
-            f"--photos={_write(folder, photos.encoded)}",
+            f"--photos={_write(folder, 'photos', photos.encoded)}",
+            f"--warmup={_write(folder, 'warmup', warmup)}",
             f"--pixels={os.path.join(folder, 'pixels.npy')}",
             f"--answers={answers}",
             f"--batches={','.join(map(str, BATCHES))}",
@@ -57,25 +63,6 @@ def verify(
             for name in answered.files:
                 _compare(name, answered[name], photos, gallery, precision == "float32")
     return {int(size): rate for size, rate in said["rates"].items()}
-
-
-def replay(path: str) -> None:
-    """Runs the warmup records, as the server will before it takes requests.
-
-    Raises:
-      InputError: One fails, or is not a part of the largest.
-    """
-    from export.publish.serving_files import read_warmup
-
-    batches = read_warmup(path)
-    largest = max(batches, key=len)
-    if any(batch != largest[: len(batch)] for batch in batches):
-        raise InputError(f"Warmup records must be read as written. Received: {path}.")
-    with tempfile.TemporaryDirectory() as folder:
-        sizes = ",".join(str(len(batch)) for batch in batches)
-        photos = _write(folder, largest)
-        flags = (f"--photos={photos}", f"--batches={sizes}")
-        _check(path, *flags, "--signatures=serving_default")
 
 
 def _check(path: str, *flags: str) -> dict:
@@ -94,8 +81,8 @@ def _check(path: str, *flags: str) -> dict:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def _write(folder: str, encoded: list[bytes]) -> str:
-    photos = os.path.join(folder, "photos")
+def _write(folder: str, name: str, encoded: list[bytes]) -> str:
+    photos = os.path.join(folder, name)
     os.mkdir(photos)
     for number, image in enumerate(encoded):
         with open(os.path.join(photos, f"{number:06}"), "wb") as file:

@@ -21,14 +21,14 @@ from export.runtime import c_api, c_library, messages
 # They reach out of the graph, or the server refuses them.
 FORBIDDEN = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile")
 _XLA = "_XlaMustCompile"
-_SECONDS = 1.0
+_SECONDS = 0.5
 
 _MODEL = flags.DEFINE_string("model", None, "The version's folder.", required=True)
 _PHOTOS = flags.DEFINE_string("photos", None, "A folder of image files.", required=True)
+_WARMUP = flags.DEFINE_string("warmup", "", "Such a folder, of a server's warmup.")
 _PIXELS = flags.DEFINE_string("pixels", None, "Such images, preprocessed (.npy).")
 _ANSWERS = flags.DEFINE_string("answers", None, "Where answers are written (.npz).")
 _BATCHES = flags.DEFINE_list("batches", [], "Batch sizes that must be answered.")
-_SIGNATURES = flags.DEFINE_list("signatures", [], "Which; all where none is named.")
 _MEASURE = flags.DEFINE_list("measure", [], "Batch sizes whose speed is measured.")
 
 
@@ -63,10 +63,10 @@ def _compiles(entry: Any) -> bool:
     return entry.key == _XLA and entry.value == b"\x28\x01"
 
 
-def _photos() -> list[bytes]:
+def _files(folder: str) -> list[bytes]:
     photos = []
-    for name in sorted(os.listdir(_PHOTOS.value)):
-        with open(os.path.join(_PHOTOS.value, name), "rb") as file:
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), "rb") as file:
             photos.append(file.read())
     return photos
 
@@ -92,11 +92,10 @@ def main(_: list[str]) -> None:
         wrong = forbidden_operations(_MODEL.value)
         if wrong:
             sys.exit(f"forbidden operations: {', '.join(wrong)}")
-        photos = _photos()
+        photos = _files(_PHOTOS.value or "")
         pixels = np.load(_PIXELS.value) if _PIXELS.value else None
         answers = {}
-        for name in _SIGNATURES.value or model.signatures:
-            signature = model.signatures[name]
+        for name, signature in model.signatures.items():
             for size in map(int, _BATCHES.value):
                 places = np.arange(size) % len(photos)
                 if "pixels" in signature.inputs:
@@ -111,7 +110,7 @@ def main(_: list[str]) -> None:
                     answers[f"{name}/{output}/{size}"] = value
         if _ANSWERS.value:
             np.savez(_ANSWERS.value, **answers)
-        print(json.dumps({"rates": _measure(model, photos)}))
+        print(json.dumps({"rates": _measure(model, _files(_WARMUP.value or ""))}))
     except c_library.GraphError as error:
         sys.exit(f"{error}".replace("\n", " ")[:2000])
 

@@ -3,12 +3,15 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model import fingerprinting_utils
 from tensorflow_serving.apis import prediction_log_pb2
 
 from abe_tf.config.data import DataConfig
@@ -24,7 +27,7 @@ from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
 from abe_tf.storage.locks import LOCK
 from export.config.export import ExportConfig
-from export.publish import galleries, serving_files, verification
+from export.publish import galleries, serving_files, unoptimized, verification
 from export.publish.photos import ReferencePhotos, masks_of
 from export.publish.signatures import ServingModule
 from export.saved_model import publish
@@ -89,6 +92,36 @@ def test_every_signature_gives_evaluations_numbers(model, loaded, shown, batch):
     masks = tf.keras.Model(model.network.input, masks)(shown.pixels[:batch])
     answer = loaded["attention"](image_bytes=files)["masks"]
     np.testing.assert_allclose(answer, np.mean(masks, -1), atol=1e-4)
+
+
+def test_only_decoding_is_kept_from_the_graph_optimizer(version):
+    file = pathlib.Path(version, "saved_model.pb")
+    (meta,) = saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs
+    functions = meta.graph_def.library.function
+    marked = {one.signature.name for one in functions if unoptimized.MARK in one.attr}
+
+    def with_operation(*operations):
+        return {
+            one.signature.name
+            for one in functions
+            if any(node.op in operations for node in one.node_def)
+        }
+
+    network, decoders = with_operation("Conv2D"), with_operation("DecodePng")
+    assert network
+    assert decoders
+    assert not marked & network
+    assert decoders <= marked
+
+
+def test_the_fingerprint_is_of_the_graph_as_it_lies_there(version, tmp_path):
+    copy = shutil.copytree(version, tmp_path / "copy")
+    fingerprinting_utils.write_fingerprint(str(copy))
+    ours, of_copy = (
+        tf.saved_model.experimental.read_fingerprint(str(path))
+        for path in (version, copy)
+    )
+    assert ours.saved_model_checksum == of_copy.saved_model_checksum
 
 
 def test_search_ranks_by_ensemble_distance(loaded, shown, model, photos):
@@ -219,7 +252,7 @@ def test_a_graph_that_calls_python_is_refused(tmp_path, shown):
 
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": call})
     with pytest.raises(InputError, match="forbidden operations: EagerPyFunc"):
-        verification.verify(str(tmp_path), shown, None, "float32")
+        verification.verify(str(tmp_path), shown, shown.encoded, None, "float32")
 
 
 def test_a_graph_that_xla_must_compile_is_refused(tmp_path, shown):
@@ -232,7 +265,7 @@ def test_a_graph_that_xla_must_compile_is_refused(tmp_path, shown):
 
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": call})
     with pytest.raises(InputError, match="forbidden operations: _XlaMustCompile"):
-        verification.verify(str(tmp_path), shown, None, "float32")
+        verification.verify(str(tmp_path), shown, shown.encoded, None, "float32")
 
 
 @pytest.mark.parametrize("wrong", ["masks", "distances"])
@@ -246,7 +279,7 @@ def test_masks_and_neighbours_must_be_evaluations_too(
         turned = np.roll(gallery.learner_embeddings, 1, axis=-1)
         gallery = dataclasses.replace(gallery, learner_embeddings=turned)
     with pytest.raises(InputError, match=f"The export's {wrong} must differ by at"):
-        verification.verify(version, shown, gallery, "float32")
+        verification.verify(version, shown, shown.encoded, gallery, "float32")
 
 
 def test_a_version_that_exists_is_never_touched(model, shown, tmp_path):
