@@ -7,6 +7,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 LAMBDA_DIV ?= 1
+# Further flags of the demo's training.
+TRAIN_FLAGS ?=
 DEMO := digits_abe4$(if $(filter-out 1,$(LAMBDA_DIV)),_lambda_$(LAMBDA_DIV))
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,7 @@ $(VENV)/development: requirements-dev.txt $(VENV)/runtime
 	@touch $@
 
 demo: $(VENV)/runtime
-	$(VENV)/bin/python -m abe_tf.train --flagfile=flags/digits_abe4.cfg --lambda_div=$(LAMBDA_DIV) --workdir=runs/$(DEMO)
+	$(VENV)/bin/python -m abe_tf.train --flagfile=flags/digits_abe4.cfg --lambda_div=$(LAMBDA_DIV) --workdir=runs/$(DEMO) $(TRAIN_FLAGS)
 	$(VENV)/bin/python -m abe_tf.evaluate --workdir=runs/$(DEMO)
 	$(VENV)/bin/python -m export.saved_model --workdir=runs/$(DEMO) --export_dir=models/$(DEMO)
 	$(VENV)/bin/python -m abe_tf.data --dataset=digits --split=test --save_images=photos/digits

@@ -121,8 +121,8 @@ def run_command_once():
     """As `run_command`, for fixtures that live longer than a test."""
     commands = Commands()
 
-    def run(module, *flags, check=True):
-        result = commands.run(module, *flags)
+    def run(module, *flags, check=True, cwd=ROOT):
+        result = commands.run(module, *flags, cwd=cwd)
         if check:
             assert result.returncode == 0, result.stderr
         return result

@@ -13,8 +13,8 @@ from abe_tf.errors import InputError
 
 # Below, none are left to test with where two train and two batches are to differ.
 _FEWEST_CLASSES = 4
-# Of classes that all train: every fourth photo tests, and two at least.
-_TESTED_PHOTOS, _FEWEST_TESTED = 4, 2
+# Of classes that all train: every fourth photo tests, and two at least. Two train.
+_TESTED_PHOTOS, _FEWEST_TESTED, _FEWEST_TRAINED = 4, 2, 2
 TESTED = ("test", "query", "gallery")
 
 
@@ -26,8 +26,9 @@ def by_class(config: DataConfig, examples: Examples) -> tuple[np.ndarray, bool]:
       examples: All images.
 
     Returns:
-      `[images]` "train", "test" or "" for neither; and whether what tests are photos of
-      classes that train, because there are too few classes to hold any out.
+      `[images]` "train", "test", "query" of what is looked for among the photos that
+      train, or "" for none; and whether what tests are photos of classes that train,
+      because there are too few classes to hold any out.
 
     Raises:
       InputError: A range does not fit, or there are too few photos.
@@ -42,27 +43,36 @@ def by_class(config: DataConfig, examples: Examples) -> tuple[np.ndarray, bool]:
 
 
 def _by_photo(examples: Examples) -> np.ndarray:
-    """All classes train; evenly spaced photos of each test."""
+    """All classes train; evenly spaced photos of each test.
+
+    Where no class has two to spare, one photo tests, among those that train.
+    """
     named = np.full(len(examples), "train", object)
     for label in np.unique(examples.labels):
         (photos,) = np.nonzero(examples.labels == label)
         count = max(_FEWEST_TESTED, len(photos) // _TESTED_PHOTOS)
-        if len(photos) >= count + _FEWEST_TESTED:
+        if len(photos) >= count + _FEWEST_TRAINED:
             step = len(photos) / count
             chosen = ((np.arange(count) + 0.5) * step).astype(int)
             named[photos[chosen]] = "test"
-    count = len(examples.class_names)
+    which = "every fourth photo tests"
     if not np.any(named == "test"):
+        which = "one photo of each tests, looked for among those that train"
+        for label in np.unique(examples.labels):
+            (photos,) = np.nonzero(examples.labels == label)
+            if len(photos) > _FEWEST_TRAINED:
+                named[photos[len(photos) // 2]] = "query"
+    count = len(examples.class_names)
+    if np.all(named == "train"):
         raise InputError(
             f"Of fewer than {_FEWEST_CLASSES} classes one must have "
-            f"{2 * _FEWEST_TESTED} photos, two of which test. "
+            f"{_FEWEST_TRAINED + 1} photos, one of which tests. "
             f"Received: {count} classes, the largest of "
             f"{np.bincount(examples.labels).max()}. Add photos or classes."
         )
     print(
-        f"{count} classes are too few to hold any out: all of them train, and every "
-        "fourth photo tests. Recall is that of held-out photos of known classes, not "
-        "of unseen classes.",
+        f"{count} classes are too few to hold any out: all of them train, and {which}. "
+        "Recall is that of held-out photos of known classes, not of unseen classes.",
         file=sys.stderr,
     )
     return named.astype(str)
@@ -109,16 +119,19 @@ def split(
       InputError: No images train, or none test.
     """
     train = examples.where(named == "train")
+    if config.batches == "classes":
+        train = _without_lone(train, "training")
     test = examples.where(np.isin(named, ("test", "query")))
     gallery = None
     if np.any(named == "gallery"):
         gallery = examples.where(named == "gallery")
-        test = _with_partner(test, gallery)
-    else:
+    elif known_classes and np.any(named == "query"):
+        gallery = train
+    if gallery is None:
         test = _without_lone(test, "test")
+    else:
+        test = _with_partner(test, gallery)
     validation = _without_lone(examples.where(named == "validation"), "validation")
-    if config.batches == "classes":
-        train = _without_lone(train, "training")
     for name, part in (("training", train), ("test", test)):
         if not len(part):
             raise InputError(f"There must be {name} images. Received: none.")
@@ -198,6 +211,13 @@ def _class_ranges(config: DataConfig, classes: int) -> tuple[Sequence[int], ...]
 
 def _held_out(train: np.ndarray, share: float) -> np.ndarray:
     """Evenly spaced classes, since neighbours by name are often alike."""
+    if share and len(train) < _FEWEST_CLASSES:
+        print(
+            f"{len(train)} training classes are too few to hold any out: "
+            f"--validation_classes={share} holds none out, and chooses no checkpoint.",
+            file=sys.stderr,
+        )
+        return train[:0]
     count = max(2, round(len(train) * share)) if share else 0
     if count and count > len(train) - 2:
         raise InputError(

@@ -62,7 +62,9 @@ def embed(model: TrainedModel, splits: Splits, split: str, batch_size: int) -> A
         "fingerprint": model.fingerprint(),
     }
     if split == "test" and splits.known_classes:
-        about["known_classes"] = "held-out photos of known classes"
+        about["known_classes"] = "held-out photos of known classes" + (
+            "" if gallery is None else ", among those that trained"
+        )
     return Archive(
         side(examples),
         None if gallery is None else side(gallery),

@@ -53,8 +53,12 @@ class HeldOut:
                 "held out from training and would train now, or the other way round.",
                 file=sys.stderr,
             )
+        train = splits.train.where(trained)
         return dataclasses.replace(
-            splits, train=splits.train.where(trained), test=splits.test.where(tested)
+            splits,
+            train=train,
+            test=splits.test.where(tested),
+            gallery=None if splits.gallery is None else train,
         )
 
     def _names(self, examples: Examples) -> list[str]:

@@ -50,9 +50,17 @@ def test_below_four_classes_all_train_and_some_photos_test(
     assert load(tmp_path).test.names == splits.test.names
 
 
+def test_of_three_photos_one_is_looked_for_among_those_that_train(tmp_path, capsys):
+    splits = load(make(tmp_path, {"a": 3, "b": 3, "c": 2}))
+    assert (counts(splits.train), counts(splits.test)) == ([2, 2, 2], [1, 1])
+    assert splits.gallery.names == splits.train.names
+    assert not set(splits.train.names) & set(splits.test.names)
+    assert "looked for among those that train" in capsys.readouterr().err
+
+
 def test_too_few_photos_for_that_are_refused(tmp_path):
-    with pytest.raises(InputError, match="one must have 4 photos"):
-        load(make(tmp_path, {"a": 3, "b": 3}))
+    with pytest.raises(InputError, match="one must have 3 photos"):
+        load(make(tmp_path, {"a": 2, "b": 2}))
 
 
 def test_from_four_classes_on_whole_classes_test(tmp_path):

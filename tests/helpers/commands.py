@@ -34,10 +34,17 @@ class Commands:
         self._process: subprocess.Popen | None = None
         self._lock = threading.Lock()
 
-    def run(self, module: str, *flags: object) -> subprocess.CompletedProcess[str]:
-        """As `python -m MODULE FLAGS` in the checkout."""
+    def run(
+        self, module: str, *flags: object, cwd: str | os.PathLike[str] = _ROOT
+    ) -> subprocess.CompletedProcess[str]:
+        """As `python -m MODULE FLAGS`, in the checkout unless told otherwise."""
         with tempfile.TemporaryDirectory() as folder, self._lock:
-            asked = {"module": module, "flags": list(map(str, flags)), "into": folder}
+            asked = {
+                "module": module,
+                "flags": list(map(str, flags)),
+                "into": folder,
+                "cwd": os.fspath(cwd),
+            }
             process = self._started()
             assert process.stdin is not None
             assert process.stdout is not None
@@ -63,6 +70,8 @@ class Commands:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.helpers.commands"],
                 cwd=_ROOT,
+                # For what a command starts, wherever that stands.
+                env={**os.environ, "PYTHONPATH": _ROOT},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -108,6 +117,7 @@ def _run(asked: dict[str, Any]) -> int:
         path = os.path.join(asked["into"], name)
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.chdir(asked["cwd"])
     sys.argv = [asked["module"], *asked["flags"]]
     try:
         runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)

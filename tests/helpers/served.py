@@ -1,19 +1,47 @@
-"""A local server in a process of its own, for benchmarks and tests."""
+"""Servers in processes of their own, for benchmarks and tests."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from typing import IO
 
 import requests
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+@contextlib.contextmanager
+def started(
+    *command: str | os.PathLike[str],
+    cwd: str | os.PathLike[str] = _ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """A server that says on standard error where it is: that address, once it does."""
+    process = subprocess.Popen(
+        command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        address = re.search(r"http://[\w.]+:\d+/", line)
+        if address:
+            yield address[0]
+            break
+    else:
+        raise AssertionError("".join(said))
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors, errors
 
 
 class Served:

@@ -6,8 +6,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 import urllib.parse
@@ -19,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from abe_tf.config.index import SourceConfig
 from abe_tf.photo_index import database
-from tests.conftest import ROOT
+from tests.helpers.served import started
 from tests.photo_index.conftest import Index
 
 CHROMIUM = shutil.which("chromium")
@@ -58,19 +56,9 @@ def address(folder):
 
 
 def serving(folder):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "abe_tf.browse", f"--index={folder}", "--port=0"],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    line = process.stderr.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+/", line)
-    assert found, line + process.stderr.read()
-    yield found[0]
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert "Traceback" not in errors, errors
+    flags = (f"--index={folder}", "--port=0")
+    with started(sys.executable, "-m", "abe_tf.browse", *flags) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
