@@ -15,6 +15,8 @@ layers = tf.keras.layers
 
 # The linear layer and the mask convolutions: no pretrained weights exist for them.
 LINEAR = "linear"
+# The average over the places, before it.
+POOLED = "pooled"
 MASK = "mask_convolution"
 _MASKS = "attention_masks"
 # Parts of a network by the beginnings of their layers' names.
@@ -67,7 +69,7 @@ def attention_ensemble(
     ]
     masks = own.StackLearners(name=_MASKS)(masks)
     attended = own.AttendAndFold(name="attended")([features, masks])
-    embedded = _embed(backbone.rest(), attended, dim, LINEAR)
+    embedded = _embed(backbone.rest(), attended, dim)
     learners = own.UnfoldLearners(num_learners, name="unfold")(embedded)
     outputs = own.UnitLength(name="learner_embeddings")(learners)
     return tf.keras.Model(pixels, outputs, name=f"abe_{num_learners}")
@@ -94,7 +96,7 @@ def multi_head_ensemble(
             rest = backbone.rest(name)
         else:
             rest = backbone.rest_copy(name, copy_weights)
-        learners.append(_embed(rest, features, dim, f"{LINEAR}_{learner}"))
+        learners.append(_embed(rest, features, dim, f"_{learner}"))
     stacked = own.StackLearners(name="stack")(learners)
     outputs = own.UnitLength(name="learner_embeddings")(stacked)
     return tf.keras.Model(pixels, outputs, name=f"heads_{num_learners}")
@@ -127,8 +129,9 @@ def _input_like(backbone: Backbone) -> tf.Tensor:
 
 
 def _embed(
-    rest: tf.keras.Model, features: tf.Tensor, dim: int, linear_name: str
+    rest: tf.keras.Model, features: tf.Tensor, dim: int, number: str = ""
 ) -> tf.Tensor:
     """The paper's G: blocks, average pooling, linear layer."""
-    pooled = layers.GlobalAveragePooling2D()(rest(features))
-    return layers.Dense(dim, name=linear_name)(pooled) if dim else pooled
+    pooling = layers.GlobalAveragePooling2D(name=f"{POOLED}{number}")
+    pooled = pooling(rest(features))
+    return layers.Dense(dim, name=f"{LINEAR}{number}")(pooled) if dim else pooled

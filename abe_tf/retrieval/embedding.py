@@ -6,12 +6,14 @@ import concurrent.futures
 import errno
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.pipeline import Loader, Share, evaluation_batches
 from abe_tf.data.pixels.conversion import ConversionError, readable
+from abe_tf.data.pixels.decoding import decode
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.unreadable import (
     BROKEN_IMAGE,
@@ -21,6 +23,7 @@ from abe_tf.data.unreadable import (
     unreadable_images_named,
 )
 from abe_tf.errors import InputError
+from abe_tf.retrieval.explanation import Places, places_of
 
 
 class Interrupted(Exception):  # noqa: N818  (no error)
@@ -98,6 +101,81 @@ class Embedder:
         return self._strategy.gather(parts, axis=0).numpy()
 
 
+class _Files:
+    """Reads files; decoding is traced once.
+
+    Args:
+      of_bytes: From the bytes of an image file to what is wanted of it.
+      max_pixels: Larger images are refused.
+    """
+
+    def __init__(self, of_bytes: Callable, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._of_bytes = tf.function(
+            of_bytes, [tf.TensorSpec([], tf.string)], autograph=False
+        )
+
+    def __call__(self, position: int, path: str) -> Any:
+        """Reads a file.
+
+        Args:
+          position: Its place among those that are read, for the message.
+          path: The file.
+
+        Raises:
+          InputError: It is missing or no image.
+        """
+        try:
+            # A pipe would wait for ever.
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise OSError(errno.EINVAL, "no regular file")
+            with open(path, "rb") as file:
+                encoded = readable(file.read(), self._max_pixels)
+            # As in a pipeline: a large photo has no place on a GPU.
+            with tf.device("CPU"):
+                return self._of_bytes(encoded)
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        except ConversionError as error:
+            reason = f"{error}"
+        except BROKEN_IMAGE as error:
+            reason = reason_of(error)
+        bad = Unreadable(position, path, reason)
+        raise UnreadableImageError([bad], "leave it out of the paths")
+
+
+class FilePlaces:
+    """Embeds image files place by place; decoding and network are traced once.
+
+    Args:
+      places: uint8 RGB `[batch, height, width, 3]` to the parts of the learner
+        embeddings, `[batch, learners, h, w, dim]`, and what the bias adds, `[batch,
+        learners, dim]`.
+      preprocessing: From the bytes of an image file to such pixels.
+    """
+
+    def __init__(self, places: Callable, preprocessing: Preprocessing) -> None:
+        def of_bytes(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image = decode(encoded, preprocessing.max_pixels)
+            shown = preprocessing.shown(tf.shape(image)[:2])
+            return preprocessing.of_whole(image), shown
+
+        self._load = _Files(of_bytes, preprocessing.max_pixels)
+        self._places = tf.function(places, autograph=False)
+
+    def __call__(self, path: str) -> Places:
+        """Splits the embedding of a file.
+
+        Args:
+          path: The file.
+
+        Raises:
+          InputError: It is missing or no image.
+        """
+        view, shown = self._load(0, path)
+        return places_of(view.numpy(), shown.numpy(), self._places)
+
+
 class FileEmbedder:
     """Embeds image files, few or many; decoding and network are traced once.
 
@@ -107,12 +185,7 @@ class FileEmbedder:
     """
 
     def __init__(self, network: tf.keras.Model, preprocessing: Preprocessing) -> None:
-        self._max_pixels = preprocessing.max_pixels
-        self._pixels = tf.function(
-            preprocessing.for_evaluation,
-            [tf.TensorSpec([], tf.string)],
-            autograph=False,
-        )
+        self._load = _Files(preprocessing.for_evaluation, preprocessing.max_pixels)
         (pixels,) = network.inputs
         self._network = tf.function(
             lambda batch: network(batch, training=False),
@@ -149,22 +222,3 @@ class FileEmbedder:
                 due = pool.map(self._load, range(end, end + len(ahead)), ahead)
                 embeddings.append(self._network(pixels).numpy())
         return np.concatenate(embeddings)
-
-    def _load(self, position: int, path: str) -> tf.Tensor:
-        try:
-            # A pipe would wait for ever.
-            if os.path.exists(path) and not os.path.isfile(path):
-                raise OSError(errno.EINVAL, "no regular file")
-            with open(path, "rb") as file:
-                encoded = readable(file.read(), self._max_pixels)
-            # As in a pipeline: a large photo has no place on a GPU.
-            with tf.device("CPU"):
-                return self._pixels(encoded)
-        except OSError as error:
-            reason = f"cannot be read: {error.strerror}"
-        except ConversionError as error:
-            reason = f"{error}"
-        except BROKEN_IMAGE as error:
-            reason = reason_of(error)
-        bad = Unreadable(position, path, reason)
-        raise UnreadableImageError([bad], "leave it out of the paths")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from abe_tf.data.pixels.preprocessing import Preprocessing
-    from abe_tf.retrieval.embedding import FileEmbedder
+    from abe_tf.retrieval.embedding import FileEmbedder, FilePlaces
+    from abe_tf.retrieval.explanation import Explanation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,36 @@ class TrainedModel:
                 f"embed takes a list of paths. Received: {os.fspath(paths)!r} alone."
             )
         return self._files([os.fspath(path) for path in paths], batch_size)
+
+    def explain(
+        self, one: str | os.PathLike[str], other: str | os.PathLike[str]
+    ) -> Explanation:
+        """Splits the cosines of two image files over the places of both.
+
+            >>> why = load("runs/mine").explain("a.jpg", "b.jpg")
+            >>> one, other = why.sides
+            >>> bool(np.allclose(one.maps.sum((1, 2)) + one.bias, why.cosines))
+            True
+
+        Args:
+          one: A file, as for `embed`.
+          other: Another one.
+
+        Raises:
+          InputError: A file is missing or no image.
+        """
+        from abe_tf.retrieval.explanation import explain
+
+        places = self._places
+        return explain(places(os.fspath(one)), places(os.fspath(other)))
+
+    @functools.cached_property
+    def _places(self) -> FilePlaces:
+        """Traced at the first photo, and then no more."""
+        from abe_tf.models.places import PlacesNetwork
+        from abe_tf.retrieval.embedding import FilePlaces
+
+        return FilePlaces(PlacesNetwork(self.network), self.preprocessing)
 
     @functools.cached_property
     def _files(self) -> FileEmbedder:

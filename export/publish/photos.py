@@ -12,6 +12,7 @@ from abe_tf.data import datasets
 from abe_tf.data.pipeline import Loader
 from abe_tf.errors import InputError
 from abe_tf.models.ensemble import mask_network
+from abe_tf.models.places import PlacesNetwork
 from abe_tf.retrieval.embedding import Embedder
 from abe_tf.runs.trained import TrainedModel
 
@@ -28,12 +29,17 @@ class ReferencePhotos:
       learner_embeddings: `[images, learners, dim]` float32, by the model in float32.
       masks: `[images, learners, h, w]` float32, averaged over channels, by the same;
         `None` where it has none.
+      parts: `[images, learners, h, w, dim]` float32, the learner embeddings place by
+        place, by the same.
+      bias: `[images, learners, dim]` float32, what the bias adds to them.
     """
 
     encoded: list[bytes]
     pixels: np.ndarray
     learner_embeddings: np.ndarray
     masks: np.ndarray | None
+    parts: np.ndarray
+    bias: np.ndarray
 
 
 def masks_of(network: tf.keras.Model, pixels: np.ndarray) -> np.ndarray | None:
@@ -42,6 +48,12 @@ def masks_of(network: tf.keras.Model, pixels: np.ndarray) -> np.ndarray | None:
     if model is None:
         return None
     return tf.reduce_mean(model(pixels, training=False), -1).numpy()
+
+
+def parts_of(network: tf.keras.Model, pixels: np.ndarray) -> list[np.ndarray]:
+    """Learner embeddings place by place, and what the bias adds to them."""
+    places = tf.function(PlacesNetwork(network), autograph=False)
+    return [one.numpy() for one in places(tf.constant(pixels))]
 
 
 def of_run(model: TrainedModel, data: DataConfig, split: str) -> ReferencePhotos:
@@ -62,4 +74,6 @@ def of_run(model: TrainedModel, data: DataConfig, split: str) -> ReferencePhotos
     pixels = loader.pixels(np.arange(len(examples)))
     encoded = [examples.read(tf.constant(key)).numpy() for key in examples.keys]
     embeddings = Embedder(model.network)(loader, COUNT)
-    return ReferencePhotos(encoded, pixels, embeddings, masks_of(model.network, pixels))
+    masks = masks_of(model.network, pixels)
+    parts, bias = parts_of(model.network, pixels)
+    return ReferencePhotos(encoded, pixels, embeddings, masks, parts, bias)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.models.ensemble import mask_network
+from abe_tf.models.places import PlacesNetwork
 from abe_tf.retrieval import distances
 
 # Name in the graph of the function that decodes a file, before a number.
@@ -73,6 +74,7 @@ class ServingModule(tf.Module):
             "serving_default": (self.embedding, _IMAGE_BYTES),
             "learners": (self.learners, _IMAGE_BYTES),
             "pixels": (self.embedding_of_pixels, pixels),
+            "parts": (self.parts, pixels),
         }
         if mask_network(network) is not None:
             answers["attention"] = (self.attention, _IMAGE_BYTES)
@@ -120,6 +122,21 @@ class ServingModule(tf.Module):
         """
         return {"embedding": _joined(self._embed(pixels))}
 
+    def parts(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Learner embeddings place by place, of images that are preprocessed already.
+
+        Args:
+          pixels: uint8 RGB `[batch, image_size, image_size, 3]`.
+
+        Returns:
+          "parts", float32 `[batch, learners, h, w, dim]`, and "bias", float32 `[batch,
+          learners, dim]`; the sum over the places and the bias is `learners`.
+        """
+        places = PlacesNetwork(self._untracked())
+        count = tf.shape(pixels)[0]
+        parts, bias = places(_padded(pixels))
+        return {"parts": parts[:count], "bias": bias[:count]}
+
     def _searching(self, gallery: SearchGallery, top_k: int) -> Callable:
         order = np.arange(len(gallery.ids))
         right = distances.augmented(gallery.learner_embeddings, order)
@@ -158,9 +175,13 @@ class ServingModule(tf.Module):
 
 def _nonempty(network: tf.keras.Model, pixels: tf.Tensor) -> tf.Tensor:
     """Runs a network on a batch that may be empty, which convolutions refuse."""
-    count = tf.shape(pixels)[0]
-    some = tf.pad(pixels, [[0, tf.cast(count == 0, tf.int32)], *[[0, 0]] * 3])
-    return network(some, training=False)[:count]
+    return network(_padded(pixels), training=False)[: tf.shape(pixels)[0]]
+
+
+def _padded(pixels: tf.Tensor) -> tf.Tensor:
+    """One black image in place of none."""
+    empty = tf.cast(tf.shape(pixels)[0] == 0, tf.int32)
+    return tf.pad(pixels, [[0, empty], *[[0, 0]] * 3])
 
 
 def _joined(learner_embeddings: tf.Tensor) -> tf.Tensor:

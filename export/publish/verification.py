@@ -105,13 +105,15 @@ def _compare(
         if exact:
             _close(name, np.abs(given - wanted).max(), _TOLERANCE)
             return
-        lengths = np.linalg.norm(given, axis=-1) * np.linalg.norm(wanted, axis=-1)
-        worst = float(((given * wanted).sum(-1) / lengths).min())
-        if not worst >= _COSINE:
-            raise _different(name, f"have a cosine of at least {_COSINE} to", worst)
+        _similar(name, given, wanted)
     elif output == "masks" and photos.masks is not None:
         tolerance = _TOLERANCE if exact else _COARSE
         _close(name, np.abs(answer - photos.masks[shown]).max(), tolerance)
+    elif output == "parts" and not exact:
+        _similar(name, answer.sum((2, 3)) + photos.bias[shown], wanted)
+    elif output in ("parts", "bias"):
+        tolerance = _TOLERANCE if exact else _COARSE
+        _close(name, np.abs(answer - getattr(photos, output)[shown]).max(), tolerance)
     elif output == "distances" and gallery is not None:
         nearest = np.sort(_distances(wanted, gallery))[:, : answer.shape[1]]
         tolerance = _OF_DISTANCES if exact else _COARSE
@@ -127,6 +129,13 @@ def _distances(queries: np.ndarray, gallery: SearchGallery) -> np.ndarray:
         "qmd,imd->mqi", queries, gallery.learner_embeddings, dtype=np.float64
     )
     return np.sqrt(np.maximum(squares, 0)).mean(0)
+
+
+def _similar(name: str, given: np.ndarray, wanted: np.ndarray) -> None:
+    lengths = np.linalg.norm(given, axis=-1) * np.linalg.norm(wanted, axis=-1)
+    worst = float(((given * wanted).sum(-1) / lengths).min())
+    if not worst >= _COSINE:
+        raise _different(name, f"have a cosine of at least {_COSINE} to", worst)
 
 
 def _close(name: str, worst: float, tolerance: float) -> None:

@@ -28,7 +28,7 @@ from abe_tf.runs.trained import TrainedModel
 from abe_tf.storage.locks import LOCK
 from export.config.export import ExportConfig
 from export.publish import galleries, serving_files, unoptimized, verification
-from export.publish.photos import ReferencePhotos, masks_of
+from export.publish.photos import ReferencePhotos, masks_of, parts_of
 from export.publish.signatures import ServingModule
 from export.saved_model import publish
 from tests.conftest import ROOT, black_png
@@ -57,7 +57,8 @@ def shown(model, photos):
     )
     encoded = [pathlib.Path(path).read_bytes() for path in paths]
     masks = masks_of(model.network, pixels)
-    return ReferencePhotos(encoded, pixels, model.embed(paths), masks)
+    parts = parts_of(model.network, pixels)
+    return ReferencePhotos(encoded, pixels, model.embed(paths), masks, *parts)
 
 
 def to(folder, **options):
@@ -88,6 +89,10 @@ def test_every_signature_gives_evaluations_numbers(model, loaded, shown, batch):
     np.testing.assert_allclose(answer, joined, atol=1e-4)
     answer = loaded["learners"](image_bytes=files)["learner_embeddings"]
     np.testing.assert_allclose(answer, expected, atol=1e-4)
+    answer = loaded["parts"](pixels=tf.constant(shown.pixels[:batch]))
+    assert answer["parts"].shape == (batch, 2, 4, 4, 8)
+    whole = tf.reduce_sum(answer["parts"], [2, 3]) + answer["bias"]
+    np.testing.assert_allclose(whole, expected, atol=1e-4)
     masks = model.network.get_layer("attention_masks").output
     masks = tf.keras.Model(model.network.input, masks)(shown.pixels[:batch])
     answer = loaded["attention"](image_bytes=files)["masks"]
@@ -141,7 +146,7 @@ def test_search_ranks_by_ensemble_distance(loaded, shown, model, photos):
 
 
 def test_every_batch_dimension_is_open_and_what_comes_out_is_float32(loaded):
-    for name in ("serving_default", "learners", "attention", "pixels", "search"):
+    for name in ("serving_default", "learners", "attention", "pixels", "parts"):
         for spec in loaded[name].structured_input_signature[1].values():
             assert spec.shape[0] is None
         for output in loaded[name].structured_outputs.values():
@@ -268,13 +273,16 @@ def test_a_graph_that_xla_must_compile_is_refused(tmp_path, shown):
         verification.verify(str(tmp_path), shown, shown.encoded, None, "float32")
 
 
-@pytest.mark.parametrize("wrong", ["masks", "distances"])
+@pytest.mark.parametrize("wrong", ["masks", "distances", "parts", "bias"])
 def test_masks_and_neighbours_must_be_evaluations_too(
     model, shown, photos, version, wrong
 ):
     gallery = galleries.load(str(photos), model)
     if wrong == "masks":
         shown = dataclasses.replace(shown, masks=shown.masks + 0.001)
+    elif wrong in ("parts", "bias"):
+        other = {wrong: getattr(shown, wrong) + 0.001}
+        shown = dataclasses.replace(shown, **other)
     else:
         turned = np.roll(gallery.learner_embeddings, 1, axis=-1)
         gallery = dataclasses.replace(gallery, learner_embeddings=turned)

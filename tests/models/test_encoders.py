@@ -14,6 +14,7 @@ from abe_tf.config.training import TrainingConfig
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.models.build import build, encoder
 from abe_tf.models.ensemble import new_layer_variables
+from abe_tf.models.places import PlacesNetwork
 from abe_tf.storage import checkpoints
 from abe_tf.storage.restoring import restore
 from abe_tf.training import optimizers
@@ -79,6 +80,8 @@ def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     assert not all(map(np.array_equal, before, network.get_weights()))
     expected = network(pixels).numpy()
     np.testing.assert_allclose(np.linalg.norm(expected, axis=-1), 1, atol=1e-5)
+    parts, bias = PlacesNetwork(network)(pixels)
+    np.testing.assert_allclose(tf.reduce_sum(parts, [2, 3]) + bias, expected, atol=1e-5)
 
     path = str(tmp_path / "checkpoint")
     tf.train.Checkpoint(network=network).write(checkpoints.prefix(path))
@@ -108,6 +111,11 @@ def test_heads_on_every_encoder(name):
     learners = network(pixels, training=True).numpy()
     assert learners.shape == (2, 2, 4)
     assert np.abs(learners[:, 0] - learners[:, 1]).max() > 1e-3
+    take_averages_at_once(network)
+    network(pixels, training=True)
+    parts, bias = PlacesNetwork(network)(pixels)
+    whole = tf.reduce_sum(parts, [2, 3]) + bias
+    np.testing.assert_allclose(whole, network(pixels), atol=1e-5)
 
 
 def keras_application(name, size):

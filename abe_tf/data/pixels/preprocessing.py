@@ -185,6 +185,19 @@ class Preprocessing:
         window_of = functools.partial(cut, image)
         return self._resample(window_of, region, self._central_corner())
 
+    def shown(self, size: tf.Tensor, box: tf.Tensor | None = None) -> tf.Tensor:
+        """Where the square of an image shows the image, and is not filled up.
+
+        Args:
+          size: `[2]` int32, height and width of the image.
+          box: Part of the image, as for training.
+
+        Returns:
+          float32 `[image_size, image_size]` from 0 to 1.
+        """
+        white = tf.fill(tf.concat([size, [3]], 0), tf.constant(255, tf.uint8))
+        return tf.cast(self.of_whole(white, box)[..., 0], tf.float32) / 255
+
     def _central_corner(self) -> tf.Tensor:
         margin = (self.scaled_size - self.image_size) // 2
         return tf.constant([margin, margin])

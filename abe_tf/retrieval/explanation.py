@@ -1,0 +1,117 @@
+"""Why two images match: their cosine, split over the places of both, exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """An image's learner embeddings, place by place.
+
+    Attributes:
+      view: uint8 RGB `[side, side, 3]`, what the network sees of the image.
+      parts: float32 `[learners, h, w, dim]`.
+      bias: float32 `[learners, dim]`, what the bias of the linear layer adds.
+      outside: `[h, w]` from 0 to 1, how much of a place lies beside the image, where
+        the square that the network sees is black.
+    """
+
+    view: np.ndarray
+    parts: np.ndarray
+    bias: np.ndarray
+    outside: np.ndarray
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """The learner embeddings, float32 `[learners, dim]`, unit length."""
+        return self.parts.sum((1, 2)) + self.bias
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """What the places of one of the two images have in their cosines.
+
+    A learner's map and its bias add up to its cosine.
+
+    Attributes:
+      view: uint8 RGB `[side, side, 3]`, what the network sees of the image.
+      maps: float32 `[learners, h, w]`.
+      bias: float32 `[learners]`, what the bias of the linear layer has.
+      padding: float32 `[learners]`, what of the map lies beside the image.
+    """
+
+    view: np.ndarray
+    maps: np.ndarray
+    bias: np.ndarray
+    padding: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """Why two images match.
+
+    Attributes:
+      cosines: float32 `[learners]`; the concatenated embeddings' is their mean.
+      sides: Of the one image and of the other.
+    """
+
+    cosines: np.ndarray
+    sides: tuple[Side, Side]
+
+
+def explain(one: Places, other: Places) -> Explanation:
+    """Splits each learner's cosine over the places of both images.
+
+    A place has the product of its part with the other image's whole embedding: as the
+    embedding is the sum of its parts, so is the cosine.
+
+    Args:
+      one: An image.
+      other: Another one, of the same network.
+    """
+    cosines = np.einsum("md,md->m", one.embedding, other.embedding)
+    return Explanation(cosines, (_side(one, other), _side(other, one)))
+
+
+def _side(places: Places, other: Places) -> Side:
+    maps = np.einsum("mhwd,md->mhw", places.parts, other.embedding)
+    bias = np.einsum("md,md->m", places.bias, other.embedding)
+    padding = np.einsum("mhw,hw->m", maps, places.outside.astype(np.float32))
+    return Side(places.view, maps, bias, padding)
+
+
+def places_of(view: np.ndarray, shown: np.ndarray, places: Callable) -> Places:
+    """An image's learner embeddings, place by place.
+
+    Args:
+      view: uint8 RGB `[side, side, 3]`, what the network sees of the image.
+      shown: `[side, side]` from 0 to 1, where that shows the image.
+      places: uint8 RGB `[batch, side, side, 3]` to parts and bias, as in `Places`.
+    """
+    parts, bias = (one[0].numpy() for one in places(view[np.newaxis]))
+    return Places(view, parts, bias, _outside(shown, *parts.shape[1:3]))
+
+
+def _outside(shown: np.ndarray, height: int, width: int) -> np.ndarray:
+    """How much of each place lies beside the image.
+
+    Args:
+      shown: `[side, side]` from 0 to 1, where the square shows the image.
+      height: Number of rows of places.
+      width: Number of columns of places.
+
+    Returns:
+      `[height, width]` from 0 to 1.
+    """
+    side = len(shown)
+    rows = np.arange(side) * height // side
+    columns = np.arange(side) * width // side
+    sums, counts = np.zeros([2, height, width])
+    where = rows[:, np.newaxis], columns
+    np.add.at(sums, where, shown)
+    np.add.at(counts, where, 1)
+    return 1 - sums / counts
