@@ -147,24 +147,36 @@ def copy(paths: Sequence[str], folder: str) -> list[str]:
     return failed
 
 
-def write_page(hits: Sequence[Hit], small: Sequence[bytes | None], path: str) -> None:
+def write_page(
+    hits: Sequence[Hit],
+    small: Sequence[bytes | None],
+    why: Sequence[tuple[bytes, bytes] | None],
+    path: str,
+) -> None:
     """Writes a page that needs nothing else: thumbnails are in it.
 
     Args:
       hits: What was found.
       small: Their thumbnails, JPEG files; `None` where one is missing.
+      why: What matches of the query and of each hit, PNG files; `None` where nothing
+        tells.
       path: Path of the page.
 
     Raises:
       InputError: It cannot be written.
     """
+
+    def inline(file: bytes) -> str:
+        return base64.b64encode(file).decode()
+
     # Where one is missing, the page says so in its place.
-    pictures = [base64.b64encode(one or b"").decode() for one in small]
+    pictures = [inline(one or b"") for one in small]
+    maps = [[inline(one) for one in both or ()] for both in why]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("abe_tf.photo_index"), autoescape=True
     )
     rows = [as_dict(rank, hit) for rank, hit in enumerate(hits, 1)]
     text = environment.get_template("hits.html").render(
-        hits=zip(rows, pictures, strict=True)
+        hits=zip(rows, pictures, maps, strict=True)
     )
     files.write_atomically(path, text)

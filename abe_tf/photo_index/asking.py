@@ -17,6 +17,7 @@ from abe_tf.photo_index.searching import Moment
 if TYPE_CHECKING:
     from abe_tf.photo_index.model import IndexModel
     from abe_tf.photo_index.reading import Box, PhotoReader
+    from abe_tf.retrieval.explanation import Explanation, Places
 
 
 class Asker:
@@ -58,6 +59,35 @@ class Asker:
             return moment.embedding(row), row
         square = np.asarray(self.reader.square(content, box))
         return self._embed(square), None
+
+    def explain(self, one: bytes, other: bytes, box: Box | None = None) -> Explanation:
+        """Why two photos match, place by place.
+
+        Args:
+          one: The bytes of a file.
+          other: Those of another.
+          box: A part of the one, as for `embed`.
+
+        Raises:
+          BrokenPhotoError: One is no photo that can be read, or a box is outside.
+          InputError: The model cannot be had, is not the index's, or is an export that
+            does not tell its places.
+        """
+        from abe_tf.retrieval.explanation import explain, places_of
+
+        places = self._model.places
+        if places is None:
+            raise InputError(
+                "Why photos match is told by exports with the signature parts. "
+                "Received: an export without. Export the run again, or name the run: "
+                "--workdir."
+            )
+
+        def split(content: bytes, box: Box | None) -> Places:
+            view, shown = self.reader.view(content, box)
+            return places_of(view.numpy(), shown.numpy(), places)
+
+        return explain(split(one, box), split(other, None))
 
     def warm(self) -> None:
         """Loads the model, and has it embed a black square.

@@ -16,6 +16,7 @@ from abe_tf.config.index import SourceConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.errors import InputError
+from abe_tf.models.places import PlacesNetwork
 from abe_tf.runs import trained
 from abe_tf.runs.flags import RunFlags
 from export.runtime import model_folder
@@ -36,6 +37,8 @@ class IndexModel:
       preprocessing: From a photo to the network's square.
       embed: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings,
         float32 `[batch, learners, dim]`, unit length.
+      places: From such pixels to the parts of the learner embeddings, `[batch,
+        learners, h, w, dim]`, and what the bias adds; `None` of exports without them.
     """
 
     fingerprint: str
@@ -43,6 +46,7 @@ class IndexModel:
     dim: int
     preprocessing: Preprocessing
     embed: Callable[[tf.Tensor], np.ndarray]
+    places: Callable | None
 
 
 def load(source: SourceConfig, max_pixels: int) -> IndexModel:
@@ -96,6 +100,7 @@ def _of_network(model: trained.TrainedModel) -> IndexModel:
         dim=dim,
         preprocessing=model.preprocessing,
         embed=lambda batch: called(batch).numpy(),
+        places=tf.function(PlacesNetwork(network), autograph=False),
     )
 
 
@@ -135,8 +140,17 @@ def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
         _, embedding = model, called(pixels=batch)["embedding"]
         return embedding.numpy().reshape(-1, *shape)
 
-    fingerprint = _fingerprint(weights, precision, preprocessing)
-    return IndexModel(fingerprint, *shape, preprocessing, embed)
+    def places(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        answer = model.signatures["parts"](pixels=batch)
+        return answer["parts"], answer["bias"]
+
+    return IndexModel(
+        _fingerprint(weights, precision, preprocessing),
+        *shape,
+        preprocessing,
+        embed,
+        places if "parts" in model.signatures else None,
+    )
 
 
 def _fingerprint(weights: str, precision: str, preprocessing: Preprocessing) -> str:

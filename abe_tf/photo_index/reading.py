@@ -85,6 +85,11 @@ class PhotoReader:
             tf.function(one, [of_bytes], autograph=False).get_concrete_function()
             for one in (pixels, both)
         )
+        self._shown = tf.function(
+            preprocessing.shown,
+            [tf.TensorSpec([2], tf.int32), tf.TensorSpec([4], tf.float32)],
+            autograph=False,
+        )
         self._part = tf.function(
             preprocessing.of_whole,
             [of_pixels, tf.TensorSpec([4], tf.float32)],
@@ -124,15 +129,37 @@ class PhotoReader:
         """
         if box is None:
             return self._decoded(self._both, content)[1]
+        return self.view(content, box)[0]
+
+    def view(
+        self, content: bytes, box: Box | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the network sees of a photo, or of a box in it, and where it does.
+
+        Args:
+          content: The bytes of its file.
+          box: Left, top, right, bottom in pixels of the upright image.
+
+        Returns:
+          uint8 RGB `[image_size, image_size, 3]`, and float32 `[image_size,
+          image_size]`: 1 where that shows the photo, 0 where it is filled up.
+
+        Raises:
+          BrokenPhotoError: It is none that can be read, or the box lies outside of it.
+        """
         pixels = self._pixels(content)
         with tf.device("CPU"):
             height, width, _ = pixels.shape
+            if box is None:
+                box = 0, 0, width, height
             if box[0] >= width or box[1] >= height:
                 raise BrokenPhotoError(
                     f"a box must begin within the image; it is {width} pixels wide and "
                     f"{height} high, and the box {','.join(f'{x:g}' for x in box)}"
                 )
-            return self._part(pixels, tf.constant(box, tf.float32))
+            part = tf.constant(box, tf.float32)
+            shown = self._shown(tf.constant([height, width]), part)
+            return self._part(pixels, part), shown
 
     def size(self, content: bytes) -> tuple[int, int]:
         """Width and height of a photo, which is decoded, in upright pixels.

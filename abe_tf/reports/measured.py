@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from abe_tf.config.evaluation import CHECKPOINTS, EvaluationConfig, SplitConfig
 from abe_tf.config.loss import LossConfig
@@ -14,14 +15,18 @@ from abe_tf.config.model import ModelConfig
 from abe_tf.data.photos import readable
 from abe_tf.data.pipeline import Loader
 from abe_tf.figures import probes
+from abe_tf.figures.matches import Match
 from abe_tf.models.cost import Cost, cost
+from abe_tf.models.places import PlacesNetwork
 from abe_tf.reports.measuring import Measuring
 from abe_tf.retrieval import evaluation
 from abe_tf.retrieval.archive import Archive
+from abe_tf.retrieval.explanation import Places, explain, places_of
 from abe_tf.retrieval.nearest import nearest_images
 from abe_tf.retrieval.similarity import similarity_histograms
 from abe_tf.runs import measurements, records
 from abe_tf.runs.folder import RunFolder
+from abe_tf.runs.trained import TrainedModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +42,7 @@ class RunReport:
       nearest: `[queries, neighbours]` positions in the gallery.
       cost: Cost of the network.
       masks: PNG files, as drawn by `probes.Masks`.
+      matches: Some queries and their nearest images, why they match.
       queries: The images that were looked for.
       gallery: The images among which they were looked for.
       metrics: The lines of metrics.jsonl.
@@ -54,6 +60,7 @@ class RunReport:
     nearest: np.ndarray
     cost: Cost
     masks: dict[str, bytes]
+    matches: list[Match]
     queries: Loader
     gallery: Loader
     metrics: list[dict[str, Any]]
@@ -90,6 +97,7 @@ def gather(
     gallery = queries
     if archive.gallery is not None and splits.gallery is not None:
         gallery = Loader(splits.gallery, model.preprocessing)
+    nearest = nearest_images(archive.matrix, probes.NEIGHBOURS, options.block)
     return RunReport(
         name=readable(os.path.basename(os.path.abspath(folder.path))),
         paper_name=paper_name(flags.model, flags.loss),
@@ -98,9 +106,10 @@ def gather(
         histograms=similarity_histograms(
             archive.queries.learner_embeddings, np.asarray(archive.queries.labels)
         ),
-        nearest=nearest_images(archive.matrix, probes.NEIGHBOURS, options.block),
+        nearest=nearest,
         cost=cost(model.network),
         masks=probes.Masks(model.network, queries).draw(),
+        matches=_matches(model, queries, gallery, nearest),
         queries=queries,
         gallery=gallery,
         metrics=metrics,
@@ -109,6 +118,24 @@ def gather(
         settings=flags.settings(),
         by_checkpoint=by_checkpoint,
     )
+
+
+def _matches(
+    model: TrainedModel, queries: Loader, gallery: Loader, nearest: np.ndarray
+) -> list[Match]:
+    places = tf.function(PlacesNetwork(model.network), autograph=False)
+
+    def seen(loader: Loader, position: int) -> Places:
+        (view,) = loader.pixels(np.array([position]))
+        return places_of(view, np.ones(view.shape[:2]), places)
+
+    matches = []
+    for query in probes.positions(queries.examples):
+        one, other = seen(queries, query), seen(gallery, nearest[query, 0])
+        title = queries.examples.class_names[queries.examples.labels[query]]
+        maps = explain(one, other).maps()
+        matches.append(Match(title, (one.view, other.view), maps))
+    return matches
 
 
 def _by_checkpoint(folder: RunFolder, split: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from abe_tf.figures import (
     cost,
     curves,
     learners,
+    matches,
     probes,
     similarity,
 )
@@ -105,6 +106,15 @@ def of_run(report: RunReport) -> Iterator[Picture]:
         "By ensemble distance, evenly spaced queries; right ones framed in solid blue "
         "(✓), wrong ones in dashed vermillion (✗).",
         _neighbours(report, evenly),
+        name,
+    )
+    yield Picture(
+        f"matches_{name}",
+        "Why they match",
+        "The same queries and the nearest image of each. Pooling and the linear layer "
+        "are linear, so the cosine is a sum over places: orange adds, blue takes away; "
+        "mean over the learners.",
+        matches.draw(report.matches),
         name,
     )
     ranks = report.measured.ranks[-2]

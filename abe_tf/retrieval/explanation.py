@@ -56,11 +56,16 @@ class Explanation:
 
     Attributes:
       cosines: float32 `[learners]`; the concatenated embeddings' is their mean.
-      sides: Of the one image and of the other.
+      sides: The one image's places and the other's.
     """
 
     cosines: np.ndarray
     sides: tuple[Side, Side]
+
+    def maps(self) -> tuple[np.ndarray, np.ndarray]:
+        """`[h, w]` of each side, mean over the learners."""
+        one, other = self.sides
+        return one.maps.mean(0), other.maps.mean(0)
 
 
 def explain(one: Places, other: Places) -> Explanation:

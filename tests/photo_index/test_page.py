@@ -277,6 +277,16 @@ def test_the_panel_says_what_is_known(page):
     for picture in panel.locator("img").all():
         expect(picture).to_have_js_property("complete", True)
         assert picture.evaluate("one => one.naturalWidth") > 0
+    why = panel.locator("#why")
+    expect(why.locator("canvas")).to_have_count(2)
+    whole = [float(x) for x in re.findall(r"cosine\) (-?\d\.\d+)", why.inner_text())]
+    for text in why.locator("figcaption").all_inner_texts():
+        shares = [float(x) for x in re.findall(r"-?\d\.\d+", text)]
+        assert abs(sum(shares) - whole[0]) < 3e-3
+    before = why.locator("canvas").nth(1).evaluate("one => one.toDataURL()")
+    why.get_by_label("By").select_option("learner 2")
+    after = why.locator("canvas").nth(1).evaluate("one => one.toDataURL()")
+    assert before != after
     page.keyboard.press("Escape")
     hits(page).nth(2).locator(".picture").click()
     panel.get_by_role("button", name="Tick all up to this one").click()
@@ -427,7 +437,7 @@ def mutated(rng):
     def any_value():
         return values[rng.integers(len(values))]
 
-    names = ("like", "unlike", "filter", "count", "photos", "label", "other")
+    names = ("like", "unlike", "filter", "count", "photos", "label", "photo", "other")
     filters = ("folder", "label", "since", "until")
     body = {name: any_value() for name in names if rng.random() < 0.4}
     if rng.random() < 0.5:
@@ -438,10 +448,10 @@ def mutated(rng):
     if rng.random() < 0.1:
         content = bytes(rng.integers(0, 256, rng.integers(0, 200), np.uint8))
     posts = ("/api/search", "/api/label", "/api/list", "/api/upload", "/api/copy")
-    posts += ("/api/none", "/")
+    posts += ("/api/none", "/", "/api/why")
     if rng.random() < 0.8:
-        of_each = [0.55, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05]
-        return "POST", posts[rng.choice(7, p=of_each)], content
+        of_each = [0.5, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05]
+        return "POST", posts[rng.choice(8, p=of_each)], content
     gets = (
         "/api/state",
         "/thumbnail/",

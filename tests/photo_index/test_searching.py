@@ -1,18 +1,23 @@
 """What a search gives: the same kind of thing, in the form that is asked for."""
 
+import base64
 import csv
+import dataclasses
 import io
 import json
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from abe_tf.config.data import MAX_PIXELS
 from abe_tf.config.index import SourceConfig
 from abe_tf.errors import InputError
-from abe_tf.photo_index import searching
+from abe_tf.photo_index import model, searching
+from abe_tf.photo_index.asking import Asker
 from tests.photo_index.conftest import Index
 
 
@@ -188,6 +193,12 @@ def test_the_command_line(made, pile, run_command, tmp_path):
     assert sorted(os.listdir(copies))[0] == "0001_3.jpg"
     assert (copies / "0001_3.jpg").read_bytes() == (pile / "class_2/3.jpg").read_bytes()
     assert page.read_text().count("data:image/jpeg;base64,") == 2
+    # What matches of the query and of each hit, laid over what the network sees.
+    maps = re.findall(r"data:image/png;base64,([^\"]+)", page.read_text())
+    assert len(maps) == 4
+    with Image.open(io.BytesIO(base64.b64decode(maps[0]))) as drawn:
+        assert drawn.size == (32, 32)
+        assert np.asarray(drawn).std() > 10
     again = run_command("abe_tf.search", index, path, *to, check=False)
     assert again.returncode == 1
     assert "without such files" in again.stderr
@@ -219,6 +230,43 @@ def test_a_photo_from_outside_and_a_box(made, pile, run_command, tmp_path):
     ).stdout
     firsts = {hit["path"] for hit in json.loads(both)[:2]}
     assert firsts == {str(pile / "class_5/2.jpg"), str(pile / "class_1/1.jpg")}
+
+
+def test_why_a_hit_was_found_adds_up_to_its_similarity(made, pile, trained):
+    with searching.moment(made.folder) as now:
+        asker = Asker(now.about, SourceConfig())
+        paths = [pile / "class_0/1.jpg", pile / "class_4/2.jpg"]
+        one, other = (path.read_bytes() for path in paths)
+        why = asker.explain(one, other)
+        embeddings = [asker.embed(now, content)[0] for content in (one, other)]
+        part = asker.explain(one, other, (5, 5, 30, 40))
+        of_part, _ = asker.embed(now, one, (5, 5, 30, 40))
+    cosines = np.einsum("md,md->m", *embeddings)
+    np.testing.assert_allclose(why.cosines, cosines, atol=1e-5)
+    np.testing.assert_allclose(
+        part.cosines, np.einsum("md,md->m", of_part, embeddings[1]), atol=1e-5
+    )
+    for side in (*why.sides, *part.sides):
+        assert side.maps.shape == (2, 4, 4)
+    for side in why.sides:
+        np.testing.assert_allclose(
+            side.maps.sum((1, 2)) + side.bias, cosines, atol=1e-5
+        )
+
+
+def test_an_export_without_places_searches_and_says_that_it_cannot_tell_why(
+    made, pile, exported, monkeypatch
+):
+    source = SourceConfig(model_dir=str(exported[0]))
+    found = model.load(source, MAX_PIXELS)
+    assert found.places is not None
+    older = dataclasses.replace(found, places=None)
+    monkeypatch.setattr(model, "load", lambda *_: older)
+    with searching.moment(made.folder) as now:
+        asker = Asker(now.about, source)
+        content = (pile / "class_0/1.jpg").read_bytes()
+        with pytest.raises(InputError, match=r"signature parts\. Received"):
+            asker.explain(content, content)
 
 
 @pytest.mark.parametrize(

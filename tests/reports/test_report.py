@@ -119,7 +119,8 @@ def test_runs_stand_side_by_side_and_seeds_are_summed_up(photos, run_command, tm
     pictures = tmp_path / "all" / "pictures"
     for name in (
         *("cost", "similarity", "learners", "mask_means_one", "mask_channels_two"),
-        *("worst_plain", "neighbours_plain", "ablation_lambda_div", "curves_one"),
+        *("worst_plain", "neighbours_plain", "matches_plain", "ablation_lambda_div"),
+        "curves_one",
     ):
         pixels = tf.io.decode_png((pictures / f"{name}.png").read_bytes()).numpy()
         assert min(pixels.shape[:2]) > 200

@@ -36,6 +36,7 @@ _FILES = {
     "view.js": "text/javascript",
     "state.js": "text/javascript",
     "boxing.js": "text/javascript",
+    "why.js": "text/javascript",
     "page.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
@@ -56,6 +57,7 @@ def application(library: Library, host: str, max_upload: int) -> Callable:
         Route("/favicon.ico", pages.icon),
         Route("/api/state", pages.state),
         Route("/api/search", pages.search, methods=["POST"]),
+        Route("/api/why", pages.why, methods=["POST"]),
         Route("/api/upload", pages.upload, methods=["POST"]),
         Route("/api/label", pages.label, methods=["POST"]),
         Route("/api/copy", pages.copy, methods=["POST"]),
@@ -147,6 +149,12 @@ class _Pages:
         question = requests.question(await self._body(request, _MOST_JSON))
         async with self._decoding:
             return await self._json(self._library.search, question)
+
+    async def why(self, request: Request) -> Response:
+        """As `Library.why`."""
+        example, number = requests.pair(await self._body(request, _MOST_JSON))
+        async with self._decoding:
+            return await self._json(self._library.why, example, number)
 
     async def upload(self, request: Request) -> Response:
         """As `Library.upload`; the body is the file itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
 import io
@@ -14,6 +15,7 @@ import numpy as np
 from abe_tf.config.index import FilterConfig, SourceConfig
 from abe_tf.data.photos import readable
 from abe_tf.errors import InputError
+from abe_tf.figures import heat
 from abe_tf.photo_index import answers, database, searching
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
@@ -107,6 +109,38 @@ class Library:
                     without=[*rows, *others],
                 )
             return {"hits": [_shown(rank, hit) for rank, hit in enumerate(hits, 1)]}
+
+    def why(self, example: Example, number: int) -> dict[str, Any]:
+        """Why a photo of the index matches one that is searched for.
+
+        Args:
+          example: What is searched for.
+          number: Number of the photo.
+
+        Returns:
+          `cosines` of the learners; of both `sides` the `view`, a PNG file in base 64,
+          `maps` `[learners, h, w]`, and what `bias` and `padding` have of each cosine.
+
+        Raises:
+          RefusedError: There is no such photo, or nothing tells why.
+          BrokenPhotoError: One cannot be read.
+        """
+        with searching.moment(self._folder) as now:
+            asker = self._asker(now)
+            meant, found = self._content(now, example), self._file(now, number)
+        explanation = asker.explain(meant, found, example.box)
+        return {
+            "cosines": explanation.cosines.tolist(),
+            "sides": [
+                {
+                    "view": base64.b64encode(heat.png(side.view)).decode(),
+                    "maps": side.maps.tolist(),
+                    "bias": side.bias.tolist(),
+                    "padding": side.padding.tolist(),
+                }
+                for side in explanation.sides
+            ],
+        }
 
     def _embedded(
         self, now: Moment, examples: list[Example]

@@ -86,6 +86,16 @@ def question(body: bytes) -> Question:
     return Question(like, unlike, _filter(asked.get("filter", {})), count)
 
 
+def pair(body: bytes) -> tuple[Example, int]:
+    """Reads what is asked to be explained: an example, and a photo of the index.
+
+    Raises:
+      RefusedError: It is none.
+    """
+    asked = parsed(body)
+    return _example(asked.get("like")), photo_number(asked.get("photo"))
+
+
 def _examples(values: Any, name: str) -> list[Example]:
     if not isinstance(values, list) or len(values) > _MOST_QUERIES:
         raise RefusedError(400, f"{name} must be a list of at most {_MOST_QUERIES}")

@@ -5,6 +5,7 @@ import { address, ask, read, same, written } from "./state.js";
 import {
   drawFilters, drawHits, drawPanel, drawProgress, drawQuestion, drawTicked, say,
 } from "./view.js";
+import { drawWhy } from "./why.js";
 
 const $ = (id) => document.getElementById(id);
 const POLL = 2000;
@@ -175,6 +176,22 @@ function open(hit) {
   $("tick-above").addEventListener("click", () => tickAll(0, hits.indexOf(hit), true));
   $("panel").onkeydown = (event) => event.key === "Escape" && close();
   $("close").focus();
+  explain(hit);
+}
+
+// Why a photo was found, by the first that is searched for.
+async function explain(hit) {
+  const section = $("why");
+  if (!section) return;
+  section.textContent = "Looking why …";
+  try {
+    const response = await ask("/api/why", { like: state.like[0], photo: hit.photo });
+    const answer = await response.json();
+    // Another photo may be open by now.
+    if (section.isConnected) await drawWhy(section, answer);
+  } catch (error) {
+    section.textContent = error.message;
+  }
 }
 
 async function copy(text) {

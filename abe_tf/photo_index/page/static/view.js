@@ -93,7 +93,7 @@ export function drawPanel(hit, like = []) {
       figure(`/photo/${hit.photo}`, like.length ? "found" : "")),
     list, copy, tick,
   );
-  if (like.length) panel.append(distances(hit));
+  if (like.length) panel.append(element("section", { id: "why" }), distances(hit));
 }
 
 function figure(src, caption) {
