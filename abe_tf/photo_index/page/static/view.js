@@ -91,9 +91,10 @@ export function drawPanel(hit, like = []) {
     element("div", { className: "beside" },
       ...like.slice(0, 1).map((example) => figure(address(example), "searched for")),
       figure(`/photo/${hit.photo}`, like.length ? "found" : "")),
+    ...(like.length ? [element("section", { id: "why" })] : []),
     list, copy, tick,
   );
-  if (like.length) panel.append(element("section", { id: "why" }), distances(hit));
+  if (like.length) panel.append(distances(hit));
 }
 
 function figure(src, caption) {

@@ -13,8 +13,8 @@ export async function drawWhy(section, answer) {
   const bitmaps = await Promise.all(answer.sides.map(({ view }) => bitmapOf(view)));
   const learners = answer.cosines.length;
   const choice = element("select", { id: "learner" },
-    element("option", { value: "all", textContent: learners > 1 ? "all learners" : "the learner" }),
-    ...(learners > 1 ? answer.cosines.map((_, m) => element("option", { value: m, textContent: `learner ${m + 1}` })) : []));
+    element("option", { value: "all", textContent: "all learners" }),
+    ...answer.cosines.map((_, m) => element("option", { value: m, textContent: `learner ${m + 1}` })));
   const places = answer.sides.map((_, number) => {
     const canvas = element("canvas", { width: SIDE, height: SIDE });
     canvas.setAttribute("role", "img");
@@ -41,7 +41,7 @@ export async function drawWhy(section, answer) {
   choice.addEventListener("change", show);
   section.replaceChildren(
     element("h2", { textContent: "Why" }), whole,
-    element("label", {}, "By ", choice),
+    ...(learners > 1 ? [element("label", {}, "By ", choice)] : []),
     element("div", { className: "beside" },
       ...places.map(({ canvas, shares }) => element("figure", {}, canvas, shares))));
   show();
