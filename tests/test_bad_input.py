@@ -121,6 +121,11 @@ def one_line(stderr):
         ("abe_tf.train", ["--workdir=/proc/W"], "must be a folder that can be written"),
         ("abe_tf.evaluate", [], "--workdir must name the run folder"),
         ("abe_tf.evaluate", ["--workdir=/no/such"], "which does not exist"),
+        (
+            "abe_tf.evaluate",
+            ["--embeddings=E.npz", "--compare_checkpoints"],
+            "--compare_checkpoints needs a run",
+        ),
         ("export.saved_model", ["--workdir=/no/such"], "which does not exist"),
         ("export.saved_model", ["--workdir=.", "--export_dir=M"], "without flags.cfg"),
         ("export.saved_model", ["--workdir=."], "--export_dir must name"),

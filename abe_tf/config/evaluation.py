@@ -112,11 +112,16 @@ class EmbeddingsConfig(Group):
     )
 
     def check_together(self) -> None:
-        """Refuses to write what was read."""
+        """Refuses to write what was read, and what a file does not have."""
         if self.save_embeddings and self.embeddings:
             raise InputError(
                 "--save_embeddings needs a model. Received: --embeddings too. Leave "
                 "one out."
+            )
+        if self.compare_checkpoints and self.embeddings:
+            raise InputError(
+                "--compare_checkpoints needs a run. Received: --embeddings instead. "
+                "Leave one out."
             )
 
     def check_paths(self) -> None:

@@ -13,6 +13,7 @@ import jinja2
 from abe_tf import paper
 from abe_tf.figures.ablation import mean_and_deviation
 from abe_tf.figures.style import has_letters_of
+from abe_tf.reports import text
 from abe_tf.reports.measured import RunReport
 from abe_tf.reports.pictures import Picture
 from abe_tf.retrieval import clustering, measures
@@ -75,14 +76,11 @@ def render(reports: Sequence[RunReport], pictures: Sequence[Picture]) -> str:
 
 def _introduce(report: RunReport) -> str:
     about, recall = report.archive.about, report.measured.recall
-    among = "among each other"
-    if report.archive.gallery is not None:
-        among = f"in a gallery of {recall.num_gallery:,}"
     of = about.get("known_classes", f"the {about['split']} classes")
     return (
         f"{report.name} is {report.paper_name}, {about['checkpoint']}: "
         f"{recall.num_queries:,} queries of {of} of {about['dataset']} "
-        f"{among}."
+        f"{text.where_looked(report.archive, recall)}."
     )
 
 

@@ -11,12 +11,17 @@ from abe_tf.retrieval.recall import Recall
 def what_was_measured(archive: Archive, recall: Recall) -> str:
     """Queries and gallery in a few words."""
     about = archive.about
-    among = "among each other"
-    if archive.gallery is not None:
-        among = f"in a gallery of {recall.num_gallery}"
     known = ", ".join(about[name] for name in ("dataset", "split") if name in about)
     of = about.get("known_classes", f"{known} classes" if known else "")
+    among = where_looked(archive, recall)
     return f"{of + ', ' if of else ''}{recall.num_queries} queries {among}"
+
+
+def where_looked(archive: Archive, recall: Recall) -> str:
+    """Among what the queries were looked for, in a few words."""
+    if archive.gallery is None:
+        return "among each other"
+    return f"in a gallery of {recall.num_gallery:,}"
 
 
 def as_text(recall: Recall) -> str:

@@ -6,6 +6,9 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from abe_tf.runs.folder import RunFolder
 
 
 def read_scalars(workdir):
@@ -62,7 +65,13 @@ def test_tensorboard_holds_histograms_and_hyperparameters(trained):
             buckets = events[f"validation/similarity/{kind}"][step]
             assert buckets[:, 2].sum() == pairs
     (session,) = events["_hparams_/session_start_info"].values()
-    assert b"lambda_div" in session[0]
+    listed = session[0]
+    assert b"lambda_div" in listed
+    # Batches as they were, which the data may have made smaller than the flags.
+    flags = RunFolder(str(trained[0])).flags().data
+    for name in ("classes_per_batch", "images_per_class"):
+        value = HParamsPluginData.FromString(listed).session_start_info.hparams[name]
+        assert value.number_value == getattr(flags, name)
 
 
 def test_tensorboard_shows_masks_and_neighbours_of_probe_images(trained):

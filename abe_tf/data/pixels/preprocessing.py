@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -24,6 +23,7 @@ from abe_tf.data.pixels.decoding import (
     is_plain_jpeg,
     read_header,
 )
+from abe_tf.data.pixels.resampling import Window
 
 # Of a random resized crop: share of the image's area, and width by height.
 _AREA, _ASPECT = (0.2, 1.0), (3 / 4, 4 / 3)
@@ -33,8 +33,6 @@ _SEED_RANGE = 2**31
 # Of one image, or with a leading dimension of several: "corner" `[2]` int32, of the
 # crop in the scaled image; "mirrored" bool; "seed" `[2]` int64, for further draws.
 Augmentation = dict[str, tf.Tensor]
-# From `[4]` int32, top, left, height, width in upright pixels, to what is there.
-_Window = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,7 +241,7 @@ class Preprocessing:
         return tf.saturate_cast(tf.round(255 * pixels), tf.uint8)
 
     def _resample(
-        self, window_of: _Window, region: tf.Tensor, corner: tf.Tensor
+        self, window_of: Window, region: tf.Tensor, corner: tf.Tensor
     ) -> tf.Tensor:
         """Scales and pads a region of an image, and cuts the square out at a corner."""
         size = self.scaled_size
@@ -254,10 +252,12 @@ class Preprocessing:
             rounded = tf.round(sides * (size / tf.reduce_max(sides)))
             scaled = tf.clip_by_value(tf.cast(rounded, tf.int32), 1, size)
         padding = (size - scaled) // 2
-        return self._render(window_of, region, scaled, padding - corner)
+        return resampling.render(
+            window_of, region, scaled, padding - corner, self.image_size
+        )
 
     def _resized_crop(
-        self, window_of: _Window, region: tf.Tensor, seed: tf.Tensor
+        self, window_of: Window, region: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
         begin, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
             tf.concat([region[2:], [3]], 0),
@@ -268,41 +268,13 @@ class Preprocessing:
             use_image_if_no_bounding_boxes=True,
         )
         part = tf.concat([region[:2] + begin[:2], sides[:2]], 0)
-        square = tf.constant([self.image_size, self.image_size])
-        return self._render(window_of, part, square, tf.constant([0, 0]))
-
-    def _render(
-        self,
-        window_of: _Window,
-        region: tf.Tensor,
-        scaled: tf.Tensor,
-        offset: tf.Tensor,
-    ) -> tf.Tensor:
-        """Draws a region, scaled, with its corner at an offset from the square's.
-
-        The rest of the square is black.
-        """
-        sides, size = region[2:], self.image_size
-        scale = tf.cast(scaled, tf.float32) / tf.cast(sides, tf.float32)
-        # The source pixels that the square shows, and as many around them as the
-        # antialiasing triangle reaches.
-        reach = tf.maximum(1 / scale, 1.0) + 1
-        begin = tf.cast(-offset, tf.float32) / scale - reach
-        end = tf.cast(size - offset, tf.float32) / scale + reach
-        begin = tf.clip_by_value(tf.cast(tf.floor(begin), tf.int32), 0, sides - 1)
-        end = tf.clip_by_value(tf.cast(tf.math.ceil(end), tf.int32), begin + 1, sides)
-        window = tf.concat([region[:2] + begin, end - begin], 0)
-        source = window_of(window)
-        rendered = tf.cond(
-            tf.reduce_all(scaled == sides),
-            lambda: resampling.place(source, begin + offset, size),
-            lambda: resampling.scaled(source, scale, begin, offset, size),
-        )
-        return tf.ensure_shape(rendered, [size, size, 3])
+        size = self.image_size
+        square, corner = tf.constant([size, size]), tf.constant([0, 0])
+        return resampling.render(window_of, part, square, corner, size)
 
     def _opened(
         self, encoded: tf.Tensor, box: tf.Tensor | None
-    ) -> tuple[_Window, tf.Tensor]:
+    ) -> tuple[Window, tf.Tensor]:
         """A file whose header was read: its windows, and the region that is used."""
         header = read_header(encoded, self.max_pixels)
         window_of = functools.partial(decode_window, encoded, header)

@@ -2,7 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
+
+# From `[4]` int32, top, left, height, width in upright pixels, to what is there.
+Window = Callable[[tf.Tensor], tf.Tensor]
+
+
+def render(
+    window_of: Window,
+    region: tf.Tensor,
+    to: tf.Tensor,
+    offset: tf.Tensor,
+    size: int,
+) -> tf.Tensor:
+    """Draws a region of an image into a square, which is black around it.
+
+    Args:
+      window_of: Decodes the image.
+      region: `[4]` int32, top, left, height, width in upright pixels.
+      to: `[2]` int32, height and width that the region is scaled to.
+      offset: `[2]` int32, its corner in the square.
+      size: Side of the square.
+
+    Returns:
+      uint8 RGB `[size, size, 3]`.
+    """
+    sides = region[2:]
+    scale = tf.cast(to, tf.float32) / tf.cast(sides, tf.float32)
+    # The source pixels that the square shows, and as many around them as the
+    # antialiasing triangle reaches.
+    reach = tf.maximum(1 / scale, 1.0) + 1
+    begin = tf.cast(-offset, tf.float32) / scale - reach
+    end = tf.cast(size - offset, tf.float32) / scale + reach
+    begin = tf.clip_by_value(tf.cast(tf.floor(begin), tf.int32), 0, sides - 1)
+    end = tf.clip_by_value(tf.cast(tf.math.ceil(end), tf.int32), begin + 1, sides)
+    window = tf.concat([region[:2] + begin, end - begin], 0)
+    source = window_of(window)
+    rendered = tf.cond(
+        tf.reduce_all(to == sides),
+        lambda: place(source, begin + offset, size),
+        lambda: scaled(source, scale, begin, offset, size),
+    )
+    return tf.ensure_shape(rendered, [size, size, 3])
 
 
 def place(source: tf.Tensor, corner: tf.Tensor, size: int) -> tf.Tensor:
