@@ -17,9 +17,9 @@ import time
 import numpy as np
 import pytest
 import requests
-from PIL import Image
 
 from tests.conftest import ROOT
+from tests.helpers.images import class_folders
 from tests.helpers.served import Served, started
 
 TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -90,13 +90,7 @@ def test_every_command_is_run_or_says_that_it_is_not():
 def place(tmp_path_factory):
     """A folder to stand in, with PHOTOS: two folders of three photos each."""
     folder = tmp_path_factory.mktemp("place")
-    rng = np.random.default_rng(0)
-    for label, colour in (("apples", (200, 60, 40)), ("pears", (90, 190, 60))):
-        (folder / "PHOTOS" / label).mkdir(parents=True)
-        for number in range(3):
-            noise = rng.normal(0, 20, [90, 120, 3])
-            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / f"PHOTOS/{label}/{number}.jpg")
+    class_folders(folder / "PHOTOS", ("apples", "pears"), 3, "jpg")
     shutil.copy(folder / "PHOTOS/apples/0.jpg", folder / "IMAGE")
     shutil.copy(folder / "PHOTOS/apples/0.jpg", folder / "PHOTO.jpg")
     return folder

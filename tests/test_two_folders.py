@@ -2,23 +2,14 @@
 
 import json
 
-import numpy as np
-from PIL import Image
-
 from abe_tf.reports import page
 from abe_tf.runs.folder import RunFolder
 from tests.conftest import SMALL
+from tests.helpers.images import class_folders
 
 
 def test_two_folders_train_are_evaluated_and_go_further(run_command, tmp_path):
-    rng = np.random.default_rng(0)
-    for label, colour in (("cats", (200, 60, 40)), ("dogs", (40, 90, 200))):
-        (tmp_path / "photos" / label).mkdir(parents=True)
-        for number in range(6):
-            noise = rng.normal(0, 20, [40, 50, 3])
-            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
-            path = tmp_path / "photos" / label / f"{number}.webp"
-            Image.fromarray(pixels).save(path)
+    class_folders(tmp_path / "photos", ("cats", "dogs"), 6, "webp")
     workdir = tmp_path / "run"
     batches = [f for f in SMALL if not f.startswith(("--classes_per", "--images_per"))]
     command = [

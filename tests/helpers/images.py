@@ -108,3 +108,15 @@ def ycck(cmyk_jpeg):
     """Says of a CMYK file that its first three inks are luminance and colours."""
     place = cmyk_jpeg.index(b"Adobe") + 11
     return cmyk_jpeg[:place] + b"\2" + cmyk_jpeg[place + 1 :]
+
+
+def class_folders(folder, names, count, end):
+    """Writes photos of a colour for each class: `folder/NAME/NUMBER.END`."""
+    rng = np.random.default_rng(0)
+    for name in names:
+        colour = rng.integers(30, 226, 3)
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            noise = rng.normal(0, 20, [40, 50, 3])
+            pixels = np.clip(colour + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.{end}")
