@@ -18,7 +18,7 @@ from abe_tf.photo_index import answers
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.hits import Hit
-from abe_tf.photo_index.searching import Moment, moment
+from abe_tf.photo_index.searching import moment
 from abe_tf.photo_index.why import explained
 
 
@@ -54,24 +54,21 @@ def main(
         hits = now.search(
             like, unlike, search.top_k, asked, approximately=search.approximate
         )
-        why = []
+        _answer(hits, search)
         if search.html:
-            why = explained(asker, content_of(images[0]), boxes[0], hits)
-        _answer(now, hits, why, search)
+            # Last, as it looks at the photos again.
+            queries = [
+                (content_of(path), box) for path, box in zip(images, boxes, strict=True)
+            ]
+            small = [now.thumbnail_of_row(hit.row) for hit in hits]
+            why = explained(asker, queries, hits)
+            answers.write_page(hits, small, why, search.html)
 
 
-def _answer(
-    now: Moment,
-    hits: list[Hit],
-    why: list[tuple[bytes, bytes] | None],
-    search: SearchConfig,
-) -> None:
+def _answer(hits: list[Hit], search: SearchConfig) -> None:
     if search.copy_to:
         for text in answers.copy([hit.places[0].path for hit in hits], search.copy_to):
             print(f"Not copied: {text}", file=sys.stderr)
-    if search.html:
-        small = [now.thumbnail_of_row(hit.row) for hit in hits]
-        answers.write_page(hits, small, why, search.html)
     if search.paths:
         sys.stdout.buffer.write(answers.as_paths(hits))
     elif search.json:

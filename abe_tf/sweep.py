@@ -53,6 +53,13 @@ def main(
             RunFolder(point.workdir).check_may_train(flags)
             planned.append((setting, point, flags))
     check_writable("workdir", folder)
+    from abe_tf.data import datasets
+
+    if not len(datasets.load(data).validation):
+        raise InputError(
+            "A sweep chooses on held-out training classes. Received: too few to hold "
+            "any out. Add classes of photos."
+        )
     for number, (_, point, flags) in enumerate(planned, 1):
         print(f"[{number}/{len(planned)}] {point.name}", flush=True)
         points.run(point, flags)

@@ -22,7 +22,7 @@ from abe_tf.photo_index.contents import content_of
 from abe_tf.retrieval.explanation import Places, explain, places_of
 
 _INDEX = flags.DEFINE_string("index", None, "the folder of the index", required=True)
-_PAIRS = flags.DEFINE_integer("pairs", 200, "how many pairs")
+_PAIRS = flags.DEFINE_integer("pairs", 200, "how many pairs", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 0, "of the pairs and the random places")
 _SHARE = 0.1
 
@@ -32,13 +32,16 @@ def pairs_of(folder: str, rng: np.random.Generator) -> tuple[dict, list]:
     with database.opened(folder) as connection, database.reading(connection):
         about = database.about(connection)
         rows = connection.execute(
-            "SELECT label, path FROM photo JOIN content ON content.id = photo.content "
-            "WHERE gone IS NULL AND row IS NOT NULL AND label IS NOT NULL ORDER BY path"
+            "SELECT label, min(path) FROM photo JOIN content ON content.id = content "
+            "WHERE gone IS NULL AND row IS NOT NULL AND label IS NOT NULL "
+            "GROUP BY content.id ORDER BY 2"
         ).fetchall()
     by_label: dict[str, list[bytes]] = {}
     for label, path in rows:
         by_label.setdefault(label, []).append(path)
     several = [paths for paths in by_label.values() if len(paths) > 1]
+    if not several:
+        raise SystemExit("the index has no label with two photos")
     chosen = rng.integers(len(several), size=_PAIRS.value)
     return about, [
         [several[label][i] for i in rng.permutation(len(several[label]))[:2]]
@@ -46,13 +49,18 @@ def pairs_of(folder: str, rng: np.random.Generator) -> tuple[dict, list]:
     ]
 
 
-def without(view: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """A view whose places `[h, w]` are filled with its mean colour where `out`."""
-    side = len(view)
-    rows = np.arange(side) * out.shape[0] // side
-    columns = np.arange(side) * out.shape[1] // side
-    filled = out[rows][:, columns, np.newaxis]
-    return np.where(filled, view.mean((0, 1)), view).round().astype(np.uint8)
+def over_pixels(places: np.ndarray, side: int) -> np.ndarray:
+    """Places `[h, w]` as pixels `[side, side]`."""
+    rows = np.arange(side) * places.shape[0] // side
+    columns = np.arange(side) * places.shape[1] // side
+    return places[rows][:, columns]
+
+
+def without(view: np.ndarray, inside: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """A view whose places `[h, w]` have the photo's mean colour where `out`."""
+    colour = view[over_pixels(inside, len(view))].mean(0)
+    filled = over_pixels(out, len(view))[..., np.newaxis]
+    return np.where(filled, colour, view).round().astype(np.uint8)
 
 
 def main(_: list[str]) -> None:
@@ -72,14 +80,19 @@ def main(_: list[str]) -> None:
     for pair in pairs:
         one, other = map(split, pair)
         why = explain(one, other)
-        ours = why.maps()[0]
-        count = math.ceil(_SHARE * ours.size)
-        orders = np.argsort(-ours, axis=None), rng.permutation(ours.size)
+        # The black edge beside a photo that is no square is not masked by chance.
+        inside = one.outside < 0.5
+        ours = np.where(inside, why.maps()[0], -np.inf)
+        count = math.ceil(_SHARE * inside.sum())
+        orders = (
+            np.argsort(-ours, axis=None),
+            rng.permutation(np.flatnonzero(inside)),
+        )
         masked = []
         for order in orders:
             out = np.zeros(ours.size, bool)
             out[order[:count]] = True
-            masked.append(without(one.view, out.reshape(ours.shape)))
+            masked.append(without(one.view, inside, out.reshape(ours.shape)))
         again = model.embed(np.stack(masked))
         cosines = np.einsum("bmd,md->bm", again, other.embedding).mean(1)
         falls.append(why.cosines.mean() - cosines)

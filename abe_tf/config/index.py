@@ -187,7 +187,9 @@ class SearchConfig(Group):
     csv: bool = option(False, "print the answer as CSV")
     paths: bool = option(False, "print paths alone, a line each")
     copy_to: str | None = option(None, "copy the hits into this folder, by rank")
-    html: str | None = option(None, "write a page with the hits' thumbnails")
+    html: str | None = option(
+        None, "write a page with the hits' thumbnails, and why the first 20 were found"
+    )
     approximate: bool = option(
         False,
         "walk a graph instead of looking at all photos, and perhaps miss some: for "

@@ -120,7 +120,7 @@ def split(
     """
     train = examples.where(named == "train")
     if config.batches == "classes":
-        train = _without_lone(train, "training")
+        train = without_lone(train, "training")
     test = examples.where(np.isin(named, ("test", "query")))
     gallery = None
     if np.any(named == "gallery"):
@@ -128,10 +128,10 @@ def split(
     elif known_classes and np.any(named == "query"):
         gallery = train
     if gallery is None:
-        test = _without_lone(test, "test")
+        test = without_lone(test, "test")
     else:
-        test = _with_partner(test, gallery)
-    validation = _without_lone(examples.where(named == "validation"), "validation")
+        test = with_partner(test, gallery)
+    validation = without_lone(examples.where(named == "validation"), "validation")
     for name, part in (("training", train), ("test", test)):
         if not len(part):
             raise InputError(f"There must be {name} images. Received: none.")
@@ -167,7 +167,7 @@ def first_of_each_class(
     return keep
 
 
-def _without_lone(examples: Examples, split_name: str) -> Examples:
+def without_lone(examples: Examples, split_name: str) -> Examples:
     """Leaves out, by name, classes of one image, which nothing could be like."""
     classes, counts = np.unique(examples.labels, return_counts=True)
     is_lone = np.isin(examples.labels, classes[counts < 2])
@@ -175,7 +175,7 @@ def _without_lone(examples: Examples, split_name: str) -> Examples:
     return _without(examples, is_lone, reason)
 
 
-def _with_partner(queries: Examples, gallery: Examples) -> Examples:
+def with_partner(queries: Examples, gallery: Examples) -> Examples:
     """Leaves out, by name, queries that nothing in the gallery could be like."""
     alone = ~np.isin(queries.labels, gallery.labels)
     return _without(

@@ -33,6 +33,7 @@ def as_dict(rank: int, hit: Hit) -> dict[str, Any]:
         "rank": rank,
         "distance": hit.distance,
         "learner_distances": hit.learner_distances.tolist(),
+        "like": hit.like,
         "unlike": hit.unlike,
         "label": first.label,
         "path": readable(first.path),

@@ -17,7 +17,7 @@ from abe_tf.photo_index.searching import Moment
 if TYPE_CHECKING:
     from abe_tf.photo_index.model import IndexModel
     from abe_tf.photo_index.reading import Box, PhotoReader
-    from abe_tf.retrieval.explanation import Explanation, Places
+    from abe_tf.retrieval.explanation import Places
 
 
 class Asker:
@@ -60,34 +60,29 @@ class Asker:
         square = np.asarray(self.reader.square(content, box))
         return self._embed(square), None
 
-    def explain(self, one: bytes, other: bytes, box: Box | None = None) -> Explanation:
-        """Why two photos match, place by place.
+    def places(self, content: bytes, box: Box | None = None) -> Places:
+        """Embeds a photo place by place, which tells why photos match.
 
         Args:
-          one: The bytes of a file.
-          other: Those of another.
-          box: A part of the one, as for `embed`.
+          content: The bytes of a file.
+          box: A part of it, as for `embed`.
 
         Raises:
-          BrokenPhotoError: One is no photo that can be read, or a box is outside.
+          BrokenPhotoError: It is no photo that can be read, or the box is outside.
           InputError: The model cannot be had, is not the index's, or is an export that
             does not tell its places.
         """
-        from abe_tf.retrieval.explanation import explain, places_of
+        from abe_tf.retrieval.explanation import places_of
 
         places = self._model.places
         if places is None:
             raise InputError(
                 "Why photos match is told by exports with the signature parts. "
-                "Received: an export without. Export the run again, or name the run: "
-                "--workdir."
+                "Received: an export without. Export the run again with the same "
+                "--precision."
             )
-
-        def split(content: bytes, box: Box | None) -> Places:
-            view, shown = self.reader.view(content, box)
-            return places_of(view.numpy(), shown.numpy(), places)
-
-        return explain(split(one, box), split(other, None))
+        view, shown = self.reader.view(content, box)
+        return places_of(view.numpy(), shown.numpy(), places)
 
     def warm(self) -> None:
         """Loads the model, and has it embed a black square.

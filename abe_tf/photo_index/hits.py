@@ -43,6 +43,7 @@ class Hit:
       row: Row of its embedding.
       distance: The ensemble distance to the nearest of the photos that are meant.
       learner_distances: `[learners]`, what it is the mean of.
+      like: Which of the photos that are meant it is nearest to, from 0.
       unlike: Whether it is nearer to what is not meant than to all that is meant.
       places: Its photos, at least one; further ones are copies.
       width: In pixels, upright.
@@ -54,6 +55,7 @@ class Hit:
     row: int
     distance: float
     learner_distances: np.ndarray
+    like: int
     unlike: bool
     places: list[Place]
     width: int

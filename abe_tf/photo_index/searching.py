@@ -121,7 +121,7 @@ class Moment:
             (*values, count),
         ).fetchall()
         nothing = np.zeros(self.shape[0])
-        return [self._hit(row, nothing, False, asked) for (row,) in rows]
+        return [self._hit(row, nothing, 0, False, asked) for (row,) in rows]
 
     def embedding(self, row: int) -> np.ndarray:
         """`[learners, dim]` float32, unit length."""
@@ -157,11 +157,11 @@ class Moment:
         while True:
             rows = self._nearest(like, looked_at, wanted, approximately)
             measured = [self._measured(row, like, unlike) for row in rows]
-            kept = [one for one in measured if not one[2]]
+            kept = [one for one in measured if not one[-1]]
             if len(kept) >= count or len(rows) < looked_at:
                 break
             looked_at *= _MORE
-        measured = [*kept, *(one for one in measured if one[2])][:count]
+        measured = [*kept, *(one for one in measured if one[-1])][:count]
         return [self._hit(*one, asked) for one in measured]
 
     def _nearest(
@@ -183,16 +183,22 @@ class Moment:
 
     def _measured(
         self, row: int, like: np.ndarray, unlike: np.ndarray
-    ) -> tuple[int, np.ndarray, bool]:
-        """A row, its distances to the nearest that is meant, whether that is unlike."""
+    ) -> tuple[int, np.ndarray, int, bool]:
+        """A row, its distances to the nearest that is meant, which, whether unlike."""
         embedding = self.embedding(row).astype(np.float64)
         here = np.linalg.norm(like.astype(np.float64) - embedding, axis=-1)
-        nearest = here[here.mean(-1).argmin()]
+        which = int(here.mean(-1).argmin())
+        nearest = here[which]
         there = np.linalg.norm(unlike.astype(np.float64) - embedding, axis=-1).mean(-1)
-        return row, nearest, bool(np.any(there < nearest.mean()))
+        return row, nearest, which, bool(np.any(there < nearest.mean()))
 
     def _hit(
-        self, row: int, distances: np.ndarray, unlike: bool, asked: FilterConfig
+        self,
+        row: int,
+        distances: np.ndarray,
+        like: int,
+        unlike: bool,
+        asked: FilterConfig,
     ) -> Hit:
         lets_through, values = condition(asked)
         photos = self._connection.execute(
@@ -203,7 +209,8 @@ class Moment:
         ).fetchall()
         places = [_place(one) for one in photos]
         facts = (photos[0][name] for name in ("width", "height", "bytes", "camera"))
-        return Hit(row, float(distances.mean()), distances, unlike, places, *facts)
+        distance = float(distances.mean())
+        return Hit(row, distance, distances, like, unlike, places, *facts)
 
 
 @contextlib.contextmanager

@@ -13,43 +13,53 @@ from abe_tf.figures import heat
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.hits import Hit
+from abe_tf.retrieval.explanation import Explanation, Places, explain
 
 if TYPE_CHECKING:
     from abe_tf.photo_index.reading import Box
 
+# Each takes the network a tenth of a second, and the page as much room as a photo.
+MOST = 20
+
 
 def explained(
-    asker: Asker, query: bytes, box: Box | None, hits: Sequence[Hit]
+    asker: Asker,
+    queries: Sequence[tuple[bytes, Box | None]],
+    hits: Sequence[Hit],
 ) -> list[tuple[bytes, bytes] | None]:
-    """Draws what matches of a query and of each of its hits.
+    """Draws what matches of each hit and of the query that it is nearest to.
 
     What cannot be explained is said on standard error.
 
     Args:
       asker: Holds the model.
-      query: The bytes of a file.
-      box: A part of it, as for `Asker.embed`.
-      hits: What was found.
+      queries: The bytes of files, each with the part of it that is meant.
+      hits: What was found; the first `MOST` are explained.
 
     Returns:
       Two PNG files for each hit, or `None`.
     """
-    pictures: list[tuple[bytes, bytes] | None] = []
-    for hit in hits:
+    pictures: list[tuple[bytes, bytes] | None] = [None] * len(hits)
+    split: dict[int, Places] = {}
+    for number, hit in enumerate(hits[:MOST]):
         try:
-            found = content_of(hit.places[0].path)
-            why = asker.explain(query, found, box)
+            if hit.like not in split:
+                split[hit.like] = asker.places(*queries[hit.like])
+            other = asker.places(content_of(hit.places[0].path))
         except BrokenPhotoError as error:
             print(f"{hit.places[0].path!r} is not explained: {error}", file=sys.stderr)
-            pictures.append(None)
             continue
         except InputError as error:
             print(f"The page does not say why: {error}", file=sys.stderr)
-            return [None] * len(hits)
-        peak = max(float(np.abs(one).max()) for one in why.maps())
-        one, other = (
-            heat.png(heat.over(side.view, places, peak))
-            for side, places in zip(why.sides, why.maps(), strict=True)
-        )
-        pictures.append((one, other))
+            break
+        pictures[number] = _drawn(explain(split[hit.like], other))
     return pictures
+
+
+def _drawn(why: Explanation) -> tuple[bytes, bytes]:
+    peak = max(float(np.abs(one).max()) for one in why.maps())
+    one, other = (
+        heat.png(heat.over(side.view, places, peak))
+        for side, places in zip(why.sides, why.maps(), strict=True)
+    )
+    return one, other

@@ -211,12 +211,12 @@ def _measures(reports: Sequence[RunReport]) -> Table:
     for name, definition in clustering.DEFINITIONS.items():
         cells, sampled = [], ""
         for report in reports:
-            scores = report.measured.clustering or {}
-            cells.append(f"{scores[name]:.1f}")
-            if scores["images"] < len(report.archive.queries):
+            scores = report.measured.clustering
+            cells.append(f"{scores[name]:.1f}" if scores else "-")
+            if scores and scores["images"] < len(report.archive.queries):
                 sampled = f" Of a sample of {scores['images']:,} images."
-        text = f"{definition}; k-means of the concatenated embeddings.{sampled}"
-        rows.append(TableRow([name, *cells, text]))
+        meaning = f"{definition}; k-means of the concatenated embeddings.{sampled}"
+        rows.append(TableRow([name, *cells, meaning]))
     head = ["percent, by ensemble distance", *(r.name for r in reports), "definition"]
     return Table("Other measures", head, rows)
 

@@ -112,8 +112,8 @@ def of_run(report: RunReport) -> Iterator[Picture]:
         f"matches_{name}",
         "Why they match",
         "The same queries and the nearest image of each. Pooling and the linear layer "
-        "are linear, so the cosine is a sum over places: orange adds, blue takes away; "
-        "mean over the learners.",
+        "are linear, so the cosine is a sum over places, and what the layer's bias "
+        "has: orange adds, blue takes away; mean over the learners.",
         matches.draw(report.matches),
         name,
     )

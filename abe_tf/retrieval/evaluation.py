@@ -81,12 +81,14 @@ def evaluate(
       archive: The embeddings.
       recall_at: The K of Recall@K.
       block: Edge of the tiles of the distance matrix.
-      cluster: Whether to run k-means.
+      cluster: Whether to run k-means, where a class has two queries.
 
     Raises:
       InputError: Queries and gallery have different learners.
     """
     queries, matrix = archive.queries, archive.matrix
+    # Where every query is a class of its own, as many clusters tell nothing.
+    cluster = cluster and len(np.unique(queries.labels)) < len(queries)
     positive_ranks = ranks.nearest_positive_ranks(matrix, block)
     learners = queries.num_learners
     subsets = diversity.subsets_of(learners)

@@ -30,7 +30,8 @@ def images(folder: RunFolder, data: DataConfig, split: str) -> Splits:
     splits = HeldOut(folder.path, data.data_dir).keep(splits)
     if not len(getattr(splits, split)):
         raise InputError(
-            f"--split={split} needs images. Received: a run that held none out."
+            f"--split={split} needs images. Received: a run that held none out, or "
+            "of whose images none is left."
         )
     return splits
 

@@ -12,8 +12,12 @@ import sys
 
 import numpy as np
 
+from abe_tf.data import splitting
 from abe_tf.data.examples import Examples, Splits
 from abe_tf.storage.files import write_atomically
+
+# Stands in the list as no path can; then each is looked for among those that train.
+_AMONG_TRAINED = "//among those that train"
 
 
 class HeldOut:
@@ -30,8 +34,10 @@ class HeldOut:
     def record(self, splits: Splits) -> None:
         """Writes the list, where photos of known classes test."""
         if splits.known_classes:
-            text = "".join(f"{name}\0" for name in self._names(splits.test))
-            write_atomically(self._path, text)
+            names = self._names(splits.test)
+            if splits.gallery is not None:
+                names.append(_AMONG_TRAINED)
+            write_atomically(self._path, "".join(f"{name}\0" for name in names))
 
     def keep(self, splits: Splits) -> Splits:
         """The splits without photos that would now train or test, and did not before.
@@ -53,13 +59,14 @@ class HeldOut:
                 "held out from training and would train now, or the other way round.",
                 file=sys.stderr,
             )
-        train = splits.train.where(trained)
-        return dataclasses.replace(
-            splits,
-            train=train,
-            test=splits.test.where(tested),
-            gallery=None if splits.gallery is None else train,
-        )
+        train, test = splits.train.where(trained), splits.test.where(tested)
+        # As the run was made, however many photos there are now.
+        gallery = train if _AMONG_TRAINED in held_out else None
+        if gallery is None:
+            test = splitting.without_lone(test, "test")
+        else:
+            test = splitting.with_partner(test, gallery)
+        return dataclasses.replace(splits, train=train, test=test, gallery=gallery)
 
     def _names(self, examples: Examples) -> list[str]:
         return [os.path.relpath(str(name), self._root) for name in examples.names]

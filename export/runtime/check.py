@@ -25,7 +25,9 @@ _SECONDS = 0.5
 
 _MODEL = flags.DEFINE_string("model", None, "The version's folder.", required=True)
 _PHOTOS = flags.DEFINE_string("photos", None, "A folder of image files.", required=True)
-_WARMUP = flags.DEFINE_string("warmup", "", "Such a folder, of a server's warmup.")
+_WARMUP = flags.DEFINE_string(
+    "warmup", None, "Such a folder, of a server's warmup.", required=True
+)
 _PIXELS = flags.DEFINE_string("pixels", None, "Such images, preprocessed (.npy).")
 _ANSWERS = flags.DEFINE_string("answers", None, "Where answers are written (.npz).")
 _BATCHES = flags.DEFINE_list("batches", [], "Batch sizes that must be answered.")
@@ -92,7 +94,7 @@ def main(_: list[str]) -> None:
         wrong = forbidden_operations(_MODEL.value)
         if wrong:
             sys.exit(f"forbidden operations: {', '.join(wrong)}")
-        photos = _files(_PHOTOS.value or "")
+        photos = _files(_PHOTOS.value)
         pixels = np.load(_PIXELS.value) if _PIXELS.value else None
         answers = {}
         for name, signature in model.signatures.items():
@@ -110,7 +112,7 @@ def main(_: list[str]) -> None:
                     answers[f"{name}/{output}/{size}"] = value
         if _ANSWERS.value:
             np.savez(_ANSWERS.value, **answers)
-        print(json.dumps({"rates": _measure(model, _files(_WARMUP.value or ""))}))
+        print(json.dumps({"rates": _measure(model, _files(_WARMUP.value))}))
     except c_library.GraphError as error:
         sys.exit(f"{error}".replace("\n", " ")[:2000])
 

@@ -115,7 +115,7 @@ def class_folders(folder, names, count, end):
     rng = np.random.default_rng(0)
     for name in names:
         colour = rng.integers(30, 226, 3)
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             noise = rng.normal(0, 20, [40, 50, 3])
             pixels = np.clip(colour + noise, 0, 255).astype(np.uint8)

@@ -31,16 +31,18 @@ def started(
     )
     assert process.stderr is not None
     said = []
-    for line in process.stderr:
-        said.append(line)
-        address = re.search(r"http://[\w.]+:\d+/", line)
-        if address:
-            yield address[0]
-            break
-    else:
-        raise AssertionError("".join(said))
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    try:
+        for line in process.stderr:
+            said.append(line)
+            address = re.search(r"http://[\w.]+:\d+/", line)
+            if address:
+                yield address[0]
+                break
+        else:
+            raise AssertionError("".join(said))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors, errors
 
 

@@ -18,6 +18,7 @@ from abe_tf.config.index import SourceConfig
 from abe_tf.errors import InputError
 from abe_tf.photo_index import model, searching
 from abe_tf.photo_index.asking import Asker
+from abe_tf.retrieval.explanation import explain
 from tests.photo_index.conftest import Index
 
 
@@ -228,7 +229,9 @@ def test_a_photo_from_outside_and_a_box(made, pile, run_command, tmp_path):
         *("abe_tf.search", index, str(outside), str(pile / "class_1/1.jpg")),
         *(box, "--box=all", "--json"),
     ).stdout
-    firsts = {hit["path"] for hit in json.loads(both)[:2]}
+    nearest = {hit["path"]: hit["like"] for hit in json.loads(both)[:2]}
+    assert nearest[str(pile / "class_1/1.jpg")] == 1
+    firsts = set(nearest)
     assert firsts == {str(pile / "class_5/2.jpg"), str(pile / "class_1/1.jpg")}
 
 
@@ -237,9 +240,9 @@ def test_why_a_hit_was_found_adds_up_to_its_similarity(made, pile, trained):
         asker = Asker(now.about, SourceConfig())
         paths = [pile / "class_0/1.jpg", pile / "class_4/2.jpg"]
         one, other = (path.read_bytes() for path in paths)
-        why = asker.explain(one, other)
+        why = explain(asker.places(one), asker.places(other))
         embeddings = [asker.embed(now, content)[0] for content in (one, other)]
-        part = asker.explain(one, other, (5, 5, 30, 40))
+        part = explain(asker.places(one, (5, 5, 30, 40)), asker.places(other))
         of_part, _ = asker.embed(now, one, (5, 5, 30, 40))
     cosines = np.einsum("md,md->m", *embeddings)
     np.testing.assert_allclose(why.cosines, cosines, atol=1e-5)
@@ -266,7 +269,7 @@ def test_an_export_without_places_searches_and_says_that_it_cannot_tell_why(
         asker = Asker(now.about, source)
         content = (pile / "class_0/1.jpg").read_bytes()
         with pytest.raises(InputError, match=r"signature parts\. Received"):
-            asker.explain(content, content)
+            asker.places(content)
 
 
 @pytest.mark.parametrize(

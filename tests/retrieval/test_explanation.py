@@ -114,6 +114,8 @@ def test_bfloat16_networks_are_split_too(model):
         ),
         image_size=32,
     )
-    parts, bias = PlacesNetwork(network)(np.zeros([1, 32, 32, 3], np.uint8))
-    lengths = np.linalg.norm(parts.numpy().sum((2, 3)) + bias, axis=-1)
-    np.testing.assert_allclose(lengths, 1, atol=1e-5)
+    pixels = np.random.default_rng(0).integers(0, 256, [4, 32, 32, 3], np.uint8)
+    parts, bias = PlacesNetwork(network)(pixels)
+    whole = parts.numpy().sum((2, 3)) + bias
+    # The network pools and multiplies in bfloat16, the split in float32.
+    np.testing.assert_allclose(whole, network(pixels, training=False), atol=0.02)

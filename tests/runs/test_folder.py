@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from abe_tf.config.data import DataConfig
+from abe_tf.data import datasets
 from abe_tf.data.examples import Splits, from_paths
 from abe_tf.errors import InputError
 from abe_tf.reports import pictures
@@ -14,6 +15,7 @@ from abe_tf.runs import records
 from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.held_out import HeldOut
+from tests.helpers.images import class_folders
 
 FLAGS = RunFlags()
 
@@ -101,6 +103,30 @@ def test_more_steps_are_recorded_and_nothing_else_is(folder):
     assert folder.go_on_to(900) == 600
     training = dataclasses.replace(FLAGS.training, steps=900)
     assert folder.flags() == dataclasses.replace(FLAGS, training=training)
+
+
+def test_a_run_of_three_photos_looks_among_those_that_train_when_there_are_more(
+    tmp_path, capsys
+):
+    photos = tmp_path / "photos"
+
+    def loaded(count):
+        class_folders(photos, ("a", "b"), count, "png")
+        return datasets.load(DataConfig("image_folder", str(photos)))
+
+    held_out = HeldOut(str(tmp_path), str(photos))
+    three = loaded(3)
+    held_out.record(three)
+    for count in (3, 4, 8):
+        kept = held_out.keep(loaded(count))
+        assert kept.gallery.names == kept.train.names
+        assert not {*kept.train.names} & {*three.test.names}
+        assert not {*kept.test.names} & {*three.train.names}
+    assert held_out.keep(three).test.names == three.test.names
+    # A run whose photos were looked for among each other stays so, too.
+    held_out.record(loaded(8))
+    assert held_out.keep(three).gallery is None
+    assert "held out from training and would train" in capsys.readouterr().err
 
 
 def test_held_out_photos_never_train_whatever_comes_or_goes(tmp_path, capsys):

@@ -23,6 +23,7 @@ from abe_tf.photo_index.hits import LABEL, Hit
 from abe_tf.photo_index.page.requests import Example, Question, RefusedError
 from abe_tf.photo_index.page.uploads import Uploads
 from abe_tf.photo_index.searching import Moment
+from abe_tf.retrieval.explanation import explain
 
 # An index that has said nothing for so many seconds is not being made any more.
 _SILENT = 120
@@ -128,7 +129,8 @@ class Library:
         with searching.moment(self._folder) as now:
             asker = self._asker(now)
             meant, found = self._content(now, example), self._file(now, number)
-        explanation = asker.explain(meant, found, example.box)
+        one = asker.places(meant, example.box)
+        explanation = explain(one, asker.places(found))
         return {
             "cosines": explanation.cosines.tolist(),
             "sides": [

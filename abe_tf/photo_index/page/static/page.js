@@ -12,6 +12,8 @@ const POLL = 2000;
 
 let state = read(location.search);
 let hits = [];
+// What those hits were found by, which the next question may have changed already.
+let searchedFor = [];
 let about = { photos: 0, folders: [], labels: [], broken: [], broken_count: 0 };
 let asked = 0;
 const ticked = new Set();
@@ -40,6 +42,7 @@ function go(changes) {
 async function show() {
   const number = ++asked;
   const searched = state.like.length > 0;
+  const { like } = state;
   drawQuestion(state, actions);
   drawFilters(about, state, (label, on) => filter({
     label: on ? [...state.filter.label, label] : state.filter.label.filter((one) => one !== label),
@@ -51,6 +54,7 @@ async function show() {
     // An answer to a question before this one came late.
     if (number !== asked) return;
     hits = found;
+    searchedFor = like;
     say(words(searched));
   } catch (error) {
     if (number !== asked) return;
@@ -166,7 +170,8 @@ function focus(before, item) {
 
 function open(hit) {
   const back = document.activeElement;
-  drawPanel(hit, state.like);
+  const meant = searchedFor[hit.like];
+  drawPanel(hit, meant);
   const close = () => {
     drawPanel(null);
     back?.focus();
@@ -176,16 +181,15 @@ function open(hit) {
   $("tick-above").addEventListener("click", () => tickAll(0, hits.indexOf(hit), true));
   $("panel").onkeydown = (event) => event.key === "Escape" && close();
   $("close").focus();
-  explain(hit);
+  if (meant) explain(hit, meant);
 }
 
-// Why a photo was found, by the first that is searched for.
-async function explain(hit) {
+// Why a photo was found, by the photo that is meant and nearest to it.
+async function explain(hit, like) {
   const section = $("why");
-  if (!section) return;
   section.textContent = "Looking why …";
   try {
-    const response = await ask("/api/why", { like: state.like[0], photo: hit.photo });
+    const response = await ask("/api/why", { like, photo: hit.photo });
     const answer = await response.json();
     // Another photo may be open by now.
     if (section.isConnected) await drawWhy(section, answer);

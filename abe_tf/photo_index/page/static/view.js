@@ -68,7 +68,8 @@ export function drawHits(hits, ticked, searched) {
   }));
 }
 
-export function drawPanel(hit, like = []) {
+// With the photo that is meant, where one is.
+export function drawPanel(hit, meant) {
   const panel = $("panel");
   panel.hidden = !hit;
   if (!hit) return;
@@ -89,12 +90,12 @@ export function drawPanel(hit, like = []) {
   panel.replaceChildren(
     close,
     element("div", { className: "beside" },
-      ...like.slice(0, 1).map((example) => figure(address(example), "searched for")),
-      figure(`/photo/${hit.photo}`, like.length ? "found" : "")),
-    ...(like.length ? [element("section", { id: "why" })] : []),
+      ...(meant ? [figure(address(meant), "searched for")] : []),
+      figure(`/photo/${hit.photo}`, meant ? "found" : "")),
+    ...(meant ? [element("section", { id: "why" })] : []),
     list, copy, tick,
   );
-  if (like.length) panel.append(distances(hit));
+  if (meant) panel.append(distances(hit));
 }
 
 function figure(src, caption) {

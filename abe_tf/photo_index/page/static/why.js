@@ -32,7 +32,7 @@ export async function drawWhy(section, answer) {
     answer.sides.forEach((side, number) => {
       draw(places[number].canvas, bitmaps[number], maps[number], peak);
       const [bias, padding] = [mean(side.bias), mean(side.padding)];
-      const inside = mean(answer.cosines) - bias - padding;
+      const inside = maps[number].flat().reduce((sum, value) => sum + value, 0) - padding;
       places[number].shares.textContent = [`photo ${inside.toFixed(3)}`,
         Math.abs(padding) > 5e-4 && `black edge ${padding.toFixed(3)}`,
         Math.abs(bias) > 5e-4 && `bias ${bias.toFixed(3)}`].filter(Boolean).join(", ");
