@@ -53,17 +53,6 @@ def black_png(side):
     return start + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
-# Of minutes each: at the end of a run one processor would work at them alone.
-LONG = (
-    *("test_workers", "test_crash", "test_sweep", "test_goldens", "test_moved_photos"),
-    *("test_messy_folder", "test_one_training", "test_report", "test_end_to_end"),
-)
-
-
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.stem not in LONG)
-
-
 def pytest_addoption(parser):
     parser.addoption(
         "--server_url",

@@ -187,8 +187,9 @@ def test_an_image_of_too_many_pixels_is_refused_undecoded(version, tmp_path, sid
     (tmp_path / "photos" / "0").write_bytes(bomb)
     code = (
         "import re, export.runtime.check as c; from absl import flags\n"
-        f"flags.FLAGS(['x', '--model={version}', '--photos={tmp_path / 'photos'}',"
-        " '--batches=1'])\n"
+        f"photos = {str(tmp_path / 'photos')!r}\n"
+        f"flags.FLAGS(['x', '--model={version}', '--photos', photos,"
+        " '--warmup', photos, '--batches=1'])\n"
         "try:\n c.main([])\nfinally:\n"
         " print(re.search('VmHWM:\\s*(.*) kB', open('/proc/self/status').read())[1])"
     )
