@@ -12,6 +12,11 @@ import tensorflow as tf
 from abe_tf.models.ensemble import LINEAR, POOLED
 
 
+def ends_linearly(network: tf.keras.Model) -> bool:
+    """Whether a network ends as those of `models.build` do, and so can be split."""
+    return bool(_numbered(network, POOLED))
+
+
 class PlacesNetwork:
     """A network that gives its learner embeddings place by place.
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.models.ensemble import mask_network
-from abe_tf.models.places import PlacesNetwork
+from abe_tf.models.places import PlacesNetwork, ends_linearly
 from abe_tf.retrieval import distances
 
 # Name in the graph of the function that decodes a file, before a number.
@@ -74,8 +74,9 @@ class ServingModule(tf.Module):
             "serving_default": (self.embedding, _IMAGE_BYTES),
             "learners": (self.learners, _IMAGE_BYTES),
             "pixels": (self.embedding_of_pixels, pixels),
-            "parts": (self.parts, pixels),
         }
+        if ends_linearly(network):
+            answers["parts"] = (self.parts, pixels)
         if mask_network(network) is not None:
             answers["attention"] = (self.attention, _IMAGE_BYTES)
         if gallery is not None:
