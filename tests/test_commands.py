@@ -17,6 +17,7 @@ import time
 import numpy as np
 import pytest
 import requests
+from PIL import Image
 
 from tests.conftest import ROOT
 from tests.helpers.images import class_folders
@@ -208,9 +209,11 @@ def at(place, shell=False):
     }
 
 
-def test_photos_are_shown(follow):
-    batch = ("--classes_per_batch=2", "--show=4")
+def test_photos_are_shown(follow, place):
+    batch = ("--classes_per_batch=2", "--show=4", "--sheet=sheet.png")
     follow("datasets.md", "python -m abe_tf.data --dataset=image_folder", *batch)
+    with Image.open(place / "sheet.png") as sheet:
+        assert np.asarray(sheet).std() > 10
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,14 @@ def over(view: np.ndarray, places: np.ndarray, peak: float) -> np.ndarray:
     cover = _MOST_COVER * np.abs(share)
     mixed = (1 - cover) * view + cover * np.where(share > 0, MORE, LESS)
     return np.round(mixed).astype(np.uint8)
+
+
+def over_both(
+    views: Sequence[np.ndarray], maps: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Two images that match, each as by `over`, to one scale."""
+    peak = max(float(np.abs(places).max()) for places in maps)
+    return [over(view, places, peak) for view, places in zip(views, maps, strict=True)]
 
 
 def png(image: np.ndarray) -> bytes:

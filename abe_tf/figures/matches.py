@@ -36,12 +36,8 @@ def draw(matches: Sequence[Match]) -> bytes:
         panels = figure.subplots(len(matches), len(titles), squeeze=False)
         for across, match in zip(panels, matches, strict=True):
             across[0].set_ylabel(match.title)
-            peak = max(float(np.abs(one).max()) for one in match.maps)
-            images = [
-                image
-                for view, places in zip(match.views, match.maps, strict=True)
-                for image in (view, heat.over(view, places, peak))
-            ]
+            under = heat.over_both(match.views, match.maps)
+            images = [match.views[0], under[0], match.views[1], under[1]]
             for axes, image in zip(across, images, strict=True):
                 axes.imshow(image)
                 axes.set_xticks([])

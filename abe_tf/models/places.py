@@ -50,7 +50,7 @@ class PlacesNetwork:
         # ABE folds its learners into the batch, heads have a tensor each.
         features = tf.reshape(features, shape) / (height * width)
         if not self._linear:
-            return self._to_unit_length(features, tf.zeros([1, channels]))
+            return _to_unit_length(features, tf.zeros([1, channels]))
         # One linear layer for all learners, or one for each.
         kernels = tf.stack([tf.cast(one.kernel, tf.float32) for one in self._linear])
         biases = tf.stack([tf.cast(one.bias, tf.float32) for one in self._linear])
@@ -58,16 +58,15 @@ class PlacesNetwork:
             parts = tf.einsum("bmhwc,cd->bmhwd", features, kernels[0])
         else:
             parts = tf.einsum("bmhwc,mcd->bmhwd", features, kernels)
-        return self._to_unit_length(parts, biases)
+        return _to_unit_length(parts, biases)
 
-    def _to_unit_length(
-        self, parts: tf.Tensor, biases: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        whole = tf.reduce_sum(parts, [2, 3]) + biases
-        # As `tf.math.l2_normalize`.
-        squares = tf.reduce_sum(tf.square(whole), -1, keepdims=True)
-        scale = tf.math.rsqrt(tf.maximum(squares, 1e-12))
-        return parts * scale[:, :, tf.newaxis, tf.newaxis], biases * scale
+
+def _to_unit_length(parts: tf.Tensor, biases: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    whole = tf.reduce_sum(parts, [2, 3]) + biases
+    # As `tf.math.l2_normalize`.
+    squares = tf.reduce_sum(tf.square(whole), -1, keepdims=True)
+    scale = tf.math.rsqrt(tf.maximum(squares, 1e-12))
+    return parts * scale[:, :, tf.newaxis, tf.newaxis], biases * scale
 
 
 def _numbered(network: tf.keras.Model, name: str) -> list[tf.keras.layers.Layer]:

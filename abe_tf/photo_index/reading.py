@@ -129,7 +129,10 @@ class PhotoReader:
         """
         if box is None:
             return self._decoded(self._both, content)[1]
-        return self.view(content, box)[0]
+        pixels = self._pixels(content)
+        part = _part_of(pixels, box)
+        with tf.device("CPU"):
+            return self._part(pixels, part)
 
     def view(
         self, content: bytes, box: Box | None = None
@@ -148,16 +151,9 @@ class PhotoReader:
           BrokenPhotoError: It is none that can be read, or the box lies outside of it.
         """
         pixels = self._pixels(content)
+        height, width, _ = pixels.shape
+        part = _part_of(pixels, box or (0, 0, width, height))
         with tf.device("CPU"):
-            height, width, _ = pixels.shape
-            if box is None:
-                box = 0, 0, width, height
-            if box[0] >= width or box[1] >= height:
-                raise BrokenPhotoError(
-                    f"a box must begin within the image; it is {width} pixels wide and "
-                    f"{height} high, and the box {','.join(f'{x:g}' for x in box)}"
-                )
-            part = tf.constant(box, tf.float32)
             shown = self._shown(tf.constant([height, width]), part)
             return self._part(pixels, part), shown
 
@@ -191,3 +187,15 @@ class PhotoReader:
             raise BrokenPhotoError(f"{error}") from error
         except BROKEN_IMAGE as error:
             raise BrokenPhotoError(reason_of(error)) from error
+
+
+def _part_of(pixels: tf.Tensor, box: Box) -> tf.Tensor:
+    """A box as preprocessing takes it, where it begins within the image."""
+    height, width, _ = pixels.shape
+    if box[0] >= width or box[1] >= height:
+        raise BrokenPhotoError(
+            f"a box must begin within the image; it is {width} pixels wide and "
+            f"{height} high, and the box {','.join(f'{x:g}' for x in box)}"
+        )
+    with tf.device("CPU"):
+        return tf.constant(box, tf.float32)

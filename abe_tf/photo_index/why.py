@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from abe_tf.errors import InputError
 from abe_tf.figures import heat
 from abe_tf.photo_index.asking import Asker
@@ -57,9 +55,5 @@ def explained(
 
 
 def _drawn(why: Explanation) -> tuple[bytes, bytes]:
-    peak = max(float(np.abs(one).max()) for one in why.maps())
-    one, other = (
-        heat.png(heat.over(side.view, places, peak))
-        for side, places in zip(why.sides, why.maps(), strict=True)
-    )
-    return one, other
+    one, other = heat.over_both([side.view for side in why.sides], why.maps())
+    return heat.png(one), heat.png(other)

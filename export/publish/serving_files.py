@@ -54,9 +54,9 @@ def write_version(
       InputError: The records are not read as they were written.
     """
     os.makedirs(os.path.join(path, os.path.dirname(model_folder.WARMUP)), exist_ok=True)
+    batches = [[photos[i % len(photos)] for i in range(size)] for size in sizes]
     with tf.io.TFRecordWriter(os.path.join(path, model_folder.WARMUP)) as writer:
-        for size in sizes:
-            batch = [photos[number % len(photos)] for number in range(size)]
+        for batch in batches:
             request = predict_pb2.PredictRequest(
                 model_spec=model_pb2.ModelSpec(signature_name="serving_default"),
                 inputs={"image_bytes": tf.make_tensor_proto(batch)},
@@ -65,7 +65,8 @@ def write_version(
                 predict_log=prediction_log_pb2.PredictLog(request=request)
             )
             writer.write(log.SerializeToString())
-    _check_warmup(path, photos, sizes)
+    if read_warmup(path) != batches:
+        raise InputError(f"Warmup records must be read as written. Received: {path}.")
     content = {
         **card,
         "images_per_second": {str(size): rate for size, rate in rates.items()},
@@ -74,12 +75,6 @@ def write_version(
     }
     text = json.dumps(content, indent=2) + "\n"
     write_atomically(os.path.join(path, "model_card.json"), text)
-
-
-def _check_warmup(path: str, photos: Sequence[bytes], sizes: Sequence[int]) -> None:
-    wanted = [[photos[number % len(photos)] for number in range(n)] for n in sizes]
-    if read_warmup(path) != wanted:
-        raise InputError(f"Warmup records must be read as written. Received: {path}.")
 
 
 def read_warmup(path: str) -> list[list[bytes]]:

@@ -18,16 +18,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 MARK = "_tf_data_function"
 
 
-def leave_as_they_are(path: str, prefix: str) -> int:
+def leave_as_they_are(path: str, prefix: str) -> None:
     """Marks a function of a SavedModel, and all that it calls.
 
     Args:
       path: The version's folder.
       prefix: Name of the function in the graph but for its number, which
         `tf.saved_model.save` changes.
-
-    Returns:
-      Number of functions that were marked.
 
     Raises:
       ValueError: There is not one such function.
@@ -40,14 +37,12 @@ def leave_as_they_are(path: str, prefix: str) -> int:
     first = [name for name in by_name if name.removeprefix(prefix).isdecimal()]
     if len(first) != 1:
         raise ValueError(f"functions {prefix!r} in {path!r}: {first}")
-    marked = set(_reached(by_name, first[0]))
-    for name in marked:
+    for name in _reached(by_name, first[0]):
         by_name[name].attr[MARK].b = True
     # Nothing reads the folder yet; it is renamed once it is whole.
     with open(file_name, "wb") as file:
         file.write(saved.SerializeToString(deterministic=True))
     _write_fingerprint(path)
-    return len(marked)
 
 
 def _reached(by_name: dict[str, function_pb2.FunctionDef], first: str) -> Iterator[str]:
