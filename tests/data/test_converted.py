@@ -155,7 +155,7 @@ def test_single_photos_are_embedded_in_a_loop_with_one_trace(trained, tmp_path):
     together = model.embed(paths, batch_size=5)
     alone = [model.embed([path])[0] for path in paths]
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    traced = model._files._pixels, model._files._network
+    traced = model._files._load._of_bytes, model._files._network
     assert [one.experimental_get_tracing_count() for one in traced] == [1, 1]
     # As evaluation embeds the same photos.
     (folder / "c0" / "0.png").write_bytes(b"no image")
