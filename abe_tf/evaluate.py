@@ -53,6 +53,7 @@ def main(
     folder.with_checkpoints(checkpoint.checkpoint)
     data.check_paths()
     # From here on TensorFlow is needed, which takes seconds to import.
+    from abe_tf.reports import text
     from abe_tf.reports.measuring import Measuring
     from abe_tf.retrieval import archive
     from abe_tf.training import strategies
@@ -84,6 +85,9 @@ def main(
         print(f"{other}, {short['checkpoint']}: Recall@K {short['ensemble']}")
     result = measured.as_json()
     measurements.add(folder.results, {_key(result): result}, in_short)
+    if split.split == "validation":
+        fitted = measuring.calibrate(embedded, checkpoint.checkpoint)
+        print(text.calibration_as_text(fitted))
     # Last: where the disk is full, the figures are written.
     if embeddings.keep_embeddings:
         measuring.keep(measured)

@@ -12,13 +12,20 @@ import sys
 import numpy as np
 
 from abe_tf.config import command
-from abe_tf.config.index import FilterConfig, IndexConfig, SearchConfig, SourceConfig
+from abe_tf.config.index import (
+    FilterConfig,
+    IndexConfig,
+    SearchConfig,
+    SourceConfig,
+    SureConfig,
+)
 from abe_tf.errors import InputError
 from abe_tf.photo_index import answers
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.hits import Hit
-from abe_tf.photo_index.searching import moment
+from abe_tf.photo_index.searching import Moment, moment
+from abe_tf.photo_index.sureness import UnsureError, bound, sureness
 from abe_tf.photo_index.why import explained
 
 
@@ -26,6 +33,7 @@ def main(
     index: IndexConfig,
     source: SourceConfig,
     search: SearchConfig,
+    sure: SureConfig,
     asked: FilterConfig,
     images: list[str],
 ) -> None:
@@ -54,6 +62,7 @@ def main(
         hits = now.search(
             like, unlike, search.top_k, asked, approximately=search.approximate
         )
+        hits = _sure(now, sure, hits)
         _answer(hits, search)
         if search.html:
             # Last, as it looks at the photos again.
@@ -63,6 +72,20 @@ def main(
             small = [now.thumbnail_of_row(hit.row) for hit in hits]
             why = explained(asker, queries, hits)
             answers.write_page(hits, small, why, search.html)
+
+
+def _sure(now: Moment, flags: SureConfig, hits: list[Hit]) -> list[Hit]:
+    """The hits that are sure enough, with P(same kind) where something tells it."""
+    if flags.precision is not None or flags.max_distance is not None:
+        limit, _ = bound(now, flags, precision=50)
+        hits = [hit for hit in hits if hit.distance <= limit]
+    try:
+        known = sureness(now, flags.kinds)
+    except UnsureError as error:
+        print(error, file=sys.stderr)
+        return hits
+    print(f"P(same kind) at a {known.text()}", file=sys.stderr)
+    return known.of_hits(hits)
 
 
 def _answer(hits: list[Hit], search: SearchConfig) -> None:
@@ -78,12 +101,13 @@ def _answer(hits: list[Hit], search: SearchConfig) -> None:
     elif hits:
         print(answers.as_table(hits))
     if not hits:
-        print("No photo of the index is asked about.", file=sys.stderr)
+        text = "No photo of the index is asked about, or none is so near."
+        print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":
     command.run(
         main,
-        *(IndexConfig, SourceConfig, SearchConfig, FilterConfig),
+        *(IndexConfig, SourceConfig, SearchConfig, SureConfig, FilterConfig),
         with_arguments=True,
     )

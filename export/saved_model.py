@@ -111,6 +111,7 @@ def publish(
         rates = verification.verify(beside, photos, shown, gallery, export.precision)
         sizes = serving_files.batch_sizes(rates)
         serving_files.write_version(beside, shown, sizes, rates, card)
+        serving_files.write_calibration(beside, model.calibration)
         return model_folder.publish(beside, export.version)
 
 

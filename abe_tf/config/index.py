@@ -224,6 +224,37 @@ class SearchConfig(Group):
 
 
 @dataclasses.dataclass(frozen=True)
+class SureConfig(Group):
+    """How sure one is that two photos show one kind of thing."""
+
+    kinds: int | None = option(
+        None,
+        "how many kinds of thing the photos show, which tells how likely two are of "
+        "one; the index's labels tell where none is given",
+        lower=2,
+    )
+    precision: float | None = option(
+        None,
+        "P(same kind) that a pair must have, in percent; needs a model that was "
+        "calibrated",
+        lower=0.001,
+        upper=99.9999,
+    )
+    max_distance: float | None = option(
+        None, "ensemble distance of a pair at most, instead of --precision", lower=0
+    )
+
+    def check_together(self) -> None:
+        """Refuses two bounds."""
+        if self.precision is not None and self.max_distance is not None:
+            raise InputError(
+                "A pair has one bound. Received: "
+                f"--precision={self.precision:g} and "
+                f"--max_distance={self.max_distance:g}. Leave one out."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class BrowseConfig(Group):
     """Where the page is shown."""
 

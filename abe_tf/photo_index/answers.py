@@ -22,7 +22,7 @@ from abe_tf.storage import files
 
 _COLUMNS = (
     *("rank", "distance", "unlike", "label", "path", "copies", "time"),
-    *("width", "height", "bytes", "camera"),
+    *("width", "height", "bytes", "camera", "probability"),
 )
 
 
@@ -32,6 +32,7 @@ def as_dict(rank: int, hit: Hit) -> dict[str, Any]:
     return {
         "rank": rank,
         "distance": hit.distance,
+        "probability": hit.probability,
         "learner_distances": hit.learner_distances.tolist(),
         "like": hit.like,
         "unlike": hit.unlike,
@@ -71,22 +72,33 @@ def as_csv(hits: Sequence[Hit]) -> str:
 
 
 def as_table(hits: Sequence[Hit]) -> str:
-    """For people: rank, distance, kind, path and how many copies."""
+    """For people: rank, distance, P(same kind), kind, path and how many copies."""
     lines = []
+    is_sure = any(hit.probability is not None for hit in hits)
     width = max((len(hit.places[0].label or "") for hit in hits), default=0)
     for rank, hit in enumerate(hits, 1):
         copies = len(hit.places) - 1
         more = f"  (and {copies:,} {'copy' if copies == 1 else 'copies'})"
         label = readable(hit.places[0].label or "")
+        sure = f"{percent(hit.probability):>7}  " if is_sure else ""
         lines.append(
-            f"{rank:4}  {hit.distance:.4f}  {label:{width}}  "
-            f"{_visible(hit.places[0].path)}{more if copies else ''}"
+            f"{rank:4}  {hit.distance:.4f}  {sure}{label:{width}}  "
+            f"{visible(hit.places[0].path)}{more if copies else ''}"
             f"{'  unlike' if hit.unlike else ''}"
         )
     return "\n".join(lines)
 
 
-def _visible(path: str) -> str:
+def percent(probability: float | None) -> str:
+    """A probability for people; never all or nothing."""
+    if probability is None:
+        return ""
+    if not 0.001 <= probability < 0.9995:
+        return ">99.9 %" if probability > 0.5 else "<0.1 %"
+    return f"{probability:.1%}".replace("%", " %")
+
+
+def visible(path: str) -> str:
     """A path in one line, whatever is in it: terminals obey some characters."""
     text = readable(path)
     return text if text.isprintable() else ascii(text)
@@ -176,6 +188,7 @@ def write_page(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("abe_tf.photo_index"), autoescape=True
     )
+    environment.filters["percent"] = percent
     rows = [as_dict(rank, hit) for rank, hit in enumerate(hits, 1)]
     text = environment.get_template("hits.html").render(
         hits=zip(rows, pictures, maps, strict=True)

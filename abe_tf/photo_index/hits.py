@@ -50,6 +50,8 @@ class Hit:
       height: Height, likewise.
       bytes: Size in bytes of the file.
       camera: Its name; `None` where it wrote none.
+      probability: P(same kind) of it and the photo that it is nearest to; `None` where
+        nothing tells.
     """
 
     row: int
@@ -62,6 +64,7 @@ class Hit:
     height: int
     bytes: int
     camera: str | None
+    probability: float | None = None
 
 
 def condition(asked: FilterConfig) -> tuple[str, list]:

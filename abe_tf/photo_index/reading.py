@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from abe_tf.config.data import MAX_PIXELS
 from abe_tf.data.pixels.conversion import ConversionError, readable
 from abe_tf.data.pixels.decoding import decode
 from abe_tf.data.pixels.preprocessing import Preprocessing
@@ -179,14 +180,31 @@ class PhotoReader:
         return self._decoded(self._decode, content)
 
     def _decoded(self, function: Callable, content: bytes) -> Any:
-        try:
-            # As in a pipeline: a large photo has no place on a GPU.
-            with tf.device("CPU"):
-                return function(tf.constant(readable(content, self._max_pixels)))
-        except ConversionError as error:
-            raise BrokenPhotoError(f"{error}") from error
-        except BROKEN_IMAGE as error:
-            raise BrokenPhotoError(reason_of(error)) from error
+        return _decoded(function, content, self._max_pixels)
+
+
+def pixels_of(content: bytes) -> np.ndarray:
+    """The pixels of a photo, upright, uint8 RGB `[height, width, 3]`.
+
+    Raises:
+      BrokenPhotoError: It is none that can be read.
+    """
+
+    def decoded(file: tf.Tensor) -> tf.Tensor:
+        return decode(file, MAX_PIXELS)
+
+    return np.asarray(_decoded(decoded, content, MAX_PIXELS))
+
+
+def _decoded(function: Callable, content: bytes, max_pixels: int) -> Any:
+    try:
+        # As in a pipeline: a large photo has no place on a GPU.
+        with tf.device("CPU"):
+            return function(tf.constant(readable(content, max_pixels)))
+    except ConversionError as error:
+        raise BrokenPhotoError(f"{error}") from error
+    except BROKEN_IMAGE as error:
+        raise BrokenPhotoError(reason_of(error)) from error
 
 
 def _part_of(pixels: tf.Tensor, box: Box) -> tf.Tensor:

@@ -13,11 +13,11 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 
-import numba
 import numpy as np
 
 from abe_tf.photo_index.bounds import encoded_query
 from abe_tf.photo_index.vectors import Segment
+from abe_tf.retrieval.compiled import as_numpy
 
 # Of a sum of distances: what rounding it to float32 may change, and an absolute part.
 _SLACK, _LEAST_SLACK = 1e-6, 1e-5
@@ -102,13 +102,7 @@ def _pool() -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(threads())
 
 
-def _compiled(function: Callable) -> Callable:
-    # Kept beside this file, where that can be written: compiling takes seconds.
-    kept = os.access(os.path.dirname(__file__), os.W_OK)
-    return numba.njit(nogil=True, cache=kept, error_model="numpy")(function)
-
-
-@_compiled
+@as_numpy
 def _exact(query, vector):  # type: ignore[no-untyped-def]
     """The ensemble distance times the learners, in float64."""
     total = 0.0
@@ -121,7 +115,7 @@ def _exact(query, vector):  # type: ignore[no-untyped-def]
     return total
 
 
-@_compiled
+@as_numpy
 def _keep(distances, rows, number, distance, row):  # type: ignore[no-untyped-def]
     """Puts a row among the best, which lie farthest first; how many there are."""
     if number < distances.shape[0]:
@@ -148,7 +142,7 @@ def _loop(learners: int, dim: int) -> Callable[..., int]:
     """The loop for one shape of learner embeddings, which the compiler then knows."""
     zero, two = np.float32(0), np.float32(2)
 
-    @_compiled
+    @as_numpy
     def scan(  # type: ignore[no-untyped-def]
         codes,
         bounds,

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,40 @@ class Moment:
         )
         wanted[[row for (row,) in matching]] = True
         return wanted
+
+    def labels(self) -> dict[str, int]:
+        """How many contents there are of each kind, where something tells it."""
+        rows = self._connection.execute(
+            f"SELECT {LABEL} AS label, count(DISTINCT row) FROM photo JOIN content ON "
+            "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
+            "GROUP BY 1 HAVING label IS NOT NULL ORDER BY 2 DESC, 1"
+        )
+        return dict(rows.fetchall())
+
+    def labels_of_rows(self) -> dict[int, str]:
+        """The kind of each row that has one; of copies that of the first path."""
+        rows = self._connection.execute(
+            f"SELECT row, {LABEL} AS label FROM photo JOIN content ON "
+            "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
+            "AND label IS NOT NULL ORDER BY path DESC"
+        )
+        return dict(rows.fetchall())
+
+    def rows(self) -> np.ndarray:
+        """All rows that have a photo, int64, ascending."""
+        return np.flatnonzero(self.wanted(FilterConfig()))
+
+    def rows_of_several(self) -> np.ndarray:
+        """The rows that have several photos: files of the same bytes."""
+        rows = self._connection.execute(
+            "SELECT row FROM content WHERE files > 1 AND row IS NOT NULL"
+        )
+        return np.array([row for (row,) in rows], np.int64)
+
+    def photos(self, rows: Iterable[int]) -> list[Hit]:
+        """What lies behind some rows, at no distance."""
+        nothing = np.zeros(self.shape[0])
+        return [self._hit(int(r), nothing, 0, False, FilterConfig()) for r in rows]
 
     def row_of(self, digest: bytes) -> int | None:
         """Where a content's embedding lies; `None` where it has none."""

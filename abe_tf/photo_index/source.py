@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from abe_tf.config.index import SourceConfig, UpdateConfig
 from abe_tf.errors import InputError
 from abe_tf.photo_index import database
+from abe_tf.retrieval import calibration
+from abe_tf.retrieval.calibration import Calibration
 
 if TYPE_CHECKING:
     from abe_tf.photo_index.model import IndexModel
@@ -45,7 +47,17 @@ class Source:
             "weights": [1 / model.learners] * model.learners,
             "source": _told(self._source),
             "state": _state(self._source),
+            "calibration": self.calibration(),
         }
+
+    def calibration(self) -> str | None:
+        """How sure the model's distances make, as `Calibration.text`, if it says so.
+
+        Raises:
+          InputError: What it says is damaged.
+        """
+        fitted = _measured(self._source)
+        return None if fitted is None else fitted.text()
 
     def check(self, connection: sqlite3.Connection, reembed: bool = False) -> None:
         """Compares the model with the one that made an index.
@@ -65,6 +77,14 @@ class Source:
                 "brought up to date. Received: one that is not. Give --reembed and the "
                 "same model again."
             )
+        self._compare(connection, about)
+        calibration = self.calibration()
+        # It may have been measured since; an export of the run may lack it.
+        if calibration not in (None, about.get("calibration")):
+            with database.transaction(connection):
+                database.tell(connection, {"calibration": calibration})
+
+    def _compare(self, connection: sqlite3.Connection, about: dict[str, Any]) -> None:
         ours = _told(self._source)
         if ours == about["source"] and _state(self._source) == about["state"]:
             # Loading takes seconds, and would find what it found before.
@@ -102,3 +122,17 @@ def _state(source: SourceConfig) -> list[str]:
         folder = RunFolder(source.workdir)
         return [folder.newest("best"), folder.newest("last")]
     return []
+
+
+def _measured(source: SourceConfig) -> Calibration | None:
+    if source.model_dir:
+        from export.runtime import model_folder
+
+        newest = str(model_folder.versions(source.model_dir)[-1])
+        path = os.path.join(source.model_dir, newest, calibration.FILE)
+        return calibration.read(path, "Export the run again.")
+    if source.workdir:
+        from abe_tf.runs.trained import newest_calibration
+
+        return newest_calibration(source.workdir, source.checkpoint)
+    return None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -135,6 +136,23 @@ def mapped(
             codes, bounds = encoded(np.asarray(vectors))
         segments.append(Segment(first, vectors, codes, bounds))
     return segments
+
+
+def gather(segments: Sequence[Segment], rows: np.ndarray) -> np.ndarray:
+    """Some rows, float32 `[len(rows), learners, dim]`.
+
+    Args:
+      segments: All rows.
+      rows: Their numbers, in any order.
+    """
+    shape = segments[0].vectors.shape[1:]
+    gathered = np.empty([len(rows), *shape], np.float32)
+    numbers = rows // SEGMENT_ROWS
+    for number in np.unique(numbers):
+        here = numbers == number
+        segment = segments[number]
+        gathered[here] = segment.vectors[rows[here] - segment.first]
+    return gathered
 
 
 def mend(folder: str, generation: int, rows: int, learners: int, dim: int) -> None:

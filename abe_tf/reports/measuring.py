@@ -17,17 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from abe_tf.config.evaluation import EvaluationConfig, SplitConfig
+from abe_tf.config.evaluation import CHECKPOINTS, EvaluationConfig, SplitConfig
 from abe_tf.data.examples import Examples, Splits
 from abe_tf.errors import InputError
 from abe_tf.retrieval import archive as archives
-from abe_tf.retrieval import evaluation
+from abe_tf.retrieval import calibration, evaluation
 from abe_tf.retrieval.archive import Archive
+from abe_tf.retrieval.calibration import Calibration
 from abe_tf.retrieval.evaluation import Measurements
 from abe_tf.retrieval.recall import Recall, measure_recall
 from abe_tf.runs import embeddings, trained
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
+from abe_tf.storage.files import write_atomically
 
 # What is kept beside the arrays of an archive.
 _RANKS, _MEASURED, _IMAGES = "ranks", "measured", "images"
@@ -108,6 +110,27 @@ class Measuring:
         """Measures recall alone."""
         block = self._options.block
         return measure_recall(archive.queries, self._ks, block, archive.gallery)
+
+    def calibrate(self, archive: Archive, checkpoint: str) -> Calibration | None:
+        """Keeps with a checkpoint how sure its distances make.
+
+        Args:
+          archive: Its embeddings of classes that it was not trained on.
+          checkpoint: "best", "last", or its folder.
+
+        Returns:
+          `None` where no two images are of one class, or none are of two.
+
+        Raises:
+          InputError: It cannot be written.
+        """
+        fitted = calibration.calibrate(archive.queries, split=self._split)
+        if fitted is not None:
+            path = self._folder.with_checkpoints(checkpoint)
+            if checkpoint in CHECKPOINTS:
+                path = os.path.join(path, archive.about["checkpoint"])
+            write_atomically(os.path.join(path, calibration.FILE), fitted.text())
+        return fitted
 
     def keep(self, measured: Measured) -> None:
         """Keeps in the run folder what was measured, in place of what was there.

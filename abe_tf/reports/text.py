@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abe_tf.retrieval import clustering, measures
 from abe_tf.retrieval.archive import Archive
+from abe_tf.retrieval.calibration import Calibration
 from abe_tf.retrieval.evaluation import Measurements
 from abe_tf.retrieval.recall import Recall
 
@@ -22,6 +23,18 @@ def where_looked(archive: Archive, recall: Recall) -> str:
     if archive.gallery is None:
         return "among each other"
     return f"in a gallery of {recall.num_gallery:,}"
+
+
+def calibration_as_text(fitted: Calibration | None) -> str:
+    """Of what it was counted how sure distances make, in a line."""
+    if fitted is None:
+        return "P(same kind): none, since it takes pairs of one class and of two"
+    about = fitted.about
+    return (
+        f"P(same kind): counted on {about['pairs_of_one_kind']:,} pairs of one and "
+        f"{about['pairs_of_two_kinds']:,} of two of {about['kinds']:,} classes, and "
+        "kept with the checkpoint"
+    )
 
 
 def as_text(recall: Recall) -> str:

@@ -8,20 +8,12 @@ lock, so that each thread has a tile of its own.
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
-import numba
 import numpy as np
 
-
-def _compiled(function: Any) -> Any:
-    # Kept beside this file, where that can be written: compiling takes seconds.
-    kept = os.access(os.path.dirname(__file__), os.W_OK)
-    return numba.njit(nogil=True, cache=kept)(function)
+from abe_tf.retrieval.compiled import compiled
 
 
-@_compiled
+@compiled
 def _count_row(  # type: ignore[no-untyped-def]
     values, limit, limits, label, labels, mixed, mirrored, by_column
 ):
@@ -42,14 +34,14 @@ def _count_row(  # type: ignore[no-untyped-def]
     return count
 
 
-@_compiled
+@compiled
 def _add_roots(squares, noise_floor, sums):  # type: ignore[no-untyped-def]
     for column in range(squares.shape[0]):
         square = squares[column]
         sums[column] += np.sqrt(square if square >= noise_floor else np.float32(0))
 
 
-@_compiled
+@compiled
 def count_negatives(  # type: ignore[no-untyped-def]
     tile,
     noise_floor,
@@ -118,7 +110,7 @@ def count_negatives(  # type: ignore[no-untyped-def]
                 kind += 1
 
 
-@_compiled
+@compiled
 def _nearest_own(values, label, labels, itself):  # type: ignore[no-untyped-def]
     nearest = np.float32(np.inf)
     for column in range(values.shape[0]):
@@ -127,7 +119,7 @@ def _nearest_own(values, label, labels, itself):  # type: ignore[no-untyped-def]
     return nearest
 
 
-@_compiled
+@compiled
 def nearest_positives(  # type: ignore[no-untyped-def]
     tile, noise_floor, kinds, row_labels, column_labels, shift, nearest
 ):

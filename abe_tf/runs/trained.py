@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from abe_tf.config.data import DataConfig
 from abe_tf.config.evaluation import CHECKPOINTS
 from abe_tf.errors import InputError
+from abe_tf.retrieval import calibration
+from abe_tf.retrieval.calibration import Calibration
 from abe_tf.runs.folder import RunFolder
+from abe_tf.storage import checkpoints
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +36,14 @@ class TrainedModel:
       preprocessing: From the bytes of an image file to such pixels.
       data: The data flags of the run.
       checkpoint: The checkpoint's name.
+      calibration: How sure its distances make; `None` where nobody has measured that.
     """
 
     network: tf.keras.Model
     preprocessing: Preprocessing
     data: DataConfig
     checkpoint: str
+    calibration: Calibration | None = None
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell these weights from others.
@@ -138,7 +143,7 @@ def load(
     model, data = flags.model, flags.data
     if precision is not None:
         model = dataclasses.replace(model, precision=precision)
-    checkpoints = folder.with_checkpoints(checkpoint)
+    where = folder.with_checkpoints(checkpoint)
     from abe_tf.data.pixels.preprocessing import Preprocessing
     from abe_tf.models.build import build
     from abe_tf.storage.contents import restore_network
@@ -146,14 +151,49 @@ def load(
     network = build(model, data.image_size, load_pretrained=False)
     path = restore_network(
         network,
-        checkpoints,
+        where,
         has_averages=flags.training.ema_momentum > 0,
         is_one=checkpoint not in CHECKPOINTS,
         say=lambda text: print(text, file=sys.stderr),
     )
     if max_pixels is not None:
         data = dataclasses.replace(data, max_pixels=max_pixels)
-    return TrainedModel(network, Preprocessing.of(data), data, os.path.basename(path))
+    name, fitted = os.path.basename(path), calibration_of(folder, path)
+    return TrainedModel(network, Preprocessing.of(data), data, name, fitted)
+
+
+def calibration_of(folder: RunFolder, checkpoint: str) -> Calibration | None:
+    """How sure the distances of a run's checkpoint make, where it was measured.
+
+    Args:
+      folder: The run folder.
+      checkpoint: The checkpoint's own folder.
+
+    Raises:
+      InputError: What was written there is damaged.
+    """
+    remedy = (
+        f"python -m abe_tf.evaluate --workdir={folder.path} --split=validation "
+        f"--checkpoint={checkpoint} writes it anew."
+    )
+    return calibration.read(os.path.join(checkpoint, calibration.FILE), remedy)
+
+
+def newest_calibration(workdir: str, checkpoint: str) -> Calibration | None:
+    """The calibration of the checkpoint that `load` would take, without TensorFlow.
+
+    Args:
+      workdir: The run folder.
+      checkpoint: "best" or "last", or the folder of one of its checkpoints.
+
+    Raises:
+      InputError: The folder holds no such run or checkpoint, or it is damaged.
+    """
+    folder = RunFolder(workdir)
+    path = folder.with_checkpoints(checkpoint)
+    if checkpoint in CHECKPOINTS:
+        path = checkpoints.path(path, checkpoints.steps(path)[-1])
+    return calibration_of(folder, path)
 
 
 def initialise(network: tf.keras.Model, workdir: str) -> None:

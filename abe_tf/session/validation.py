@@ -12,6 +12,7 @@ from abe_tf.data.examples import Examples
 from abe_tf.data.pipeline import cached_loader
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.figures import probes, projector
+from abe_tf.retrieval import calibration
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.embedding import Embedder, Interrupted
 from abe_tf.retrieval.matrix import DistanceMatrix
@@ -74,16 +75,18 @@ class Validation:
             return None
         embedded = Embedded(embeddings, self._loader.examples.labels)
         self._embedded = embedded
-        scalars = {}
+        scalars, files = {}, {}
         if self._held_out:
             block = self._evaluation.block
             scalars = _scalars(measure_recall(embedded, self._ks, block))
+            fitted = calibration.calibrate(embedded, split="validation")
+            files = {calibration.FILE: fitted.text()} if fitted else {}
         shown = _evenly(len(embedded.labels), _SHOWN)
         kinds = similarities(embeddings[shown], embedded.labels[shown])
         split = "validation" if self._held_out else "train"
         histograms = {f"{split}/similarity/{kind}": v for kind, v in kinds.items()}
         images = {f"{split}/{name}": png for name, png in self._draw(embedded).items()}
-        return Measured(scalars, histograms, images)
+        return Measured(scalars, histograms, images, files)
 
     def _draw(self, embedded: Embedded) -> dict[str, bytes]:
         """Pictures of images that stay the same, by name."""

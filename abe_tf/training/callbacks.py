@@ -113,11 +113,14 @@ class Measured:
       scalars: Numbers; recall in percent. Empty without validation classes.
       histograms: Values of any number.
       images: PNG files.
+      files: What belongs to the weights that were measured, as text by the name of a
+        file that lies in their checkpoint.
     """
 
     scalars: dict[str, float]
     histograms: dict[str, np.ndarray]
     images: dict[str, bytes]
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Measurement(Protocol):
@@ -172,7 +175,7 @@ class Evaluation(StepCallback):
             if measured is None:
                 self._context.console.line(f"step {step}: evaluation broken off")
                 return
-            self._checkpoints.evaluated_step = step
+            self._checkpoints.evaluated(measured.files)
             self._context.writer.histograms(step, measured.histograms)
             self._context.writer.images(step, measured.images)
             if measured.scalars:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -49,6 +50,7 @@ class Checkpoints:
         self._evaluated = tf.Variable(
             0, trainable=False, name="evaluated", dtype="int64"
         )
+        self._measured: tuple[int, Mapping[str, str]] = 0, {}
 
     def restore(self) -> int:
         """Goes back to the last checkpoint that can be read.
@@ -76,9 +78,15 @@ class Checkpoints:
         """The last step that was evaluated; 0 for none."""
         return int(tf.convert_to_tensor(self._evaluated))
 
-    @evaluated_step.setter
-    def evaluated_step(self, step: int) -> None:
-        self._evaluated.assign(step)
+    def evaluated(self, files: Mapping[str, str]) -> None:
+        """Notes that the state as it is was evaluated.
+
+        Args:
+          files: What was measured and belongs to these weights, as text by the name of
+            a file: it lies in their checkpoints.
+        """
+        self._evaluated.assign(self.step())
+        self._measured = self.step(), files
 
     def save(self) -> str | None:
         """Writes the state as it is.
@@ -125,7 +133,10 @@ class Checkpoints:
         try:
             with folders.incomplete(folder) as beside:
                 self._checkpoint().write(checkpoints.prefix(beside))
-                return checkpoints.publish(beside, step) if self._writes else beside
+                if not self._writes:
+                    return beside
+                self._write_measured(beside, step)
+                return checkpoints.publish(beside, step)
         except _CANNOT_WRITE as error:
             reason = str(error).partition("\n")[0]
             last = checkpoints.steps(folder)[-1:]
@@ -135,6 +146,12 @@ class Checkpoints:
                 f"The last good one is {good}; free the disk."
             )
             return None
+
+    def _write_measured(self, beside: str, step: int) -> None:
+        measured_step, files = self._measured
+        for name, text in files.items() if measured_step == step else ():
+            with open(os.path.join(beside, name), "x", encoding="utf-8") as file:
+                file.write(text)
 
     def _remove(self, folder: str, step: int) -> None:
         if not self._writes:

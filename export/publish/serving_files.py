@@ -14,6 +14,8 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from abe_tf.config.evaluation import SPLITS
 from abe_tf.errors import InputError
+from abe_tf.retrieval import calibration
+from abe_tf.retrieval.calibration import Calibration
 from abe_tf.runs import machine, measurements
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
@@ -75,6 +77,12 @@ def write_version(
     }
     text = json.dumps(content, indent=2) + "\n"
     write_atomically(os.path.join(path, "model_card.json"), text)
+
+
+def write_calibration(path: str, fitted: Calibration | None) -> None:
+    """Writes into a version's folder how sure its distances make, if that is known."""
+    if fitted is not None:
+        write_atomically(os.path.join(path, calibration.FILE), fitted.text())
 
 
 def read_warmup(path: str) -> list[list[bytes]]:

@@ -1,0 +1,60 @@
+"""Labels the photos of an index that nobody has labelled, by those that somebody has.
+
+python -m abe_tf.label --index=INDEX --output=labels.csv --unsure=unsure.csv
+python -m abe_tf.train --dataset=image_folder --image_list=labels.csv ...
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from abe_tf.config import command
+from abe_tf.config.index import IndexConfig, SureConfig
+from abe_tf.config.pile import LabelConfig, ListConfig
+from abe_tf.errors import InputError
+from abe_tf.photo_index.pile import lists
+from abe_tf.photo_index.pile.labels import guesses
+from abe_tf.photo_index.searching import moment
+from abe_tf.photo_index.sureness import bound
+
+# How sure a label must be, in percent, where nothing else is asked.
+_PRECISION = 95
+
+
+def main(
+    index: IndexConfig, sure: SureConfig, options: LabelConfig, to: ListConfig
+) -> None:
+    """Labels, and says how many photos are labelled now and how many are not."""
+    folder = index.require()
+    with moment(folder) as now:
+        labels = now.labels()
+        if not labels:
+            raise InputError(
+                "Neighbours label once some photos have a kind. Received: an index "
+                "without. Tick and label some in abe_tf.browse, or give "
+                "abe_tf.index --labels=FILE.csv."
+            )
+        limit, known = bound(now, sure, _PRECISION)
+        least = (sure.precision or _PRECISION) / 100 if known else 0.5
+        made = list(guesses(now, options.neighbours, known or limit))
+        certain = [one for one in made if one.label and one.probability >= least]
+        unsure = [one for one in made if not one.label or one.probability < least]
+        print(
+            f"{sum(labels.values()):,} photos of {len(labels):,} kinds were labelled; "
+            f"{len(certain):,} more are by their neighbours, {len(unsure):,} are unsure"
+            + (f"; P(same kind) at a {known.text()}" if known else "")
+        )
+        if to.output:
+            rows = lists.write(
+                to.output,
+                lists.LABELS,
+                itertools.chain(lists.known(now), lists.guessed(now, certain)),
+            )
+            print(f"{rows:,} photos: {to.output}")
+        if options.unsure:
+            rows = lists.write(options.unsure, lists.LABELS, lists.guessed(now, unsure))
+            print(f"{rows:,} photos: {options.unsure}")
+
+
+if __name__ == "__main__":
+    command.run(main, IndexConfig, SureConfig, LabelConfig, ListConfig)

@@ -1,0 +1,297 @@
+"""Which photos hang together: by chains of pairs no farther apart than a limit.
+
+All pairs are looked at, tile by tile, and none is kept: only who hangs together is.
+Most pairs are ruled out by few dimensions. Of the ensemble distance D of M learners,
+each at most 2, follows how large the sum S of their squares may be; and projected onto
+some directions, a difference of vectors is never longer than it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from abe_tf.photo_index import vectors
+from abe_tf.photo_index.vectors import Segment
+from abe_tf.retrieval.compiled import as_numpy
+from abe_tf.storage import files
+
+FOLDER = "pile"
+# Rows and columns of a tile; pairs that are measured at once.
+_ROWS, _COLUMNS, _PAIRS = 1_024, 4_096, 65_536
+# Squares that are looked at together.
+_STRIDE = 256
+# Rows that the directions are found by, and pairs that tell how much they rule out.
+_SAMPLE, _SAMPLED_PAIRS = 8_192, 200_000
+# So many more pairs may pass than by all dimensions.
+_MORE = 2e-5
+# What float32 rounds in the squared length of a difference, generously.
+_ROUNDING = 1e-4
+# Seconds between two states on disk; how many pieces of work are remembered there.
+_EVERY, _REMEMBERED = 30.0, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Where a search for components keeps how far it is.
+
+    Attributes:
+      folder: Folder of the index.
+      generation: Generation of its vectors.
+      quiet: Whether to say nothing of how far it is.
+    """
+
+    folder: str
+    generation: int
+    quiet: bool = False
+
+    def path(self, rows: np.ndarray, limit: float) -> str | None:
+        """The file for some rows and a limit; `None` where nothing can be written."""
+        if not os.access(self.folder, os.W_OK):
+            return None
+        digest = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes())
+        digest.update(f"{self.generation} {limit!r}".encode())
+        return os.path.join(self.folder, FOLDER, f"{digest.hexdigest()[:24]}.npz")
+
+
+def components(
+    segments: Sequence[Segment], rows: np.ndarray, limit: float, work: Work
+) -> np.ndarray:
+    """Which rows hang together.
+
+    Whoever is killed goes on where the last state was kept, half a minute before.
+
+    Args:
+      segments: All embeddings.
+      rows: int64, ascending: those that are looked at.
+      limit: Ensemble distance of a pair at most.
+      work: Where to keep how far it is.
+
+    Returns:
+      int64 `[len(rows)]`: the position in `rows` of the first of its component.
+    """
+    path = work.path(rows, limit)
+    parent, first = _resumed(path, len(rows))
+    if first < len(rows):
+        _compare(segments, rows, limit, work, parent, first)
+        _keep(path, parent, len(rows))
+    return _roots(parent)
+
+
+def _compare(
+    segments: Sequence[Segment],
+    rows: np.ndarray,
+    limit: float,
+    work: Work,
+    parent: np.ndarray,
+    first: int,
+) -> None:
+    """Looks at all pairs from a row on, and joins those within the limit."""
+    learners = segments[0].vectors.shape[1]
+    bound = largest_square(limit, learners) + _ROUNDING * learners
+    left, right = _factors(_projected(segments, rows, bound))
+    path, kept = work.path(rows, limit), time.monotonic()
+    for start in range(first, len(rows), _ROWS):
+        block = left[start : start + _ROWS]
+        # A tile begins with the block itself; all before it were compared already.
+        for column in range(start, len(rows), _COLUMNS):
+            squares = block @ right[column : column + _COLUMNS].T
+            _join(segments, rows, limit, squares, bound, start, column, parent)
+        if time.monotonic() - kept > _EVERY:
+            kept = time.monotonic()
+            _keep(path, parent, start + _ROWS)
+            _tell(work, start + _ROWS, len(rows))
+
+
+def _join(
+    segments: Sequence[Segment],
+    rows: np.ndarray,
+    limit: float,
+    squares: np.ndarray,
+    bound: float,
+    start: int,
+    column: int,
+    parent: np.ndarray,
+) -> None:
+    pairs = np.empty([_PAIRS, 2], np.int64)
+    place = 0
+    while place < squares.size:
+        number, place = _candidates(
+            squares.reshape(-1),
+            squares.shape[1],
+            np.float32(bound),
+            start,
+            column,
+            parent,
+            pairs,
+            place,
+        )
+        if number:
+            # Each row is read once, whatever it is paired with.
+            ones, one = np.unique(pairs[:number, 0], return_inverse=True)
+            others, other = np.unique(pairs[:number, 1], return_inverse=True)
+            near = _are_near(
+                vectors.gather(segments, rows[ones]),
+                vectors.gather(segments, rows[others]),
+                one,
+                other,
+                limit,
+            )
+            _unite(parent, pairs[:number][near])
+
+
+def largest_square(limit: float, learners: int) -> float:
+    """How large the learners' squared distances can be in sum.
+
+        >>> largest_square(0.5, learners=1), largest_square(0.5, learners=8)
+        (0.25, 8.0)
+
+    Args:
+      limit: Their plain distances' mean at most; none is above 2.
+      learners: How many.
+    """
+    total = min(limit, 2.0) * learners
+    far = total // 2
+    return 4 * far + (total - 2 * far) ** 2
+
+
+def _projected(
+    segments: Sequence[Segment], rows: np.ndarray, bound: float
+) -> np.ndarray:
+    """The rows in as few dimensions as rule out as much, float32 `[rows, dimensions]`.
+
+    The last is the length of what was left out: lengths differ no more than vectors.
+    """
+    some = rows[:: max(1, len(rows) // _SAMPLE)]
+    sample = vectors.gather(segments, some).reshape(len(some), -1)
+    middle = sample.mean(0)
+    _, directions = np.linalg.eigh(np.cov((sample - middle).T.astype(np.float64)))
+    basis = directions[:, ::-1].astype(np.float32)
+    basis = basis[:, : _dimensions((sample - middle) @ basis, bound)]
+    projected = np.empty([len(rows), basis.shape[1] + 1], np.float32)
+    for start in range(0, len(rows), _COLUMNS):
+        part = slice(start, start + _COLUMNS)
+        full = vectors.gather(segments, rows[part])
+        full = full.reshape(len(full), -1) - middle
+        short = full @ basis
+        rest = np.square(full).sum(1) - np.square(short).sum(1)
+        projected[part, :-1], projected[part, -1] = short, np.sqrt(np.maximum(0, rest))
+    return projected
+
+
+def _dimensions(sample: np.ndarray, bound: float) -> int:
+    generator = np.random.default_rng(0)
+    passing = np.zeros(sample.shape[1])
+    for _ in range(0, _SAMPLED_PAIRS, _ROWS):
+        one, other = generator.integers(0, len(sample), [2, _ROWS])
+        squares = np.square(sample[one] - sample[other])
+        passing += (np.cumsum(squares, 1) <= bound).sum(0) / _SAMPLED_PAIRS
+    return int(np.argmax(passing <= passing[-1] + _MORE)) + 1
+
+
+def _factors(projected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Factors whose inner products are squared lengths of differences."""
+    squares = np.square(projected).sum(1, keepdims=True)
+    ones = np.ones_like(squares)
+    left = np.concatenate([-2 * projected, squares, ones], 1)
+    return left, np.concatenate([projected, ones, squares], 1)
+
+
+@as_numpy
+def _find(parent, row):  # type: ignore[no-untyped-def]
+    while parent[row] != row:
+        parent[row] = parent[parent[row]]
+        row = parent[row]
+    return row
+
+
+@as_numpy
+def _candidates(  # type: ignore[no-untyped-def]
+    squares, width, bound, start, column, parent, pairs, place
+):
+    """Pairs that may be near and do not hang together yet; where to go on."""
+    number = 0
+    while place < squares.shape[0] and number < pairs.shape[0]:
+        if place % _STRIDE == 0 and place + _STRIDE <= squares.shape[0]:
+            # Without a branch, compilers count many at once; mostly there is none.
+            passing = 0
+            for other in range(place, place + _STRIDE):
+                passing += squares[other] <= bound
+            if passing == 0:
+                place += _STRIDE
+                continue
+        if squares[place] <= bound:
+            one, other = start + place // width, column + place % width
+            if other > one and _find(parent, one) != _find(parent, other):
+                pairs[number, 0], pairs[number, 1] = one, other
+                number += 1
+        place += 1
+    return number, place
+
+
+@as_numpy
+def _are_near(ones, others, one, other, limit):  # type: ignore[no-untyped-def]
+    near = np.empty(one.shape[0], np.bool_)
+    for pair in range(one.shape[0]):
+        total = 0.0
+        for learner in range(ones.shape[1]):
+            square = 0.0
+            for i in range(ones.shape[2]):
+                difference = np.float64(ones[one[pair], learner, i])
+                difference -= np.float64(others[other[pair], learner, i])
+                square += difference * difference
+            total += np.sqrt(square)
+        near[pair] = total <= limit * ones.shape[1]
+    return near
+
+
+@as_numpy
+def _unite(parent, pairs):  # type: ignore[no-untyped-def]
+    for pair in range(pairs.shape[0]):
+        one, other = _find(parent, pairs[pair, 0]), _find(parent, pairs[pair, 1])
+        # The first of all stays the root.
+        parent[max(one, other)] = min(one, other)
+
+
+@as_numpy
+def _roots(parent):  # type: ignore[no-untyped-def]
+    roots = np.empty_like(parent)
+    for row in range(parent.shape[0]):
+        roots[row] = _find(parent, row)
+    return roots
+
+
+def _resumed(path: str | None, count: int) -> tuple[np.ndarray, int]:
+    """Who hangs together so far, and the first row that was not looked at."""
+    if path and os.path.isfile(path):
+        with np.load(path) as kept:
+            return kept["parent"], int(kept["first"])
+    return np.arange(count), 0
+
+
+def _keep(path: str | None, parent: np.ndarray, first: int) -> None:
+    if path is None:
+        return
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    file = io.BytesIO()
+    np.savez(file, parent=parent, first=min(first, len(parent)))
+    files.write_atomically(path, file.getvalue())
+    kept = [os.path.join(folder, name) for name in os.listdir(folder)]
+    kept = [one for one in kept if one.endswith(".npz")]
+    for old in sorted(kept, key=os.path.getmtime)[:-_REMEMBERED]:
+        os.remove(old)
+
+
+def _tell(work: Work, done: int, count: int) -> None:
+    if not work.quiet:
+        # What is left of a row's comparisons falls from row to row.
+        share = 1 - ((count - min(done, count)) / count) ** 2
+        print(f"{share:.0%} of all pairs compared", file=sys.stderr, flush=True)
