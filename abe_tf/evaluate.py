@@ -26,7 +26,7 @@ from abe_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from abe_tf.reports.measuring import Measured
-    from abe_tf.retrieval.archive import Archive
+    from abe_tf.runs.trained import TrainedModel
 
 
 def main(
@@ -61,16 +61,17 @@ def main(
     strategy = strategies.create(distribution.strategy)
     measuring = Measuring(folder, split, evaluation)
 
-    def embed(which: str) -> Archive:
+    def load(which: str) -> TrainedModel:
         with strategy.scope():
-            model = measuring.load(which)
-        return measuring.embed(model)
+            return measuring.load(which)
 
-    embedded = embed(checkpoint.checkpoint)
+    model = load(checkpoint.checkpoint)
+    # By all processes that share the images.
+    embedded, trained = measuring.embed(model), measuring.embed_trained(model)
     other = None
     if embeddings.compare_checkpoints:
         other = folder.other_checkpoint(checkpoint.checkpoint)
-    also = embed(other) if other else None
+    also = measuring.embed(load(other)) if other else None
     if not cluster.from_environment().is_chief:
         return
     if embeddings.save_embeddings:
@@ -85,8 +86,8 @@ def main(
         print(f"{other}, {short['checkpoint']}: Recall@K {short['ensemble']}")
     result = measured.as_json()
     measurements.add(folder.results, {_key(result): result}, in_short)
-    if split.split == "validation":
-        fitted = measuring.calibrate(embedded, checkpoint.checkpoint)
+    if trained is not None:
+        fitted = measuring.calibrate(embedded, trained, checkpoint.checkpoint)
         print(text.calibration_as_text(fitted))
     # Last: where the disk is full, the figures are written.
     if embeddings.keep_embeddings:

@@ -15,10 +15,8 @@ from abe_tf.photo_index.pile import lists
 from abe_tf.photo_index.pile.components import Work
 from abe_tf.photo_index.pile.groups import grouped, majority
 from abe_tf.photo_index.searching import moment
-from abe_tf.photo_index.sureness import bound
+from abe_tf.photo_index.sureness import Sureness, bound, of
 
-# P(same kind) of a pair, in percent, where nothing else is asked.
-_PRECISION = 95
 # Groups that are printed; the file has all.
 _PRINTED = 20
 
@@ -29,7 +27,7 @@ def main(
     """Groups, prints the largest and how many there are."""
     folder = index.require()
     with moment(folder) as now:
-        limit, known = bound(now, sure, _PRECISION)
+        limit, known = bound(now, sure)
         work = Work(folder, now.about["generation"], to.quiet)
         found = grouped(now, limit, options.max_size, work)
         for group in found.groups[:_PRINTED]:
@@ -49,12 +47,13 @@ def main(
         print(
             f"{len(found.groups):,} groups of {photos_in:,} photos, "
             f"{len(found.alone):,} alone; pairs within {limit:.4f}"
-            + (f", P(same kind) at a {known.text()}" if known else "")
+            f"{of(known)}"
         )
         if found.split:
             print(f"{found.split:,} times a group above --max_size fell apart")
         if to.output:
-            rows = lists.write(to.output, lists.GROUPS, lists.groups(now, found, known))
+            told = known if isinstance(known, Sureness) else None
+            rows = lists.write(to.output, lists.GROUPS, lists.groups(now, found, told))
             print(f"{rows:,} photos: {to.output}")
 
 

@@ -13,12 +13,9 @@ from abe_tf.config.index import IndexConfig, SureConfig
 from abe_tf.config.pile import LabelConfig, ListConfig
 from abe_tf.errors import InputError
 from abe_tf.photo_index.pile import lists
-from abe_tf.photo_index.pile.labels import guesses
+from abe_tf.photo_index.pile.labels import guesses, least_share
 from abe_tf.photo_index.searching import moment
-from abe_tf.photo_index.sureness import bound
-
-# How sure a label must be, in percent, where nothing else is asked.
-_PRECISION = 95
+from abe_tf.photo_index.sureness import of, told
 
 
 def main(
@@ -34,15 +31,15 @@ def main(
                 "without. Tick and label some in abe_tf.browse, or give "
                 "abe_tf.index --labels=FILE.csv."
             )
-        limit, known = bound(now, sure, _PRECISION)
-        least = (sure.precision or _PRECISION) / 100 if known else 0.5
-        made = list(guesses(now, options.neighbours, known or limit))
+        known = told(now, sure)
+        least = least_share(sure, known)
+        made = list(guesses(now, options.neighbours, known))
         certain = [one for one in made if one.label and one.probability >= least]
         unsure = [one for one in made if not one.label or one.probability < least]
         print(
             f"{sum(labels.values()):,} photos of {len(labels):,} kinds were labelled; "
             f"{len(certain):,} more are by their neighbours, {len(unsure):,} are unsure"
-            + (f"; P(same kind) at a {known.text()}" if known else "")
+            f"{of(known)}"
         )
         if to.output:
             rows = lists.write(

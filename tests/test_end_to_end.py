@@ -114,6 +114,7 @@ def test_a_finished_run_keeps_its_record(trained, run_command):
     record.write_text(before)
 
 
+@pytest.mark.slow
 def test_replicas_report_evaluate_and_save(trained, run_command, tmp_path):
     """Also on one device, where the strategy mirrors its variables nevertheless."""
     _, flags, alone = trained
@@ -182,7 +183,8 @@ def undisturbed(photos, run_command_once, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)]
+    ("number", "status"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 0)],
 )
 def test_an_interrupted_run_goes_on_and_ends_as_an_undisturbed_one(
     undisturbed, run_command, tmp_path, number, status

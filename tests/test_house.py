@@ -12,6 +12,7 @@ DOORS = {
     *("abe_tf", "abe_tf.train", "abe_tf.evaluate", "abe_tf.report", "abe_tf.summary"),
     *("abe_tf.encoders", "abe_tf.sweep", "abe_tf.data.__main__", "abe_tf.__main__"),
     *("abe_tf.index", "abe_tf.search", "abe_tf.browse"),
+    *("abe_tf.duplicates", "abe_tf.groups", "abe_tf.label"),
     *("export", "export.saved_model", "export.local_server", "export.client"),
 }
 TOPS = ("abe_tf", "export", "tests", "benchmarks")

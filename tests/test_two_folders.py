@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
+
 from abe_tf.reports import page
 from abe_tf.runs.folder import RunFolder
 from tests.conftest import SMALL
 from tests.helpers.images import class_folders
 
 
+@pytest.mark.slow
 def test_two_folders_train_are_evaluated_and_go_further(run_command, tmp_path):
     class_folders(tmp_path / "photos", ("cats", "dogs"), 6, "webp")
     workdir = tmp_path / "run"

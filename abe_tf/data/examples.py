@@ -48,6 +48,12 @@ class Examples:
             files=None if self.files is None else [self.files[i] for i in chosen],
         )
 
+    def evenly(self, most: int) -> Examples:
+        """At most so many of the examples, evenly spaced."""
+        chosen = np.zeros(len(self), bool)
+        chosen[:: -(-len(self) // most) if len(self) else 1] = True
+        return self.where(chosen)
+
     def num_classes(self) -> int:
         """How many classes have an image here."""
         return len(np.unique(self.labels))

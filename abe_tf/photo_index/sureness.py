@@ -13,6 +13,9 @@ from abe_tf.photo_index.hits import Hit
 from abe_tf.photo_index.searching import Moment
 from abe_tf.retrieval.calibration import Calibration, base_rate
 
+# P(same kind) of a pair, in percent, where nothing else is asked.
+PRECISION = 90.0
+
 
 class UnsureError(Exception):
     """Nothing tells how sure a distance makes; the text says why, as a sentence."""
@@ -24,7 +27,7 @@ class Sureness:
 
     Attributes:
       calibration: The model's.
-      base_rate: How many of all pairs of photos are of one kind.
+      base_rate: Share of all pairs of photos that are of one kind.
       source: What tells the base rate, in a few words.
     """
 
@@ -57,8 +60,8 @@ def sureness(moment: Moment, kinds: int | None) -> Sureness:
 
     Args:
       moment: The index.
-      kinds: How many kinds there are, of about as many photos; `None` for what the
-        labels tell.
+      kinds: Number of kinds that there are, of about as many photos; `None` for what
+        the labels tell.
 
     Raises:
       UnsureError: Its model was not calibrated, or nothing tells the base rate.
@@ -81,9 +84,37 @@ def sureness(moment: Moment, kinds: int | None) -> Sureness:
     return Sureness(calibration, rate, source)
 
 
+def told(moment: Moment, flags: SureConfig) -> Sureness | float:
+    """What tells whether two photos are of one kind: P(same kind), or a distance.
+
+    Args:
+      moment: The index.
+      flags: What was asked.
+
+    Raises:
+      InputError: Nothing tells how sure a distance makes, and no distance was given.
+    """
+    if flags.max_distance is not None:
+        return flags.max_distance
+    try:
+        return sureness(moment, flags.kinds)
+    except UnsureError as error:
+        raise InputError(
+            f"--precision needs P(same kind). Received: an index without. {error} Or "
+            "give --max_distance=D, the distance itself."
+        ) from error
+
+
+def of(known: Sureness | float) -> str:
+    """By what P(same kind) is known, behind a comma; nothing for a distance."""
+    if isinstance(known, Sureness):
+        return f", P(same kind) at a {known.text()}"
+    return ""
+
+
 def bound(
-    moment: Moment, flags: SureConfig, precision: float
-) -> tuple[float, Sureness | None]:
+    moment: Moment, flags: SureConfig, precision: float = PRECISION
+) -> tuple[float, Sureness | float]:
     """The distance up to which two photos count as of one kind.
 
     Args:
@@ -92,22 +123,15 @@ def bound(
       precision: P(same kind) in percent where the flags name neither.
 
     Returns:
-      The distance; and what tells P(same kind), `None` where the flags name the
-      distance itself.
+      The distance, and what tells it, as `told`.
 
     Raises:
       InputError: Nothing tells how sure a distance makes, or none makes so sure.
     """
-    if flags.max_distance is not None:
-        return flags.max_distance, None
     percent = precision if flags.precision is None else flags.precision
-    try:
-        known = sureness(moment, flags.kinds)
-    except UnsureError as error:
-        raise InputError(
-            f"--precision needs P(same kind). Received: an index without. {error} Or "
-            "give --max_distance=D, the distance itself."
-        ) from error
+    known = told(moment, flags)
+    if not isinstance(known, Sureness):
+        return known, known
     limit = known.distance_at(percent)
     if limit is None:
         raise InputError(

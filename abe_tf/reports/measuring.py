@@ -17,19 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from abe_tf.config.evaluation import CHECKPOINTS, EvaluationConfig, SplitConfig
+from abe_tf.config.evaluation import EvaluationConfig, SplitConfig
 from abe_tf.data.examples import Examples, Splits
 from abe_tf.errors import InputError
 from abe_tf.retrieval import archive as archives
 from abe_tf.retrieval import calibration, evaluation
 from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.calibration import Calibration
+from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.evaluation import Measurements
 from abe_tf.retrieval.recall import Recall, measure_recall
 from abe_tf.runs import embeddings, trained
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
-from abe_tf.storage.files import write_atomically
 
 # What is kept beside the arrays of an archive.
 _RANKS, _MEASURED, _IMAGES = "ranks", "measured", "images"
@@ -111,11 +111,27 @@ class Measuring:
         block = self._options.block
         return measure_recall(archive.queries, self._ks, block, archive.gallery)
 
-    def calibrate(self, archive: Archive, checkpoint: str) -> Calibration | None:
+    def embed_trained(self, model: TrainedModel) -> Embedded | None:
+        """Embeds some images that trained, for `calibrate`; `None` for other splits.
+
+        Raises:
+          InputError: An image cannot be read, or an embedding is not finite.
+        """
+        if self._split != "validation":
+            return None
+        some = self._splits.train.evenly(calibration.TRAINED)
+        splits = dataclasses.replace(self._splits, train=some)
+        size = self._options.eval_batch_size
+        return embeddings.embed(model, splits, "train", size).queries
+
+    def calibrate(
+        self, archive: Archive, others: Embedded, checkpoint: str
+    ) -> Calibration | None:
         """Keeps with a checkpoint how sure its distances make.
 
         Args:
           archive: Its embeddings of classes that it was not trained on.
+          others: As `embed_trained` gives them.
           checkpoint: "best", "last", or its folder.
 
         Returns:
@@ -124,12 +140,10 @@ class Measuring:
         Raises:
           InputError: It cannot be written.
         """
-        fitted = calibration.calibrate(archive.queries, split=self._split)
+        fitted = calibration.calibrate(archive.queries, others, split=self._split)
         if fitted is not None:
-            path = self._folder.with_checkpoints(checkpoint)
-            if checkpoint in CHECKPOINTS:
-                path = os.path.join(path, archive.about["checkpoint"])
-            write_atomically(os.path.join(path, calibration.FILE), fitted.text())
+            name = archive.about["checkpoint"]
+            trained.keep_calibration(self._folder, checkpoint, name, fitted)
         return fitted
 
     def keep(self, measured: Measured) -> None:

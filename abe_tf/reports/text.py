@@ -32,8 +32,8 @@ def calibration_as_text(fitted: Calibration | None) -> str:
     about = fitted.about
     return (
         f"P(same kind): counted on {about['pairs_of_one_kind']:,} pairs of one and "
-        f"{about['pairs_of_two_kinds']:,} of two of {about['kinds']:,} classes, and "
-        "kept with the checkpoint"
+        f"{about['pairs_of_two_kinds']:,} of two, of {about['kinds']:,} classes and "
+        "those that trained; kept with the checkpoint"
     )
 
 

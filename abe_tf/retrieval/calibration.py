@@ -1,10 +1,15 @@
 """How sure a distance makes: the probability that two photos show one kind of thing.
 
-On photos that training did not see, distances between photos of one kind and of two are
-counted. How much more often a distance lies between photos of one kind is its
-likelihood ratio; isotonic regression fits it, since it can only fall as photos lie
+On photos of kinds that training did not see, distances between photos of one kind and
+of two are counted. How much more often a distance lies between photos of one kind is
+its likelihood ratio; isotonic regression fits it, since it can only fall as photos lie
 farther apart. What kinds there are differs from pile to pile, and with it the base
 rate, how many of all pairs are of one kind: Bayes' rule puts the two together.
+
+It is kinds that are a sample, more than photos: whether two are easily confused is not
+told by a thousand photos of either. So photos of the kinds that trained are the other
+half of pairs of two kinds, and no ratio is believed beyond what so many pairs of kinds
+can show.
 """
 
 from __future__ import annotations
@@ -21,6 +26,8 @@ from abe_tf.errors import InputError
 from abe_tf.retrieval.embedded import Embedded
 
 FILE = "calibration.json"
+# Photos of kinds that trained, evenly spaced, are enough.
+TRAINED = 512
 _FORMAT = 1
 # Distances are counted in so many bins; between vectors of unit length none is above 2.
 _BINS, _LARGEST = 2_000, 2.0
@@ -44,8 +51,9 @@ class Calibration:
       distances: Ensemble distances, ascending.
       log_ratios: The natural logarithm of the likelihood ratio at each, never rising;
         between them it is interpolated, beyond them it stays.
-      about: Of what it was counted: "photos", "kinds", "pairs_of_one_kind",
-        "pairs_of_two_kinds", and what else the caller said.
+      about: What it was counted on: "photos", "kinds", "pairs_of_one_kind",
+        "pairs_of_two_kinds", how many "pairs_of_kinds" these are of, and what else the
+        caller said.
     """
 
     distances: tuple[float, ...]
@@ -57,7 +65,7 @@ class Calibration:
 
         Args:
           distances: Ensemble distances, of any shape.
-          base_rate: How many of all pairs are of one kind, above 0 and below 1.
+          base_rate: Share of all pairs that are of one kind, above 0 and below 1.
 
         Returns:
           float64 of the same shape, above 0 and below 1.
@@ -117,25 +125,37 @@ class Calibration:
         return cls(distances, ratios, about)
 
 
-def calibrate(embedded: Embedded, **about: Any) -> Calibration | None:
-    """Counts distances between photos that neither training nor a choice has seen.
+def calibrate(
+    embedded: Embedded, trained: Embedded | None = None, **about: Any
+) -> Calibration | None:
+    """Counts distances between photos of kinds that training has not seen.
 
     Args:
       embedded: Photos with their kinds.
+      trained: Photos of other kinds, which trained; `None` for none.
       **about: What else is to be said of them.
 
     Returns:
       `None` where no two photos are of one kind, or none are of two.
     """
     same, different = _counts(embedded)
+    kinds = len(np.unique(embedded.labels))
+    pairs_of_kinds = math.comb(kinds, 2)
+    if trained is not None:
+        different += _counts_between(embedded, trained)
+        pairs_of_kinds += kinds * len(np.unique(trained.labels))
     if not same.any() or not different.any():
         return None
     distances, ratios = _fitted(same, different)
+    # One of so many that was not seen is half of one.
+    most, least = math.log(2 * pairs_of_kinds), -math.log(2 * kinds)
+    ratios = tuple(min(most, max(least, ratio)) for ratio in ratios)
     counted = {
         "photos": len(embedded),
-        "kinds": len(np.unique(embedded.labels)),
+        "kinds": kinds,
         "pairs_of_one_kind": int(same.sum()),
         "pairs_of_two_kinds": int(different.sum()),
+        "pairs_of_kinds": pairs_of_kinds,
     }
     return Calibration(distances, ratios, {**counted, **about})
 
@@ -182,23 +202,38 @@ def base_rate(counts: Iterable[int]) -> float | None:
 
 def _counts(embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
     """How many pairs of one and of two kinds lie at each distance, `[_BINS]` int64."""
-    learners, labels = embedded.learner_embeddings, np.asarray(embedded.labels)
-    images, number, _ = learners.shape
+    labels, images = np.asarray(embedded.labels), len(embedded)
     queries = np.arange(0, images, -(-images // _MOST_QUERIES))
+    is_query = np.isin(np.arange(images), queries)
     same, different = np.zeros([2, _BINS], np.int64)
     for start in range(0, len(queries), _PORTION):
         some = queries[start : start + _PORTION]
-        total = np.zeros([len(some), images], np.float32)
-        for learner in range(number):
-            cosines = learners[some, learner] @ learners[:, learner].T
-            total += np.sqrt(np.maximum(0, 2 - 2 * cosines))
-        bins = (total * (_BINS / (_LARGEST * number))).astype(np.int32)
-        bins = np.minimum(bins, _BINS - 1)
+        bins = _bins(embedded, some, embedded)
         own = labels[some, np.newaxis] == labels
-        other = some[:, np.newaxis] != np.arange(images)
-        same += np.bincount(bins[own & other], minlength=_BINS)
-        different += np.bincount(bins[~own], minlength=_BINS)
+        # Each pair once, also where both are queries.
+        counted = ~is_query | (some[:, np.newaxis] < np.arange(images))
+        same += np.bincount(bins[own & counted], minlength=_BINS)
+        different += np.bincount(bins[~own & counted], minlength=_BINS)
     return same, different
+
+
+def _counts_between(embedded: Embedded, others: Embedded) -> np.ndarray:
+    counts = np.zeros(_BINS, np.int64)
+    for start in range(0, len(embedded), _PORTION):
+        some = np.arange(start, min(start + _PORTION, len(embedded)))
+        counts += np.bincount(_bins(embedded, some, others).ravel(), minlength=_BINS)
+    return counts
+
+
+def _bins(embedded: Embedded, some: np.ndarray, others: Embedded) -> np.ndarray:
+    """The bins of distances of some photos to others, `[some, others]`."""
+    ours, theirs = embedded.learner_embeddings[some], others.learner_embeddings
+    total = np.zeros([len(some), len(others)], np.float32)
+    for learner in range(embedded.num_learners):
+        cosines = ours[:, learner] @ theirs[:, learner].T
+        total += np.sqrt(np.maximum(0, 2 - 2 * cosines))
+    bins = total * (_BINS / (_LARGEST * embedded.num_learners))
+    return np.minimum(bins.astype(np.int32), _BINS - 1)
 
 
 def _fitted(

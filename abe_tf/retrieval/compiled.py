@@ -19,7 +19,7 @@ def compiled(
     It is kept beside its file, where that can be written: compiling takes seconds.
 
     Args:
-      function: Of numbers and arrays.
+      function: A function of numbers and arrays.
       error_model: Whether a division by zero raises, or gives what NumPy gives.
     """
     file = sys.modules[function.__module__].__file__ or ""

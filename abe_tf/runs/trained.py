@@ -17,6 +17,7 @@ from abe_tf.retrieval import calibration
 from abe_tf.retrieval.calibration import Calibration
 from abe_tf.runs.folder import RunFolder
 from abe_tf.storage import checkpoints
+from abe_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,6 +178,26 @@ def calibration_of(folder: RunFolder, checkpoint: str) -> Calibration | None:
         f"--checkpoint={checkpoint} writes it anew."
     )
     return calibration.read(os.path.join(checkpoint, calibration.FILE), remedy)
+
+
+def keep_calibration(
+    folder: RunFolder, checkpoint: str, name: str, fitted: Calibration
+) -> None:
+    """Keeps with a checkpoint how sure its distances make.
+
+    Args:
+      folder: The run folder.
+      checkpoint: "best" or "last", or the checkpoint's own folder.
+      name: The checkpoint's name.
+      fitted: What was measured.
+
+    Raises:
+      InputError: It cannot be written.
+    """
+    path = folder.with_checkpoints(checkpoint)
+    if checkpoint in CHECKPOINTS:
+        path = os.path.join(path, name)
+    write_atomically(os.path.join(path, calibration.FILE), fitted.text())
 
 
 def newest_calibration(workdir: str, checkpoint: str) -> Calibration | None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from abe_tf.config.evaluation import EvaluationConfig
 from abe_tf.data.examples import Examples
-from abe_tf.data.pipeline import cached_loader
+from abe_tf.data.pipeline import Loader, cached_loader
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.figures import probes, projector
 from abe_tf.retrieval import calibration
@@ -56,8 +56,13 @@ class Validation:
         projector_dir: str | None,
     ) -> None:
         self._held_out = len(validation) > 0
-        examples = validation if self._held_out else _some(train, _SHOWN_OF_TRAINING)
+        examples = validation if self._held_out else train.evenly(_SHOWN_OF_TRAINING)
         self._loader = cached_loader(examples, preprocessing, cache)
+        # What is not of their kinds tells how sure a distance makes.
+        self._trained = None
+        if self._held_out:
+            others = train.evenly(calibration.TRAINED)
+            self._trained = cached_loader(others, preprocessing, cache)
         self._embedder = Embedder(network)
         self._evaluation, self._projector_dir = evaluation, projector_dir
         # The best checkpoint is chosen by Recall@1.
@@ -68,25 +73,31 @@ class Validation:
 
     def __call__(self, interrupted: Callable[[], bool]) -> Measured | None:
         """Measures; `None` where `interrupted` became true meanwhile."""
-        size = self._evaluation.eval_batch_size
         try:
-            embeddings = self._embedder(self._loader, size, interrupted)
+            embedded = self._embedded_by(self._loader, interrupted)
+            trained = None
+            if self._trained is not None:
+                trained = self._embedded_by(self._trained, interrupted)
         except Interrupted:
             return None
-        embedded = Embedded(embeddings, self._loader.examples.labels)
         self._embedded = embedded
         scalars, files = {}, {}
         if self._held_out:
             block = self._evaluation.block
             scalars = _scalars(measure_recall(embedded, self._ks, block))
-            fitted = calibration.calibrate(embedded, split="validation")
+            fitted = calibration.calibrate(embedded, trained, split="validation")
             files = {calibration.FILE: fitted.text()} if fitted else {}
         shown = _evenly(len(embedded.labels), _SHOWN)
-        kinds = similarities(embeddings[shown], embedded.labels[shown])
+        kinds = similarities(embedded.learner_embeddings[shown], embedded.labels[shown])
         split = "validation" if self._held_out else "train"
         histograms = {f"{split}/similarity/{kind}": v for kind, v in kinds.items()}
         images = {f"{split}/{name}": png for name, png in self._draw(embedded).items()}
         return Measured(scalars, histograms, images, files)
+
+    def _embedded_by(self, loader: Loader, interrupted: Callable[[], bool]) -> Embedded:
+        size = self._evaluation.eval_batch_size
+        embeddings = self._embedder(loader, size, interrupted)
+        return Embedded(embeddings, loader.examples.labels)
 
     def _draw(self, embedded: Embedded) -> dict[str, bytes]:
         """Pictures of images that stay the same, by name."""
@@ -139,9 +150,3 @@ def _scalars(recall: Recall) -> dict[str, float]:
 def _evenly(count: int, most: int) -> np.ndarray:
     """Positions of at most so many of `count` things, evenly spaced."""
     return np.arange(0, count, -(-count // most) if count else 1)
-
-
-def _some(examples: Examples, most: int) -> Examples:
-    chosen = np.zeros(len(examples), bool)
-    chosen[_evenly(len(examples), most)] = True
-    return examples.where(chosen)

@@ -499,6 +499,7 @@ def test_a_servers_certificate_is_checked(files, certificate):
         server.server_close()
 
 
+@pytest.mark.slow
 def test_many_answers_are_not_held_in_memory(url, tmp_path):
     """Of 400 kB each, which would be 80 MB together."""
     path = tmp_path / "0.jpg"

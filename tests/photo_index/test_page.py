@@ -295,6 +295,68 @@ def test_the_panel_says_what_is_known(page):
     assert ticked == [True] * 3 + [False] * (len(ticked) - 3)
 
 
+def percents(texts):
+    return [float(re.search(r"[\d.]+", text)[0]) for text in texts]
+
+
+@needs_chromium
+def test_hits_say_how_sure_and_a_line_parts_them(page):
+    hits(page).nth(0).get_by_role("button", name="Like").click()
+    likes(page, 1)
+    expect(page.locator("#sure")).to_contain_text("P(same kind) at a base rate 1 :")
+    expect(page.locator("#sure")).to_contain_text("by the labels of 40 photos, 8 kinds")
+    shown = percents(page.locator(".sure").all_inner_texts())
+    assert len(shown) == 39 and shown == sorted(shown, reverse=True)
+    last = int(np.argmax(-np.diff(shown)))
+    middle = (shown[last] + shown[last + 1]) / 2
+    page.get_by_label("Same kind at least, in %").fill(f"{middle:.2f}")
+    page.get_by_label("Same kind at least, in %").press("Enter")
+    line = page.locator("#hits .line")
+    expect(line).to_have_text(re.compile("^below [0-9.]+ %$"))
+    (bar,) = percents([line.inner_text()])
+    above = line.evaluate("one => Number(one.parentElement.dataset.number)")
+    assert above == last + 1
+    assert shown[last] >= bar > shown[above]
+    page.get_by_label("Kinds there are").fill("100000")
+    page.get_by_label("Kinds there are").press("Enter")
+    expect(page.locator("#sure")).to_contain_text("by --kinds=100000")
+    rarer = percents(page.locator(".sure").all_inner_texts())
+    assert max(rarer) < min(shown[:5])
+    assert "kinds=100000" in page.url and "precision=" in page.url
+
+
+@needs_chromium
+def test_copies_groups_and_kinds_are_shown(page):
+    page.get_by_role("button", name="Copies").click()
+    pile = page.locator("#piles .pile")
+    expect(page.locator("#message")).to_contain_text("sets of copies; near are those")
+    # Each of the tricks' files is a copy.
+    assert pile.count() >= 3
+    expect(pile.first.locator("h2")).to_contain_text("Keep one of")
+    expect(pile.first.locator("li p").first).to_have_text("keep")
+    chosen = pile.first.get_by_role("button")
+    number = int(re.search(r"Tick (\d+) of them", chosen.inner_text())[1])
+    chosen.click()
+    expect(page.locator("#ticked output")).to_have_text(f"{number} ticked")
+    ticked = [box.is_checked() for box in pile.first.locator(".tick").all()]
+    assert ticked == [False] + [True] * number
+    page.get_by_role("button", name="Untick all").click()
+    expect(pile.first.locator(".tick").last).not_to_be_checked()
+    page.get_by_label("Kinds there are").fill("1000000")
+    page.get_by_label("Same kind at least, in %").fill("99.9")
+    page.get_by_role("button", name="Groups").click()
+    expect(page.locator("#message")).to_contain_text("--precision must be one")
+    page.get_by_label("Same kind at least, in %").fill("70")
+    page.get_by_label("Kinds there are").fill("2")
+    page.get_by_label("Kinds there are").press("Enter")
+    expect(page.locator("#message")).to_contain_text("groups, ")
+    expect(pile.first.locator("h2")).to_contain_text("photos")
+    page.get_by_role("button", name="Kinds").click()
+    expect(page.locator("#message")).to_contain_text("0 photos by their neighbours")
+    page.get_by_role("button", name="Photos").click()
+    expect(hits(page)).to_have_count(40)
+
+
 @needs_chromium
 def test_names_are_text(page, pile):
     page.get_by_text("cannot be read").click()
@@ -438,6 +500,7 @@ def mutated(rng):
         return values[rng.integers(len(values))]
 
     names = ("like", "unlike", "filter", "count", "photos", "label", "photo", "other")
+    names += ("kinds", "precision")
     filters = ("folder", "label", "since", "until")
     body = {name: any_value() for name in names if rng.random() < 0.4}
     if rng.random() < 0.5:
@@ -449,9 +512,10 @@ def mutated(rng):
         content = bytes(rng.integers(0, 256, rng.integers(0, 200), np.uint8))
     posts = ("/api/search", "/api/label", "/api/list", "/api/upload", "/api/copy")
     posts += ("/api/none", "/", "/api/why")
+    posts += ("/api/pile/groups", "/api/pile/labels", "/api/pile/duplicates")
     if rng.random() < 0.8:
-        of_each = [0.5, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05]
-        return "POST", posts[rng.choice(8, p=of_each)], content
+        of_each = [0.4, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.04, 0.04, 0.02]
+        return "POST", posts[rng.choice(11, p=of_each)], content
     gets = (
         "/api/state",
         "/thumbnail/",

@@ -68,6 +68,7 @@ def test_a_lock_leaves_nothing_where_nothing_was_begun(photos, run_command, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_last_evaluation_is_made_up_for(photos, run_command, tmp_path):
     workdir = tmp_path / "run"
     flags = training(
@@ -106,7 +107,13 @@ def averaged(photos, run_command_once, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("freeze", ["--freeze_batch_norm", "--freeze_until=pool2"])
+@pytest.mark.parametrize(
+    "freeze",
+    [
+        "--freeze_batch_norm",
+        pytest.param("--freeze_until=pool2", marks=pytest.mark.slow),
+    ],
+)
 def test_averages_of_a_run_fill_one_that_trains_less(
     photos, averaged, run_command, tmp_path, freeze
 ):

@@ -86,7 +86,16 @@ LOSSES = [
 ]
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=["mean", "published", "triplet"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param(LOSSES[0], id="mean"),
+        *(
+            pytest.param(loss, id=name, marks=pytest.mark.slow)
+            for loss, name in zip(LOSSES[1:], ("published", "triplet"), strict=True)
+        ),
+    ],
+)
 @pytest.mark.parametrize(
     ("make", "tolerance"),
     [(real_network, 1e-5), (smooth_network, 1e-4)],
@@ -146,7 +155,7 @@ def test_replicas_share_one_batch_of_the_pipeline(photos):
             np.testing.assert_array_equal(np.concatenate(local), expected)
 
 
-@pytest.mark.parametrize("total", [2, 4])
+@pytest.mark.parametrize("total", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_read_their_own_part_of_a_batch(photos, total):
     loader, sampler = pipeline(photos)
     (whole, labels) = next(iter(training_batches(loader, sampler, 0, 5, 6)))
@@ -173,7 +182,9 @@ def embedders():
     return found
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8, 64])
+@pytest.mark.parametrize(
+    "batch_size", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 8, 64))]
+)
 def test_replicas_share_an_evaluation(photos, embedders, batch_size):
     """20 images do not come out even; each is embedded once, in order."""
     loader, _ = pipeline(photos)

@@ -37,6 +37,7 @@ _FILES = {
     "state.js": "text/javascript",
     "boxing.js": "text/javascript",
     "why.js": "text/javascript",
+    "piles.js": "text/javascript",
     "page.css": "text/css",
     "icon.svg": "image/svg+xml",
 }
@@ -58,6 +59,7 @@ def application(library: Library, host: str, max_upload: int) -> Callable:
         Route("/api/state", pages.state),
         Route("/api/search", pages.search, methods=["POST"]),
         Route("/api/why", pages.why, methods=["POST"]),
+        Route("/api/pile/{view}", pages.pile, methods=["POST"]),
         Route("/api/upload", pages.upload, methods=["POST"]),
         Route("/api/label", pages.label, methods=["POST"]),
         Route("/api/copy", pages.copy, methods=["POST"]),
@@ -93,6 +95,8 @@ class _Pages:
         self._library, self._host, self._max_upload = library, host, max_upload
         # A photo takes several times its pixels while it is decoded.
         self._decoding = asyncio.Semaphore(2)
+        # All pairs of an index take both processors.
+        self._comparing = asyncio.Semaphore(1)
 
     def guarded(self, inner: Callable) -> Callable:
         """An application that foreign pages cannot use."""
@@ -155,6 +159,13 @@ class _Pages:
         example, number = requests.pair(await self._body(request, _MOST_JSON))
         async with self._decoding:
             return await self._json(self._library.why, example, number)
+
+    async def pile(self, request: Request) -> Response:
+        """As `Library.pile`."""
+        body = requests.parsed(await self._body(request, _MOST_JSON))
+        view, sure = request.path_params["view"], requests.sure(body)
+        async with self._comparing:
+            return await self._json(self._library.pile, view, sure)
 
     async def upload(self, request: Request) -> Response:
         """As `Library.upload`; the body is the file itself."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from abe_tf.config.index import FilterConfig, SourceConfig
+from abe_tf.config.index import FilterConfig, SourceConfig, SureConfig
 from abe_tf.data.photos import readable
 from abe_tf.errors import InputError
 from abe_tf.figures import heat
@@ -20,9 +20,11 @@ from abe_tf.photo_index import answers, database, searching
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.hits import LABEL, Hit
+from abe_tf.photo_index.page import piles
 from abe_tf.photo_index.page.requests import Example, Question, RefusedError
 from abe_tf.photo_index.page.uploads import Uploads
 from abe_tf.photo_index.searching import Moment
+from abe_tf.photo_index.sureness import UnsureError, sureness
 from abe_tf.retrieval.explanation import explain
 
 # An index that has said nothing for so many seconds is not being made any more.
@@ -98,7 +100,7 @@ class Library:
         """
         with searching.moment(self._folder) as now:
             if not question.like:
-                hits = now.newest(question.count, question.asked)
+                hits, sure = now.newest(question.count, question.asked), ""
             else:
                 like, rows = self._embedded(now, question.like)
                 unlike, others = self._embedded(now, question.unlike)
@@ -109,7 +111,22 @@ class Library:
                     asked=question.asked,
                     without=[*rows, *others],
                 )
-            return {"hits": [_shown(rank, hit) for rank, hit in enumerate(hits, 1)]}
+                hits, sure = _sure(now, question.kinds, hits)
+            shown = [_shown(rank, hit) for rank, hit in enumerate(hits, 1)]
+            return {"hits": shown, "sure": sure}
+
+    def pile(self, view: str, sure: SureConfig) -> dict[str, Any]:
+        """Copies, groups or labels, as `Piles.shown`.
+
+        Raises:
+          RefusedError: There is no such view, or the index is too large for it.
+          InputError: Nothing tells how sure a distance makes.
+        """
+        if view not in piles.VIEWS:
+            raise RefusedError(404, f"a view must be one of {', '.join(piles.VIEWS)}")
+        with searching.moment(self._folder) as now:
+            looked_at = piles.Piles(now, self._folder, self._asker(now), sure)
+            return looked_at.shown(view)
 
     def why(self, example: Example, number: int) -> dict[str, Any]:
         """Why a photo of the index matches one that is searched for.
@@ -286,6 +303,15 @@ class Library:
                 if place is not None:
                     writer.writerow([readable(place.path), place.label or ""])
         return file.getvalue()
+
+
+def _sure(now: Moment, kinds: int | None, hits: list[Hit]) -> tuple[list[Hit], str]:
+    """The hits with P(same kind), and by what it is known, or why it is not."""
+    try:
+        known = sureness(now, kinds)
+    except UnsureError as error:
+        return hits, str(error)
+    return known.of_hits(hits), f"P(same kind) at a {known.text()}"
 
 
 def _shown(rank: int, hit: Hit) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from abe_tf.config.index import FilterConfig
+from abe_tf.config.index import FilterConfig, SureConfig
 from abe_tf.errors import InputError
 from abe_tf.photo_index.reading import Box
 
@@ -55,6 +55,7 @@ class Question:
     unlike: list[Example]
     asked: FilterConfig
     count: int
+    kinds: int | None
 
 
 def parsed(body: bytes) -> dict[str, Any]:
@@ -83,7 +84,26 @@ def question(body: bytes) -> Question:
     if not _is_whole(count) or not 1 <= count <= _MOST_HITS:
         raise RefusedError(400, f"count must be 1 to {_MOST_HITS}")
     like, unlike = (_examples(asked.get(name, []), name) for name in ("like", "unlike"))
-    return Question(like, unlike, _filter(asked.get("filter", {})), count)
+    chosen = _filter(asked.get("filter", {}))
+    return Question(like, unlike, chosen, count, sure(asked).kinds)
+
+
+def sure(asked: dict[str, Any]) -> SureConfig:
+    """Reads how sure a pair must be, and how many kinds there are.
+
+    Raises:
+      RefusedError: It is none.
+    """
+    kinds, precision = asked.get("kinds"), asked.get("precision")
+    if kinds is not None and not _is_whole(kinds):
+        raise RefusedError(400, "kinds must be a whole number")
+    is_number = isinstance(precision, int | float) and not isinstance(precision, bool)
+    if precision is not None and not is_number:
+        raise RefusedError(400, "precision must be a number of percent")
+    try:
+        return SureConfig(kinds=kinds, precision=precision)
+    except InputError as error:
+        raise RefusedError(400, str(error).replace("--", "")) from error
 
 
 def pair(body: bytes) -> tuple[Example, int]:

@@ -60,6 +60,10 @@ class Work:
         digest.update(f"{self.generation} {limit!r}".encode())
         return os.path.join(self.folder, FOLDER, f"{digest.hexdigest()[:24]}.npz")
 
+    def is_done(self, rows: np.ndarray, limit: float) -> bool:
+        """Whether all pairs were compared already."""
+        return _resumed(self.path(rows, limit), len(rows))[1] == len(rows)
+
 
 def components(
     segments: Sequence[Segment], rows: np.ndarray, limit: float, work: Work
@@ -155,7 +159,7 @@ def largest_square(limit: float, learners: int) -> float:
 
     Args:
       limit: Their plain distances' mean at most; none is above 2.
-      learners: How many.
+      learners: Number of learners.
     """
     total = min(limit, 2.0) * learners
     far = total // 2

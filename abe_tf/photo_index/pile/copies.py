@@ -21,7 +21,7 @@ from abe_tf.photo_index.searching import Moment
 
 BYTES, PIXELS, NEAR = "bytes", "pixels", "near"
 # What float32 cannot tell from 0 (`retrieval.distances`), twice.
-_NOTHING = 2e-3
+NOTHING = 2e-3
 # Files of the same pixels are embedded no farther apart, even in bfloat16.
 _SAME_PIXELS = 0.02
 # Photos that are compared with their own copies, and the share that must be as near.
@@ -106,7 +106,7 @@ def copies(moment: Moment, limit: float, work: Work) -> Iterator[CopySet]:
       Sets of two photos and more.
     """
     rows = moment.rows()
-    roots = components(moment.segments, rows, max(limit, _NOTHING), work)
+    roots = components(moment.segments, rows, max(limit, NOTHING), work)
     _, inverse, sizes = np.unique(roots, return_inverse=True, return_counts=True)
     several = np.isin(rows, moment.rows_of_several())
     order = np.argsort(inverse, kind="stable")

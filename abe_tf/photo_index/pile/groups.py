@@ -38,7 +38,7 @@ class Groups:
     Attributes:
       groups: The largest first; two photos at least.
       alone: int64 rows without another one that is near.
-      split: How many groups were too large and fell apart at smaller distances.
+      split: Number of groups that were too large and fell apart at smaller distances.
     """
 
     groups: list[Group]

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+from abe_tf.config.index import SureConfig
 from abe_tf.photo_index import scan
 from abe_tf.photo_index.searching import Moment
 from abe_tf.photo_index.sureness import Sureness
+
+L = TypeVar("L")
+# How sure a label must be, in percent, where nothing else is asked; and the share of
+# votes that are alike.
+PRECISION, _MAJORITY = 95.0, 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +44,7 @@ def guesses(moment: Moment, neighbours: int, sure: Sureness | float) -> Iterator
 
     Args:
       moment: The index.
-      neighbours: How many labelled neighbours have a vote, the nearest.
+      neighbours: Number of labelled neighbours that have a vote, the nearest.
       sure: What P(same kind) is known by: each votes with its own. Or a distance: those
         within it vote, each alike.
 
@@ -62,6 +69,13 @@ def guesses(moment: Moment, neighbours: int, sure: Sureness | float) -> Iterator
         yield _guess(int(row), rows, distances, votes, labels)
 
 
+def least_share(flags: SureConfig, known: Sureness | float) -> float:
+    """The share of votes, 0 to 1, that a label must have."""
+    if isinstance(known, Sureness):
+        return (PRECISION if flags.precision is None else flags.precision) / 100
+    return _MAJORITY
+
+
 def _guess(
     row: int,
     rows: np.ndarray,
@@ -69,21 +83,32 @@ def _guess(
     votes: np.ndarray,
     labels: dict[int, str],
 ) -> Guess:
-    """The kind with most votes, and its share of them.
+    theirs = [labels[neighbour] for neighbour in rows.tolist()]
+    label, share = vote(theirs, votes.tolist())
+    if not share:
+        return Guess(row, None, 0.0, int(rows[0]), float(distances[0]))
+    nearest = theirs.index(label)
+    where, distance = int(rows[nearest]), float(distances[nearest])
+    return Guess(row, label, share, where, distance)
+
+
+def vote(labels: Sequence[L], votes: Sequence[float]) -> tuple[L, float]:
+    """The label with most votes, and its share of them.
 
     Where all votes together are less than one, most likely there is no photo of its
     kind: what they lack to one speaks for none of them.
+
+        >>> vote(["cat", "dog", "cat"], [0.5, 0.75, 0.5])
+        ('cat', 0.5714285714285714)
+        >>> vote(["cat", "dog"], [0.25, 0.125])
+        ('cat', 0.25)
+
+    Args:
+      labels: Labels of the neighbours, nearest first; one at least.
+      votes: What each says, 0 to 1.
     """
-    by_label: dict[str, float] = {}
-    for neighbour, vote in zip(rows.tolist(), votes.tolist(), strict=True):
-        label = labels[neighbour]
-        by_label[label] = by_label.get(label, 0.0) + vote
+    by_label: dict[L, float] = {}
+    for label, one in zip(labels, votes, strict=True):
+        by_label[label] = by_label.get(label, 0.0) + one
     best = max(by_label, key=lambda label: by_label[label])
-    if not by_label[best]:
-        return Guess(row, None, 0.0, int(rows[0]), float(distances[0]))
-    share = by_label[best] / max(1.0, sum(by_label.values()))
-    nearest = next(
-        place for place, one in enumerate(rows.tolist()) if labels[one] == best
-    )
-    where, distance = int(rows[nearest]), float(distances[nearest])
-    return Guess(row, best, share, where, distance)
+    return best, by_label[best] / max(1.0, sum(votes))

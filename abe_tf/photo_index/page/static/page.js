@@ -1,7 +1,8 @@
 // What happens on the page: the address says what is searched, all else follows from it.
 
 import { boxOf } from "./boxing.js";
-import { address, ask, read, same, written } from "./state.js";
+import { drawPiles } from "./piles.js";
+import { address, ask, number as numberOf, read, same, written } from "./state.js";
 import {
   drawFilters, drawHits, drawPanel, drawProgress, drawQuestion, drawTicked, say,
 } from "./view.js";
@@ -9,6 +10,8 @@ import { drawWhy } from "./why.js";
 
 const $ = (id) => document.getElementById(id);
 const POLL = 2000;
+// Percent below which a hit is unlikely, and above which neighbours tell a kind.
+const LINE = 50;
 
 let state = read(location.search);
 let hits = [];
@@ -40,6 +43,37 @@ function go(changes) {
 }
 
 async function show() {
+  for (const button of document.querySelectorAll("nav button")) {
+    button.toggleAttribute("aria-current", button.dataset.view === state.view);
+  }
+  for (const [id, value] of [["kinds-there", state.kinds], ["precision", state.precision]]) {
+    $(id).value = value ?? "";
+  }
+  $("hits").hidden = Boolean(state.view);
+  $("piles").hidden = !state.view;
+  await (state.view ? showPiles() : showHits());
+}
+
+async function showPiles() {
+  const number = ++asked;
+  const { view, kinds, precision } = state;
+  drawQuestion({ like: [], unlike: [] }, actions);
+  drawPanel(null);
+  $("more").hidden = true;
+  $("piles").replaceChildren();
+  say("Comparing all photos …");
+  try {
+    const response = await ask(`/api/pile/${view}`, { kinds, precision });
+    const answer = await response.json();
+    if (number !== asked) return;
+    drawPiles($("piles"), answer.sets, ticked, tick, (label) => { $("label").value = label; });
+    say(answer.note);
+  } catch (error) {
+    if (number === asked) say(error.message, true);
+  }
+}
+
+async function showHits() {
   const number = ++asked;
   const searched = state.like.length > 0;
   const { like } = state;
@@ -50,10 +84,11 @@ async function show() {
   $("hits").setAttribute("aria-busy", "true");
   try {
     const response = await ask("/api/search", state);
-    const found = (await response.json()).hits;
+    const answer = await response.json();
     // An answer to a question before this one came late.
     if (number !== asked) return;
-    hits = found;
+    hits = answer.hits;
+    $("sure").textContent = answer.sure;
     searchedFor = like;
     say(words(searched));
   } catch (error) {
@@ -62,7 +97,7 @@ async function show() {
     say(error.message, true);
   }
   $("hits").removeAttribute("aria-busy");
-  drawHits(hits, ticked, searched);
+  drawHits(hits, ticked, searched, state.precision ?? LINE);
   drawPanel(null);
   $("more").hidden = hits.length < state.count || state.count >= 1000;
 }
@@ -77,7 +112,7 @@ function words(searched) {
 }
 
 function filter(changes) {
-  go({ filter: { ...state.filter, ...changes } });
+  go({ view: "", filter: { ...state.filter, ...changes } });
 }
 
 // Adds a photo to what is meant, or not, and takes it from the other.
@@ -85,6 +120,7 @@ function add(name, example) {
   const other = name === "like" ? "unlike" : "like";
   if (state[name].some((one) => same(one, example))) return;
   go({
+    view: "",
     [name]: [...state[name], example],
     [other]: state[other].filter((one) => !same(one, example)),
   });
@@ -249,7 +285,7 @@ $("copy-files").addEventListener("click", reported(async () => {
 $("untick").addEventListener("click", () => {
   ticked.clear();
   drawTicked(0);
-  drawHits(hits, ticked, state.like.length > 0);
+  for (const box of document.querySelectorAll(".tick")) box.checked = false;
 });
 
 $("file").addEventListener("change", async () => {
@@ -262,6 +298,11 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   upload([...(event.dataTransfer?.files ?? [])]);
 });
+for (const button of document.querySelectorAll("nav button")) {
+  button.addEventListener("click", () => go({ view: button.dataset.view }));
+}
+$("kinds-there").addEventListener("change", () => go({ kinds: numberOf($("kinds-there").value) }));
+$("precision").addEventListener("change", () => go({ precision: numberOf($("precision").value) }));
 $("clear").addEventListener("click", () => go({ like: [], unlike: [] }));
 $("more").addEventListener("click", () => go({ count: Math.min(1000, state.count * 2) }));
 for (const name of ["folder", "since", "until"]) {
@@ -282,7 +323,7 @@ async function poll() {
   const before = about.photos;
   try {
     await refresh();
-    if (about.photos !== before && !state.like.length && !ticked.size && $("panel").hidden) await show();
+    if (about.photos !== before && !state.view && !state.like.length && !ticked.size && $("panel").hidden) await show();
   } catch (error) {
     say(error.message, true);
   }

@@ -3,8 +3,11 @@
 // like=12;u-TOKEN@10,20,110,120   photos of the index by number, uploads by token,
 // unlike=...                      each with a box in pixels, or whole
 // folder, label (several), since, until, count
+// kinds, precision             how many kinds there are; P(same kind) in percent
+// view                         duplicates, groups or labels instead of a search
 
 const PORTION = 60;
+const VIEWS = ["duplicates", "groups", "labels"];
 
 export function read(search) {
   const values = new URLSearchParams(search);
@@ -19,6 +22,9 @@ export function read(search) {
       until: values.get("until") ?? "",
     },
     count: count >= 1 && count <= 1000 ? count : PORTION,
+    kinds: number(values.get("kinds")),
+    precision: number(values.get("precision")),
+    view: VIEWS.includes(values.get("view")) ? values.get("view") : "",
   };
 }
 
@@ -32,6 +38,9 @@ export function written(state) {
   }
   for (const label of state.filter.label) values.append("label", label);
   if (state.count !== PORTION) values.set("count", state.count);
+  for (const name of ["kinds", "precision", "view"]) {
+    if (state[name]) values.set(name, state[name]);
+  }
   const search = values.toString();
   return search ? `?${search}` : "/";
 }
@@ -51,6 +60,12 @@ export function thumbnail(example) {
 function text(example) {
   const which = example.upload ? `u-${example.upload}` : String(example.photo);
   return example.box ? `${which}@${example.box.join(",")}` : which;
+}
+
+// A number above 0, or null.
+export function number(text) {
+  const value = Number.parseFloat(text ?? "");
+  return value > 0 && Number.isFinite(value) ? value : null;
 }
 
 function examples(value) {

@@ -48,7 +48,17 @@ async function outline(over, picture, box, size) {
   over.append(place);
 }
 
-export function drawHits(hits, ticked, searched) {
+// A probability for people; never all or nothing.
+export function percent(probability) {
+  if (probability === null) return "";
+  if (probability >= 0.9995) return ">99.9 %";
+  if (probability < 0.001) return "<0.1 %";
+  return `${(100 * probability).toFixed(1)} %`;
+}
+
+// With a line where P(same kind) falls below so many percent.
+export function drawHits(hits, ticked, searched, bar) {
+  const below = hits.findIndex((hit) => hit.unlike || hit.probability !== null && hit.probability < bar / 100);
   $("hits").replaceChildren(...hits.map((hit, number) => {
     const item = $("hit").content.firstElementChild.cloneNode(true);
     const name = hit.label ?? hit.path.split("/").pop();
@@ -59,6 +69,11 @@ export function drawHits(hits, ticked, searched) {
     item.querySelector("img").src = `/thumbnail/${hit.photo}`;
     item.querySelector("img").alt = name;
     item.querySelector(".kind").textContent = hit.label ?? "";
+    item.querySelector(".sure").textContent = percent(hit.probability);
+    if (number === below && number && !hit.unlike) {
+      item.classList.add("below");
+      item.prepend(element("p", { className: "line", textContent: `below ${bar} %` }));
+    }
     item.querySelector(".distance").textContent = searched ? hit.distance.toFixed(3) : "";
     const copies = hit.copies.length;
     item.querySelector(".copies").textContent = copies ? `×${copies + 1}` : "";
@@ -74,6 +89,7 @@ export function drawPanel(hit, meant) {
   panel.hidden = !hit;
   if (!hit) return;
   const facts = [
+    ["Same kind", meant ? percent(hit.probability) : ""],
     ["Kind", hit.label ?? "not known"],
     ["Taken", hit.time],
     ["Camera", hit.camera],
