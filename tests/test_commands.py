@@ -34,7 +34,7 @@ BY_HAND = ("python -m benchmarks.",)
 INSTALLS = ("pip install ", "git clone ", ". .venv/bin/activate", "make test")
 # Run below by other means than `follow`.
 OTHERWISE = (
-    "python -m abe_tf.browse --index=indexes/mine",
+    "python -m abe_tf.browse --index=indexes/",
     "tensorboard --logdir runs",
     "python -m export.local_server --model_dir=models/mine &",
     "python -m export.client --url=http://localhost:8501/",
@@ -72,8 +72,12 @@ def told():
 
 def runs():
     """What this file runs, as its own text has it: beginnings of lines of a text."""
-    own = pathlib.Path(__file__).read_text(encoding="utf-8")
-    return re.findall(r'follow\(\s*"([\w.]+)",\s*"([^"]+)"', own)
+    own = pathlib.Path(__file__)
+    both = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (own, own.with_name("test_circle.py"))
+    )
+    return re.findall(r'follow\(\s*"([\w.]+)",\s*"([^"]+)"', both)
 
 
 def test_every_command_is_run_or_says_that_it_is_not():
@@ -93,6 +97,16 @@ def test_every_command_is_run_or_says_that_it_is_not():
         assert marked or by_hand or line in run, f"{where}: {line}"
 
 
+def line_of(text, beginning):
+    """The one command of a text that begins so."""
+    (line,) = {
+        line
+        for where, line, _ in told()
+        if where == text and line.startswith(beginning)
+    }
+    return line
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder to stand in, with PHOTOS: two folders of three photos each."""
@@ -108,11 +122,7 @@ def follow(place, run_command_once):
     """Runs a line of a text, with more behind it, where the photos lie."""
 
     def run(text, beginning, *more):
-        (line,) = {
-            line
-            for where, line, _ in told()
-            if where == text and line.startswith(beginning)
-        }
+        line = line_of(text, beginning)
         for pretrained, own in WITHOUT_DOWNLOAD:
             line = line.replace(pretrained, own)
         python, m, module, *flags = shlex.split(line)

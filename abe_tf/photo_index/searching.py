@@ -68,7 +68,7 @@ class Moment:
         rows = self._connection.execute(
             f"SELECT {LABEL} AS label, count(DISTINCT row) FROM photo JOIN content ON "
             "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
-            "GROUP BY 1 HAVING label IS NOT NULL ORDER BY 2 DESC, 1"
+            f"GROUP BY 1 HAVING {LABEL} IS NOT NULL ORDER BY 2 DESC, 1"
         )
         return dict(rows.fetchall())
 
@@ -77,7 +77,7 @@ class Moment:
         rows = self._connection.execute(
             f"SELECT row, {LABEL} AS label FROM photo JOIN content ON "
             "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
-            "AND label IS NOT NULL ORDER BY path DESC"
+            f"AND {LABEL} IS NOT NULL ORDER BY path DESC"
         )
         return dict(rows.fetchall())
 

@@ -52,6 +52,7 @@ def test_components_are_scipys(learners, dim, tmp_path, monkeypatch):
     monkeypatch.setattr(joining, "_ROWS", 64)
     monkeypatch.setattr(joining, "_COLUMNS", 90)
     monkeypatch.setattr(joining, "_PAIRS", 50)
+    monkeypatch.setattr(joining, "_WORTH_PROJECTING", 0)
     x = vectors_of(430, learners, dim, seed=learners)
     rows = np.flatnonzero(np.random.default_rng(0).random(430) < 0.8)
     sizes = set()
@@ -78,6 +79,7 @@ def test_squares_of_a_sum_are_bounded():
 def test_whoever_is_killed_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(joining, "_ROWS", 50)
     monkeypatch.setattr(joining, "_EVERY", 0.0)
+    monkeypatch.setattr(joining, "_WORTH_KEEPING", 0)
     x = vectors_of(400, 4, 8, seed=5)
     segments, rows, work = (
         segments_of(x, 65_536),
@@ -107,8 +109,11 @@ def test_whoever_is_killed_goes_on(tmp_path, monkeypatch):
     )
 
 
-def test_an_index_that_cannot_be_written_is_compared_all_the_same(tmp_path):
+def test_an_index_that_cannot_be_written_is_compared_all_the_same(
+    tmp_path, monkeypatch
+):
     x = vectors_of(100, 2, 8, seed=6)
+    monkeypatch.setattr(joining, "_WORTH_KEEPING", 0)
     nowhere = Work(str(tmp_path / "gone"), 1)
     joined = components(segments_of(x, 65_536), np.arange(100), 0.5, nowhere)
     np.testing.assert_array_equal(joined, hanging_together(x, 0.5))

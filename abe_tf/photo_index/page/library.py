@@ -73,7 +73,7 @@ class Library:
             labels = connection.execute(
                 f"SELECT {LABEL} AS label, count(*) FROM photo JOIN content ON "
                 "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
-                "GROUP BY 1 HAVING label IS NOT NULL ORDER BY 2 DESC, 1"
+                f"GROUP BY 1 HAVING {LABEL} IS NOT NULL ORDER BY 2 DESC, 1"
             ).fetchall()
             roots = connection.execute("SELECT path FROM root ORDER BY path").fetchall()
         progress = about.get("progress")

@@ -36,6 +36,9 @@ _MORE = 2e-5
 _ROUNDING = 1e-4
 # Seconds between two states on disk; how many pieces of work are remembered there.
 _EVERY, _REMEMBERED = 30.0, 8
+# Rows below which comparing them again takes a few seconds, and fewer directions bring
+# nothing.
+_WORTH_KEEPING, _WORTH_PROJECTING = 10_000, 4_096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Work:
     quiet: bool = False
 
     def path(self, rows: np.ndarray, limit: float) -> str | None:
-        """The file for some rows and a limit; `None` where nothing can be written."""
-        if not os.access(self.folder, os.W_OK):
+        """The file for some rows and a limit; `None` where none is worth it or can be."""
+        if len(rows) < _WORTH_KEEPING or not os.access(self.folder, os.W_OK):
             return None
         digest = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes())
         digest.update(f"{self.generation} {limit!r}".encode())
@@ -171,8 +174,11 @@ def _projected(
 ) -> np.ndarray:
     """The rows in as few dimensions as rule out as much, float32 `[rows, dimensions]`.
 
-    The last is the length of what was left out: lengths differ no more than vectors.
+    Of many rows the last is the length of what was left out: lengths differ no more than
+    vectors.
     """
+    if len(rows) < _WORTH_PROJECTING:
+        return vectors.gather(segments, rows).reshape(len(rows), -1)
     some = rows[:: max(1, len(rows) // _SAMPLE)]
     sample = vectors.gather(segments, some).reshape(len(some), -1)
     middle = sample.mean(0)
@@ -275,6 +281,8 @@ def _roots(parent):  # type: ignore[no-untyped-def]
 def _resumed(path: str | None, count: int) -> tuple[np.ndarray, int]:
     """Who hangs together so far, and the first row that was not looked at."""
     if path and os.path.isfile(path):
+        # Used now: others are forgotten before it.
+        os.utime(path)
         with np.load(path) as kept:
             return kept["parent"], int(kept["first"])
     return np.arange(count), 0
