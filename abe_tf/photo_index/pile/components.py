@@ -56,7 +56,7 @@ class Work:
     quiet: bool = False
 
     def path(self, rows: np.ndarray, limit: float) -> str | None:
-        """The file for some rows and a limit; `None` where none is worth it or can be."""
+        """The file for some rows and a limit; `None` where there shall be none."""
         if len(rows) < _WORTH_KEEPING or not os.access(self.folder, os.W_OK):
             return None
         digest = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes())
@@ -174,8 +174,8 @@ def _projected(
 ) -> np.ndarray:
     """The rows in as few dimensions as rule out as much, float32 `[rows, dimensions]`.
 
-    Of many rows the last is the length of what was left out: lengths differ no more than
-    vectors.
+    Of many rows the last is the length of what was left out: lengths differ no more
+    than vectors.
     """
     if len(rows) < _WORTH_PROJECTING:
         return vectors.gather(segments, rows).reshape(len(rows), -1)
