@@ -25,7 +25,7 @@ from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.hits import Hit
 from abe_tf.photo_index.searching import Moment, moment
-from abe_tf.photo_index.sureness import UnsureError, bound, sureness
+from abe_tf.photo_index.sureness import bound, with_probability
 from abe_tf.photo_index.why import explained
 
 
@@ -79,13 +79,9 @@ def _sure(now: Moment, flags: SureConfig, hits: list[Hit]) -> list[Hit]:
     if flags.precision is not None or flags.max_distance is not None:
         limit, _ = bound(now, flags, precision=50)
         hits = [hit for hit in hits if hit.distance <= limit]
-    try:
-        known = sureness(now, flags.kinds)
-    except UnsureError as error:
-        print(error, file=sys.stderr)
-        return hits
-    print(f"P(same kind) at a {known.text()}", file=sys.stderr)
-    return known.of_hits(hits)
+    hits, known = with_probability(now, flags.kinds, hits)
+    print(known, file=sys.stderr)
+    return hits
 
 
 def _answer(hits: list[Hit], search: SearchConfig) -> None:

@@ -39,13 +39,6 @@ class Sureness:
         """P(same kind) at some ensemble distances."""
         return self.calibration.probability(np.asarray(distances), self.base_rate)
 
-    def of_hits(self, hits: Sequence[Hit]) -> list[Hit]:
-        """The same hits, each with its probability."""
-        return [
-            dataclasses.replace(hit, probability=float(self.probability(hit.distance)))
-            for hit in hits
-        ]
-
     def distance_at(self, percent: float) -> float | None:
         """The largest distance at which P(same kind) is so many percent."""
         return self.calibration.distance_at(percent / 100, self.base_rate)
@@ -82,6 +75,30 @@ def sureness(moment: Moment, kinds: int | None) -> Sureness:
     photos = sum(counts.values())
     source = f"the labels of {photos:,} photos, {len(counts):,} kinds"
     return Sureness(calibration, rate, source)
+
+
+def with_probability(
+    moment: Moment, kinds: int | None, hits: Sequence[Hit]
+) -> tuple[list[Hit], str]:
+    """Hits with P(same kind), where something tells it.
+
+    Args:
+      moment: The index.
+      kinds: As for `sureness`.
+      hits: What was found.
+
+    Returns:
+      The hits; and by what P(same kind) is known, or why it is not.
+    """
+    try:
+        known = sureness(moment, kinds)
+    except UnsureError as error:
+        return list(hits), str(error)
+    sure = [
+        dataclasses.replace(hit, probability=float(known.probability(hit.distance)))
+        for hit in hits
+    ]
+    return sure, f"P(same kind) at a {known.text()}"
 
 
 def told(moment: Moment, flags: SureConfig) -> Sureness | float:

@@ -24,7 +24,7 @@ from abe_tf.photo_index.page import piles
 from abe_tf.photo_index.page.requests import Example, Question, RefusedError
 from abe_tf.photo_index.page.uploads import Uploads
 from abe_tf.photo_index.searching import Moment
-from abe_tf.photo_index.sureness import UnsureError, sureness
+from abe_tf.photo_index.sureness import with_probability
 from abe_tf.retrieval.explanation import explain
 
 # An index that has said nothing for so many seconds is not being made any more.
@@ -111,7 +111,7 @@ class Library:
                     asked=question.asked,
                     without=[*rows, *others],
                 )
-                hits, sure = _sure(now, question.kinds, hits)
+                hits, sure = with_probability(now, question.kinds, hits)
             shown = [_shown(rank, hit) for rank, hit in enumerate(hits, 1)]
             return {"hits": shown, "sure": sure}
 
@@ -303,15 +303,6 @@ class Library:
                 if place is not None:
                     writer.writerow([readable(place.path), place.label or ""])
         return file.getvalue()
-
-
-def _sure(now: Moment, kinds: int | None, hits: list[Hit]) -> tuple[list[Hit], str]:
-    """The hits with P(same kind), and by what it is known, or why it is not."""
-    try:
-        known = sureness(now, kinds)
-    except UnsureError as error:
-        return hits, str(error)
-    return known.of_hits(hits), f"P(same kind) at a {known.text()}"
 
 
 def _shown(rank: int, hit: Hit) -> dict[str, Any]:

@@ -19,15 +19,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from abe_tf.photo_index import vectors
+from abe_tf.photo_index.pile import loops
 from abe_tf.photo_index.vectors import Segment
-from abe_tf.retrieval.compiled import as_numpy
 from abe_tf.storage import files
 
 FOLDER = "pile"
 # Rows and columns of a tile; pairs that are measured at once.
 _ROWS, _COLUMNS, _PAIRS = 1_024, 4_096, 65_536
-# Squares that are looked at together.
-_STRIDE = 256
 # Rows that the directions are found by, and pairs that tell how much they rule out.
 _SAMPLE, _SAMPLED_PAIRS = 8_192, 200_000
 # So many more pairs may pass than by all dimensions.
@@ -89,7 +87,7 @@ def components(
     if first < len(rows):
         _compare(segments, rows, limit, work, parent, first)
         _keep(path, parent, len(rows))
-    return _roots(parent)
+    return loops.roots(parent)
 
 
 def _compare(
@@ -130,7 +128,7 @@ def _join(
     pairs = np.empty([_PAIRS, 2], np.int64)
     place = 0
     while place < squares.size:
-        number, place = _candidates(
+        number, place = loops.candidates(
             squares.reshape(-1),
             squares.shape[1],
             np.float32(bound),
@@ -144,14 +142,14 @@ def _join(
             # Each row is read once, whatever it is paired with.
             ones, one = np.unique(pairs[:number, 0], return_inverse=True)
             others, other = np.unique(pairs[:number, 1], return_inverse=True)
-            near = _are_near(
+            near = loops.are_near(
                 vectors.gather(segments, rows[ones]),
                 vectors.gather(segments, rows[others]),
                 one,
                 other,
                 limit,
             )
-            _unite(parent, pairs[:number][near])
+            loops.unite(parent, pairs[:number][near])
 
 
 def largest_square(limit: float, learners: int) -> float:
@@ -212,70 +210,6 @@ def _factors(projected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ones = np.ones_like(squares)
     left = np.concatenate([-2 * projected, squares, ones], 1)
     return left, np.concatenate([projected, ones, squares], 1)
-
-
-@as_numpy
-def _find(parent, row):  # type: ignore[no-untyped-def]
-    while parent[row] != row:
-        parent[row] = parent[parent[row]]
-        row = parent[row]
-    return row
-
-
-@as_numpy
-def _candidates(  # type: ignore[no-untyped-def]
-    squares, width, bound, start, column, parent, pairs, place
-):
-    """Pairs that may be near and do not hang together yet; where to go on."""
-    number = 0
-    while place < squares.shape[0] and number < pairs.shape[0]:
-        if place % _STRIDE == 0 and place + _STRIDE <= squares.shape[0]:
-            # Without a branch, compilers count many at once; mostly there is none.
-            passing = 0
-            for other in range(place, place + _STRIDE):
-                passing += squares[other] <= bound
-            if passing == 0:
-                place += _STRIDE
-                continue
-        if squares[place] <= bound:
-            one, other = start + place // width, column + place % width
-            if other > one and _find(parent, one) != _find(parent, other):
-                pairs[number, 0], pairs[number, 1] = one, other
-                number += 1
-        place += 1
-    return number, place
-
-
-@as_numpy
-def _are_near(ones, others, one, other, limit):  # type: ignore[no-untyped-def]
-    near = np.empty(one.shape[0], np.bool_)
-    for pair in range(one.shape[0]):
-        total = 0.0
-        for learner in range(ones.shape[1]):
-            square = 0.0
-            for i in range(ones.shape[2]):
-                difference = np.float64(ones[one[pair], learner, i])
-                difference -= np.float64(others[other[pair], learner, i])
-                square += difference * difference
-            total += np.sqrt(square)
-        near[pair] = total <= limit * ones.shape[1]
-    return near
-
-
-@as_numpy
-def _unite(parent, pairs):  # type: ignore[no-untyped-def]
-    for pair in range(pairs.shape[0]):
-        one, other = _find(parent, pairs[pair, 0]), _find(parent, pairs[pair, 1])
-        # The first of all stays the root.
-        parent[max(one, other)] = min(one, other)
-
-
-@as_numpy
-def _roots(parent):  # type: ignore[no-untyped-def]
-    roots = np.empty_like(parent)
-    for row in range(parent.shape[0]):
-        roots[row] = _find(parent, row)
-    return roots
 
 
 def _resumed(path: str | None, count: int) -> tuple[np.ndarray, int]:
