@@ -7,6 +7,7 @@ python -m abe_tf.duplicates --index=INDEX --max_distance=0 --output=copies.csv
 from __future__ import annotations
 
 import collections
+import sys
 
 from abe_tf.config import command
 from abe_tf.config.index import IndexConfig, SourceConfig
@@ -28,6 +29,7 @@ def main(
 ) -> None:
     """Finds the copies, prints the first sets and how many there are."""
     folder = index.require()
+    lists.check(to.output)
     with moment(folder) as now:
         limit = options.max_distance
         if limit is None:
@@ -40,7 +42,9 @@ def main(
                 ) from error
             print(f"near: within {limit:.4f}, as photos are of half their size")
         work = Work(folder, now.about["generation"], to.quiet)
-        sets = list(copies.copies(now, limit, work))
+        found = copies.Copies(now, limit, work)
+        sets = list(found.sets())
+        unreadable = now.unreadable()
     kinds = collections.Counter(copy.kind for one in sets for copy in one.copies)
     for one in sets[:_PRINTED]:
         print(f"keep {answers.visible(one.kept.path)}  ({one.reason})")
@@ -52,6 +56,12 @@ def main(
         f"{len(sets):,} sets; of the others {kinds['bytes']:,} have the bytes of the "
         f"one to keep, {kinds['pixels']:,} its pixels, {kinds['near']:,} are near"
     )
+    for path in sorted(found.not_compared)[:_PRINTED]:
+        print(f"Not compared by its pixels: {answers.visible(path)}", file=sys.stderr)
+    if found.not_compared:
+        text = f"{len(found.not_compared):,} photos are gone or changed since indexed"
+        print(f"{text}; bring the index up to date", file=sys.stderr)
+    answers.tell_unreadable(unreadable)
     if to.output:
         rows = lists.write(to.output, lists.COPIES, lists.copies(sets))
         print(f"{rows:,} photos: {to.output}")

@@ -26,6 +26,7 @@ def main(
 ) -> None:
     """Groups, prints the largest and how many there are."""
     folder = index.require()
+    lists.check(to.output)
     with moment(folder) as now:
         limit, known = bound(now, sure)
         work = Work(folder, now.about["generation"], to.quiet)
@@ -50,7 +51,11 @@ def main(
             f"{of(known)}"
         )
         if found.split:
-            print(f"{found.split:,} times a group above --max_size fell apart")
+            print(
+                f"{found.split:,} times a group above --max_size fell apart; "
+                f"{len(found.apart):,} photos are in none of what it fell into"
+            )
+        answers.tell_unreadable(now.unreadable())
         if to.output:
             told = known if isinstance(known, Sureness) else None
             rows = lists.write(to.output, lists.GROUPS, lists.groups(now, found, told))

@@ -12,8 +12,10 @@ from abe_tf.config import command
 from abe_tf.config.index import IndexConfig, SureConfig
 from abe_tf.config.pile import LabelConfig, ListConfig
 from abe_tf.errors import InputError
+from abe_tf.photo_index import answers
 from abe_tf.photo_index.pile import lists
-from abe_tf.photo_index.pile.labels import guesses, least_share
+from abe_tf.photo_index.pile.labels import Guess, guesses, is_certain
+from abe_tf.photo_index.progress import Progress
 from abe_tf.photo_index.searching import moment
 from abe_tf.photo_index.sureness import of, told
 
@@ -23,6 +25,7 @@ def main(
 ) -> None:
     """Labels, and says how many photos are labelled now and how many are not."""
     folder = index.require()
+    lists.check(to.output, options.unsure)
     with moment(folder) as now:
         labels = now.labels()
         if not labels:
@@ -32,15 +35,20 @@ def main(
                 "abe_tf.index --labels=FILE.csv."
             )
         known = told(now, sure)
-        least = least_share(sure, known)
-        made = list(guesses(now, options.neighbours, known))
-        certain = [one for one in made if one.label and one.probability >= least]
-        unsure = [one for one in made if not one.label or one.probability < least]
+        progress = Progress(len(now.rows()) - len(now.labels_of_rows()), to.quiet)
+        certain: list[Guess] = []
+        unsure: list[Guess] = []
+        for guess in guesses(now, options.neighbours, known):
+            (certain if is_certain(guess, sure, known) else unsure).append(guess)
+            progress.count(1)
+            progress.tell(0)
+        progress.end()
         print(
             f"{sum(labels.values()):,} photos of {len(labels):,} kinds were labelled; "
             f"{len(certain):,} more are by their neighbours, {len(unsure):,} are unsure"
             f"{of(known)}"
         )
+        answers.tell_unreadable(now.unreadable())
         if to.output:
             rows = lists.write(
                 to.output,

@@ -18,7 +18,7 @@ import os
 import numpy as np
 from absl import app, flags
 
-from abe_tf.photo_index.pile.labels import vote
+from abe_tf.photo_index.pile.labels import likely, vote
 from abe_tf.retrieval import archive
 from abe_tf.retrieval.calibration import Calibration, base_rate
 from abe_tf.retrieval.embedded import Embedded
@@ -105,7 +105,7 @@ def labelled(embedded: Embedded, fitted: Calibration) -> dict[str, float]:
         measured = np.where(known, distances(embedded, some), np.inf)
         nearest = np.argsort(measured, 1)[:, : _NEIGHBOURS.value]
         for row, image, neighbours in zip(measured, some, nearest, strict=True):
-            votes = fitted.probability(row[neighbours], rate)
+            votes = likely(fitted.probability(row[neighbours], rate))
             label, share = vote(labels[neighbours].tolist(), votes.tolist())
             if share >= _PRECISION.value / 100:
                 sure += 1

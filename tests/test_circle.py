@@ -29,10 +29,10 @@ def test_the_circle_closes(run_command, tmp_path):
 
     network = [flag for flag in SMALL if not flag.startswith("--dataset")]
     length = ("--steps=6", "--eval_every=6", "--checkpoint_every=6")
-    held_out = ("--train_classes=0:6", "--validation_classes=0.4", *length)
     run_command(
         "abe_tf.train",
-        *(*network, *held_out, "--dataset=image_folder", "--data_dir=PHOTOS"),
+        *(*network, *length, "--dataset=image_folder", "--data_dir=PHOTOS"),
+        *("--train_classes=0:6", "--validation_classes=0.4"),
         "--workdir=runs/mine",
         cwd=tmp_path,
     )
@@ -80,7 +80,7 @@ def test_the_circle_closes(run_command, tmp_path):
     measured = follow("search.md", "python -m abe_tf.evaluate --workdir=runs/mine --s")
     assert "P(same kind): counted on" in measured
 
-    again = follow("circle.md", "python -m abe_tf.train", *network, *held_out)
+    again = follow("circle.md", "python -m abe_tf.train", *network, *length)
     assert "Training 6 steps into runs/better" in again
     assert "ensemble" in follow("circle.md", "python -m abe_tf.evaluate")
     with searching.moment(index) as now:

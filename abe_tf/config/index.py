@@ -232,6 +232,7 @@ class SureConfig(Group):
         "how many kinds of thing the photos show, which tells how likely two are of "
         "one; the index's labels tell where none is given",
         lower=2,
+        upper=10**9,
     )
     precision: float | None = option(
         None,
@@ -241,7 +242,10 @@ class SureConfig(Group):
         upper=99.9999,
     )
     max_distance: float | None = option(
-        None, "ensemble distance of a pair at most, instead of --precision", lower=0
+        None,
+        "ensemble distance of a pair at most, instead of --precision",
+        lower=0,
+        upper=2,
     )
 
     def check_together(self) -> None:

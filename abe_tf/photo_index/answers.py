@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,6 +97,13 @@ def percent(probability: float | None) -> str:
     if not 0.001 <= probability < 0.9995:
         return ">99.9 %" if probability > 0.5 else "<0.1 %"
     return f"{probability:.1%}".replace("%", " %")
+
+
+def tell_unreadable(count: int) -> None:
+    """Says on standard error how many photos of an index are in none of its lists."""
+    if count:
+        text = f"{count:,} photos of the index cannot be read, and are in no list"
+        print(text, file=sys.stderr)
 
 
 def visible(path: str) -> str:

@@ -85,6 +85,14 @@ class Moment:
         """All rows that have a photo, int64, ascending."""
         return np.flatnonzero(self.wanted(FilterConfig()))
 
+    def unreadable(self) -> int:
+        """How many photos there are that could not be read, and have no row."""
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM photo LEFT JOIN content ON content.id = "
+            "photo.content WHERE gone IS NULL AND row IS NULL"
+        ).fetchone()
+        return count
+
     def rows_of_several(self) -> np.ndarray:
         """The rows that have several photos: files of the same bytes."""
         rows = self._connection.execute(

@@ -51,11 +51,7 @@ class Source:
         }
 
     def calibration(self) -> str | None:
-        """How sure the model's distances make, as `Calibration.text`, if it says so.
-
-        Raises:
-          InputError: What it says is damaged.
-        """
+        """How sure the model's distances make, as `Calibration.text`, if it says so."""
         fitted = _measured(self._source)
         return None if fitted is None else fitted.text()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,7 +63,12 @@ def sureness(moment: Moment, kinds: int | None) -> Sureness:
     stated = moment.about.get("calibration")
     if stated is None:
         raise UnsureError(_uncalibrated(moment.about["source"]))
-    calibration = Calibration.parse(stated)
+    try:
+        calibration = Calibration.parse(stated)
+    except ValueError as error:
+        raise UnsureError(
+            f"No P(same kind): the index has one of another version ({error})."
+        ) from error
     if kinds is not None:
         return Sureness(calibration, 1 / kinds, f"--kinds={kinds}")
     counts = moment.labels()
@@ -156,7 +162,8 @@ def bound(
             f"{percent:g}, and {float(known.probability(0)) * 100:.3g} at most "
             f"({known.text()}). Give a lower one, or --max_distance=D."
         )
-    return limit, known
+    # So that whoever is told it can ask for the same; never for more.
+    return math.floor(1e4 * limit) / 1e4, known
 
 
 def _uncalibrated(source: dict) -> str:
@@ -165,7 +172,8 @@ def _uncalibrated(source: dict) -> str:
         return (
             "No P(same kind): the index's model was not calibrated. python -m "
             f"abe_tf.evaluate --workdir={workdir} --checkpoint={checkpoint} "
-            "--split=validation does it; then run abe_tf.index again."
+            "--split=validation does it, if the run held out classes "
+            "(--validation_classes); then run abe_tf.index again."
         )
     if source.get("model_dir"):
         return (

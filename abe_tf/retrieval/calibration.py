@@ -17,12 +17,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from abe_tf.errors import InputError
 from abe_tf.retrieval.embedded import Embedded
 
 FILE = "calibration.json"
@@ -161,14 +161,13 @@ def calibrate(
 
 
 def read(path: str, remedy: str) -> Calibration | None:
-    """The calibration in a file; `None` where there is no file.
+    """The calibration in a file; `None` where there is none.
+
+    A damaged one is none, and said on standard error: all else goes on without.
 
     Args:
       path: The file.
       remedy: What to do where it is damaged, a sentence.
-
-    Raises:
-      InputError: It is damaged.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -176,10 +175,8 @@ def read(path: str, remedy: str) -> Calibration | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{FILE} must be what was written there. Received: {path!r}: {error}. "
-            f"{remedy}"
-        ) from error
+        print(f"Passed over: {path} is damaged ({error}). {remedy}", file=sys.stderr)
+        return None
 
 
 def base_rate(counts: Iterable[int]) -> float | None:

@@ -169,9 +169,6 @@ def calibration_of(folder: RunFolder, checkpoint: str) -> Calibration | None:
     Args:
       folder: The run folder.
       checkpoint: The checkpoint's own folder.
-
-    Raises:
-      InputError: What was written there is damaged.
     """
     remedy = (
         f"python -m abe_tf.evaluate --workdir={folder.path} --split=validation "
@@ -208,7 +205,7 @@ def newest_calibration(workdir: str, checkpoint: str) -> Calibration | None:
       checkpoint: "best" or "last", or the folder of one of its checkpoints.
 
     Raises:
-      InputError: The folder holds no such run or checkpoint, or it is damaged.
+      InputError: The folder holds no such run or checkpoint.
     """
     folder = RunFolder(workdir)
     path = folder.with_checkpoints(checkpoint)

@@ -1,6 +1,7 @@
 """What a pile tells of itself: components, copies, groups, labels, how sure."""
 
 import csv
+import dataclasses
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from abe_tf.config.index import SourceConfig, SureConfig
 from abe_tf.errors import InputError
 from abe_tf.photo_index import searching, vectors
 from abe_tf.photo_index.asking import Asker
+from abe_tf.photo_index.contents import BrokenPhotoError
 from abe_tf.photo_index.pile import components as joining
 from abe_tf.photo_index.pile import copies, groups, labels
 from abe_tf.photo_index.pile.components import Work, components, largest_square
@@ -146,7 +148,10 @@ def made(pile, trained, tmp_path_factory):
 def copies_of(made, limit):
     with searching.moment(made.folder) as now:
         work = Work(made.folder, now.about["generation"], quiet=True)
-        return list(copies.copies(now, limit, work))
+        found = copies.Copies(now, limit, work)
+        sets = list(found.sets())
+        assert not found.not_compared
+        return sets
 
 
 def told(copy_set):
@@ -234,11 +239,13 @@ def test_groups_hang_together_and_the_large_fall_apart(made):
             distances = [np.linalg.norm(one, axis=-1).mean() for one in each]
             np.testing.assert_allclose(group.distances, distances, atol=1e-9)
             assert distances == sorted(distances)
+        assert not len(whole.apart)
         small = groups.grouped(now, limit, 3, work)
         assert small.split > 0
+        assert small.alone.tolist() == whole.alone.tolist()
         assert max(len(group.rows) for group in small.groups) <= 3
         everyone = [row for group in small.groups for row in group.rows]
-        assert sorted([*everyone, *small.alone]) == rows.tolist()
+        assert sorted([*everyone, *small.alone, *small.apart]) == rows.tolist()
 
 
 def test_a_photo_of_another_kind_than_its_group_is_odd(made, run_command, tmp_path):
@@ -283,27 +290,42 @@ def test_neighbours_within_a_distance_vote_alike(made):
             nearest = sorted(distances, key=lambda other: distances[other])[:3]
             votes = [everyone[one] for one in nearest if distances[one] <= 0.4]
             if not votes:
-                assert guess.label is None and guess.probability == 0
+                assert guess.label is None and guess.share == 0
                 continue
             counts = {label: votes.count(label) for label in votes}
             assert counts[guess.label] == max(counts.values())
-            assert guess.probability == pytest.approx(
+            assert guess.share == pytest.approx(
                 counts[guess.label] / len(votes), abs=1e-12
             )
             assert everyone[guess.neighbour] == guess.label
     assert any(guess.label for guess in guesses.values())
 
 
-def test_votes_that_are_less_than_one_in_all_leave_room_for_another_kind(made):
+def test_only_likely_neighbours_vote_and_one_alone_is_as_sure_as_it_is(made):
+    def everyone_but_one(now):
+        return set(now.rows()[1:].tolist())
+
     def two(now):
         return set(now.rows()[:2].tolist())
 
-    # Every neighbour is of the same kind with 0.2, wherever it is.
-    flat = Sureness(Calibration((1.0,), (0.0,)), 0.2, "nothing")
-    everyone, guesses = guessed(made, two, neighbours=2, sure=flat)
-    first, second = (everyone[row] for row in range(2))
+    # Every neighbour is of the same kind with this probability, wherever it is.
+    def flat(probability):
+        return Sureness(Calibration((1.0,), (0.0,)), probability, "nothing")
+
+    # However many there are that are unlikely, they are no label.
+    _, guesses = guessed(made, everyone_but_one, neighbours=30, sure=flat(0.4))
+    (guess,) = guesses.values()
+    assert (guess.label, guess.share) == (None, 0)
+    assert not labels.is_certain(guess, SureConfig(precision=0.01), flat(0.4))
+    _, guesses = guessed(made, two, neighbours=1, sure=flat(0.7))
     for guess in guesses.values():
-        assert guess.probability == pytest.approx(0.4 if first == second else 0.2)
+        assert guess.share == pytest.approx(0.7)
+        assert labels.is_certain(guess, SureConfig(precision=69.0), flat(0.7))
+        assert not labels.is_certain(guess, SureConfig(), flat(0.7))
+        # Of a distance, most must be alike; half is not most.
+        half = dataclasses.replace(guess, share=0.5)
+        assert labels.is_certain(guess, SureConfig(), 0.3)
+        assert not labels.is_certain(half, SureConfig(), 0.3)
 
 
 def test_labels_are_a_list_that_training_reads(made, run_command, tmp_path, pile):
@@ -327,7 +349,7 @@ def test_labels_are_a_list_that_training_reads(made, run_command, tmp_path, pile
         path: path.split("/")[-2] for path in paths
     }.items()
     new = [row for row in rows if row["source"] == "neighbours"]
-    assert new and all(0.5 <= float(row["probability"]) <= 1 for row in new)
+    assert new and all(0.5 < float(row["share"]) <= 1 for row in new)
     assert f"{len(new)} more are by their neighbours" in told
     shown = run_command(
         "abe_tf.data",
@@ -346,17 +368,17 @@ def test_a_base_rate_is_of_the_labels_or_of_what_is_said(made):
         assert known.base_rate == pytest.approx((counts * (counts - 1)).sum() / pairs)
         assert sureness(now, 50).base_rate == 1 / 50
         limit, _ = bound(now, SureConfig(kinds=50, precision=20.0), 95)
-        assert sureness(now, 50).probability(limit) == pytest.approx(0.2)
-        assert bound(now, SureConfig(max_distance=0.3), 95) == (0.3, None)
+        sure = sureness(now, 50)
+        assert sure.probability(limit) >= 0.2 > sure.probability(limit + 1e-3)
+        assert bound(now, SureConfig(max_distance=0.3), 95) == (0.3, 0.3)
         with pytest.raises(InputError, match="some distance gives.*99.9999"):
             bound(now, SureConfig(kinds=10**6, precision=99.9999), 95)
 
 
-def test_an_index_without_calibration_says_how_to_get_one(made, index, pile, trained):
-    index.source = SourceConfig(encoder="mobilenet", encoder_weights="none")
+def test_an_index_without_calibration_says_how_to_get_one(made):
     with searching.moment(made.folder) as now:
         now.about = {**now.about, "calibration": None}
-        with pytest.raises(UnsureError, match=r"--split=validation does it; then run"):
+        with pytest.raises(UnsureError, match=r"--split=validation does it, if the"):
             sureness(now, 10)
         with pytest.raises(InputError, match=r"Or give --max_distance=D"):
             bound(now, SureConfig(precision=95.0), 95)
@@ -375,3 +397,89 @@ def test_labels_of_one_kind_tell_no_base_rate(index, photos, tmp_path):
         pytest.raises(UnsureError, match="Give --kinds=N"),
     ):
         sureness(now, None)
+
+
+def test_what_is_gone_or_changed_is_named_and_not_judged_by(photos, index, tmp_path):
+    folder = tmp_path / "pile"
+    folder.mkdir()
+    for number in range(4):
+        shutil.copy(photos / f"class_{number}/0.png", folder / f"{number}.png")
+    with Image.open(folder / "0.png") as picture:
+        picture.save(folder / "0.bmp")
+    with Image.open(folder / "1.png") as picture:
+        picture.save(folder / "1.bmp")
+    index.update(folder)
+    (folder / "0.bmp").unlink()
+    shutil.copy(folder / "3.png", folder / "1.bmp")
+    with searching.moment(index.folder) as now:
+        work = Work(index.folder, 1, quiet=True)
+        found = copies.Copies(now, 0.0, work)
+        assert list(found.sets()) == []
+        names = sorted(map(os.path.basename, found.not_compared))
+        assert names == ["0.bmp", "1.bmp"]
+        # Half the size of what it was is no half of what lies there now.
+        asker = Asker(now.about, SourceConfig())
+        assert copies.copy_distance(now, asker) < 0.5
+        for path in folder.iterdir():
+            path.unlink()
+        with pytest.raises(BrokenPhotoError, match="none of the index's photos"):
+            copies.copy_distance(now, asker)
+
+
+def test_an_index_without_photos_tells_nothing(index, tmp_path, run_command):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    index.update(empty)
+    place, limit = f"--index={index.folder}", "--max_distance=0.5"
+    assert "0 sets" in run_command("abe_tf.duplicates", place, limit).stdout
+    assert "0 groups" in run_command("abe_tf.groups", place, limit).stdout
+    refused = run_command("abe_tf.label", place, limit, check=False)
+    assert refused.returncode == 1
+    assert "label once some photos have a kind" in refused.stderr
+    refused = run_command("abe_tf.duplicates", place, check=False)
+    assert refused.returncode == 1
+    assert "Give --max_distance=D" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "message"),
+    [
+        ("label", ("--output=x.csv", "--unsure=./x.csv"), "a file of its own"),
+        ("groups", ("--output=/nowhere/x.csv",), "a folder that exists"),
+        ("duplicates", ("--output=.",), "must be a file"),
+        ("groups", ("--precision=90", "--max_distance=0.3"), "A pair has one bound"),
+        ("label", ("--kinds=1",), "--kinds must be at least 2"),
+        ("groups", (f"--kinds={10**400}",), "--kinds must be at most"),
+        ("groups", ("--max_distance=3",), "--max_distance must be at most 2"),
+    ],
+)
+def test_bad_flags_are_refused_in_one_line(made, run_command, command, flags, message):
+    refused = run_command(
+        f"abe_tf.{command}", f"--index={made.folder}", *flags, check=False
+    )
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_state_that_is_damaged_or_cannot_be_kept_is_said(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(joining, "_WORTH_KEEPING", 0)
+    x, rows = vectors_of(100, 2, 8, seed=7), np.arange(100)
+    work, expected = Work(str(tmp_path), 1), hanging_together(x, 0.5)
+    path = work.path(rows, 0.5)
+    (tmp_path / "pile").write_text("no folder")
+    joined = components(segments_of(x, 65_536), rows, 0.5, work)
+    np.testing.assert_array_equal(joined, expected)
+    assert "How far it is cannot be kept" in capsys.readouterr().err
+    (tmp_path / "pile").unlink()
+    for damage in (b"", b"PK\x03\x04 torn"):
+        os.makedirs(tmp_path / "pile", exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(damage)
+        assert not work.is_done(rows, 0.5)
+        joined = components(segments_of(x, 65_536), rows, 0.5, work)
+        np.testing.assert_array_equal(joined, expected)
+        assert "is damaged" in capsys.readouterr().err
+        assert work.is_done(rows, 0.5)

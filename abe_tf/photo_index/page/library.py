@@ -112,6 +112,7 @@ class Library:
                     without=[*rows, *others],
                 )
                 hits, sure = with_probability(now, question.kinds, hits)
+                sure = piles.by_fields(sure)
             shown = [_shown(rank, hit) for rank, hit in enumerate(hits, 1)]
             return {"hits": shown, "sure": sure}
 
@@ -119,14 +120,21 @@ class Library:
         """Copies, groups or labels, as `Piles.shown`.
 
         Raises:
-          RefusedError: There is no such view, or the index is too large for it.
-          InputError: Nothing tells how sure a distance makes.
+          RefusedError: There is no such view, the index is too large for it, nothing
+            tells how sure a distance makes, or the model cannot be had.
         """
         if view not in piles.VIEWS:
             raise RefusedError(404, f"a view must be one of {', '.join(piles.VIEWS)}")
         with searching.moment(self._folder) as now:
             looked_at = piles.Piles(now, self._folder, self._asker(now), sure)
-            return looked_at.shown(view)
+            try:
+                shown = looked_at.shown(view)
+            except InputError as error:
+                raise RefusedError(409, piles.by_fields(str(error))) from error
+            unreadable = now.unreadable()
+        if unreadable:
+            shown["note"] += f" {unreadable:,} photos cannot be read, and are in none."
+        return shown
 
     def why(self, example: Example, number: int) -> dict[str, Any]:
         """Why a photo of the index matches one that is searched for.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable
+import os
 from typing import Any
 
 from abe_tf.config.index import SureConfig
@@ -13,7 +13,7 @@ from abe_tf.data.photos import readable
 from abe_tf.photo_index import answers
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError
-from abe_tf.photo_index.hits import Place
+from abe_tf.photo_index.hits import Hit, Place
 from abe_tf.photo_index.page.requests import RefusedError
 from abe_tf.photo_index.pile import copies, groups, labels
 from abe_tf.photo_index.pile.components import Work
@@ -25,6 +25,12 @@ DUPLICATES, GROUPS, LABELS = VIEWS = ("duplicates", "groups", "labels")
 _SETS, _PHOTOS, _GUESSES = 100, 60, 1_000
 # Photos whose pairs are compared while a page waits.
 _MOST = 20_000
+# What the page calls flags.
+_FIELDS = {
+    "--kinds=": "Kinds there are ",
+    "--precision": "Same kind at least",
+    "--max_distance=D": "Distance at most",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Piles:
           number, name, `caption`, and whether it is `chosen` for what the view is for.
 
         Raises:
-          RefusedError: The index is too large to compare its photos while one waits.
+          RefusedError: The index is too large to compare its photos while one waits, or
+            no photo has a label.
           InputError: Nothing tells how sure a distance makes, or the model cannot be
             had.
         """
@@ -62,103 +69,103 @@ class Piles:
         return by_view[view]()
 
     def _copies(self) -> dict[str, Any]:
-        try:
-            limit = copies.copy_distance(self.now, self.asker)
-        except BrokenPhotoError as error:
-            raise RefusedError(
-                409, f"copies are told by photos, and {error}"
-            ) from error
-        work = self._work(max(limit, copies.NOTHING), DUPLICATES)
-        sets, more = _first(copies.copies(self.now, limit, work))
-        shown = [
-            _set(
-                f"Keep one of {len(one.copies) + 1}: {one.reason}",
-                [
-                    _photo(one.kept, "keep"),
-                    *(_photo(copy.place, copy.kind, True) for copy in one.copies),
-                ],
-            )
-            for one in sets
-        ]
+        limit = self.sure.max_distance
+        if limit is None:
+            try:
+                limit = copies.copy_distance(self.now, self.asker)
+            except BrokenPhotoError as error:
+                text = f"copies are told by photos, and {error}"
+                raise RefusedError(409, text) from error
+        work = self._work(DUPLICATES, copies.reach(limit), limit)
+        sets = copies.Copies(self.now, limit, work).sets()
+        first = list(itertools.islice(sets, _SETS))
+        more = "more than " if next(sets, None) is not None else ""
+        shown = []
+        for one in first:
+            others = one.copies[: _PHOTOS - 1]
+            photos = [_photo(one.kept, "keep")]
+            photos += [_photo(copy.place, copy.kind, True) for copy in others]
+            size = len(one.copies) + 1
+            shown.append(_set(f"Keep one of {size}: {one.reason}", photos, size))
         note = (
-            f"{len(sets) + more:,} sets of copies; near are those within {limit:.3f}. "
+            f"{more}{len(first):,} sets of copies; near are those within {limit:.4f}. "
             "What is ticked could go; nothing is deleted here."
         )
         return {"sets": shown, "note": note}
 
     def _groups(self) -> dict[str, Any]:
         limit, known = bound(self.now, self.sure)
-        work = self._work(limit, GROUPS)
+        work = self._work(GROUPS, limit, limit)
         found = groups.grouped(self.now, limit, GroupsConfig().max_size, work)
         shown = []
         for group in found.groups[:_SETS]:
-            photos = self.now.photos(group.rows[:_PHOTOS])
-            kinds = [photo.places[0].label for photo in photos]
-            kind = groups.majority(kinds)
-            odd = [kind is not None and one not in (None, kind) for one in kinds]
-            captions = [
-                one if is_odd else "" for one, is_odd in zip(kinds, odd, strict=True)
-            ]
-            title = f"{len(group.rows):,} photos" + (
-                f", {readable(kind)}" if kind else ""
-            )
-            several = zip(photos, captions, odd, strict=True)
-            shown.append(
-                _set(
-                    title,
-                    [_photo(p.places[0], c or "", o) for p, c, o in several],
-                    kind,
-                )
-            )
+            photos = self.now.photos(group.rows)
+            kind = groups.majority([photo.places[0].label for photo in photos])
+            title = f"{len(photos):,} photos" + (f", {readable(kind)}" if kind else "")
+            several = [_member(photo, kind) for photo in photos[:_PHOTOS]]
+            shown.append(_set(title, several, len(photos), kind))
         note = f"{len(found.groups):,} groups, {len(found.alone):,} photos alone"
-        note += f"; pairs within {limit:.3f}"
-        return {"sets": shown, "note": f"{note}{of(known)}."}
+        note += f"; the first {_SETS} are shown" if len(found.groups) > _SETS else ""
+        return {"sets": shown, "note": f"{note}; pairs within {limit:.4f}{of(known)}."}
 
     def _labels(self) -> dict[str, Any]:
-        known = told(self.now, self.sure)
-        least = labels.least_share(self.sure, known)
-        made, more = _first(
-            labels.guesses(self.now, LabelConfig().neighbours, known), _GUESSES
-        )
+        known, said = told(self.now, self.sure), self.now.labels_of_rows()
+        if not said:
+            text = "no photo has a kind yet; tick some, and label them"
+            raise RefusedError(409, text)
+        guesses = labels.guesses(self.now, LabelConfig().neighbours, known)
+        made = list(itertools.islice(guesses, _GUESSES))
         by_label: dict[str, list[labels.Guess]] = {}
         for guess in made:
-            if guess.label is not None and guess.probability >= least:
-                by_label.setdefault(guess.label, []).append(guess)
+            if labels.is_certain(guess, self.sure, known):
+                by_label.setdefault(str(guess.label), []).append(guess)
         shown = []
         for label, certain in sorted(by_label.items(), key=lambda one: -len(one[1])):
-            certain.sort(key=lambda guess: -guess.probability)
+            certain.sort(key=lambda guess: -guess.share)
             photos = self.now.photos(guess.row for guess in certain[:_PHOTOS])
-            shares = [answers.percent(guess.probability) for guess in certain]
-            several = zip(photos, shares, strict=False)
+            theirs = [
+                _photo(photo.places[0], answers.percent(guess.share))
+                for photo, guess in zip(photos, certain, strict=False)
+            ]
             title = f"{readable(label)}: {len(certain):,} photos"
-            shown.append(
-                _set(title, [_photo(p.places[0], c) for p, c in several], label)
-            )
+            shown.append(_set(title, theirs, len(certain), label))
         unsure = len(made) - sum(map(len, by_label.values()))
+        more = len(self.now.rows()) - len(said) - len(made)
         note = f"{len(made) - unsure:,} photos by their neighbours, {unsure:,} unsure"
         note += f"; {more:,} were not looked at" if more else ""
         return {"sets": shown, "note": f"{note}{of(known)}."}
 
-    def _work(self, limit: float, view: str) -> Work:
+    def _work(self, view: str, reach: float, limit: float) -> Work:
         work = Work(self.folder, self.now.about["generation"], quiet=True)
         rows = self.now.rows()
-        if len(rows) > _MOST and not work.is_done(rows, limit):
-            text = (
-                f"comparing {len(rows):,} photos takes minutes: run python -m "
-                f"abe_tf.{view} --index={self.folder}, and the page shows what it finds"
-            )
+        if len(rows) > _MOST and not work.is_done(rows, reach):
+            command = f"abe_tf.{view} --index={self.folder} --max_distance={limit:.4f}"
+            text = f"comparing {len(rows):,} photos takes minutes: run python -m "
+            kept = os.access(self.folder, os.W_OK)
+            text += command + (", and the page shows what it finds" if kept else "")
             raise RefusedError(409, text)
         return work
 
 
-def _first(items: Iterable, count: int = _SETS) -> tuple[list, int]:
-    """The first ones, and how many there are more."""
-    iterator = iter(items)
-    first = list(itertools.islice(iterator, count))
-    return first, sum(1 for _ in iterator)
+def by_fields(text: str) -> str:
+    """What a command says, with the names that the page has for its flags."""
+    for flag, field in _FIELDS.items():
+        text = text.replace(flag, field)
+    return text
 
 
-def _set(title: str, photos: list[dict], label: str | None = None) -> dict[str, Any]:
+def _member(photo: Hit, kind: str | None) -> dict[str, Any]:
+    """A photo of a group: chosen unless it is of another kind than most."""
+    first = photo.places[0]
+    is_odd = kind is not None and first.label not in (None, kind)
+    return _photo(first, readable(first.label or "") if is_odd else "", not is_odd)
+
+
+def _set(
+    title: str, photos: list[dict], size: int, label: str | None = None
+) -> dict[str, Any]:
+    if len(photos) < size:
+        title += f"; {len(photos)} are shown"
     return {"title": title, "label": label and readable(label), "photos": photos}
 
 

@@ -94,14 +94,16 @@ def sure(asked: dict[str, Any]) -> SureConfig:
     Raises:
       RefusedError: It is none.
     """
-    kinds, precision = asked.get("kinds"), asked.get("precision")
+    names = ("kinds", "precision", "max_distance")
+    kinds, precision, distance = map(asked.get, names)
     if kinds is not None and not _is_whole(kinds):
         raise RefusedError(400, "kinds must be a whole number")
-    is_number = isinstance(precision, int | float) and not isinstance(precision, bool)
-    if precision is not None and not is_number:
-        raise RefusedError(400, "precision must be a number of percent")
+    for name, value in (("precision", precision), ("max_distance", distance)):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and abs(value) < _LARGEST):
+            raise RefusedError(400, f"{name} must be a number")
     try:
-        return SureConfig(kinds=kinds, precision=precision)
+        return SureConfig(kinds, precision, distance)
     except InputError as error:
         raise RefusedError(400, str(error).replace("--", "")) from error
 

@@ -8,16 +8,19 @@ some directions, a difference of vectors is never longer than it was.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import os
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 
+from abe_tf.errors import InputError
 from abe_tf.photo_index import vectors
 from abe_tf.photo_index.pile import loops
 from abe_tf.photo_index.vectors import Segment
@@ -33,7 +36,7 @@ _MORE = 2e-5
 # What float32 rounds in the squared length of a difference, generously.
 _ROUNDING = 1e-4
 # Seconds between two states on disk; how many pieces of work are remembered there.
-_EVERY, _REMEMBERED = 30.0, 8
+_EVERY, _REMEMBERED = 30.0, 32
 # Rows below which comparing them again takes a few seconds, and fewer directions bring
 # nothing.
 _WORTH_KEEPING, _WORTH_PROJECTING = 10_000, 4_096
@@ -215,10 +218,15 @@ def _factors(projected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _resumed(path: str | None, count: int) -> tuple[np.ndarray, int]:
     """Who hangs together so far, and the first row that was not looked at."""
     if path and os.path.isfile(path):
-        # Used now: others are forgotten before it.
-        os.utime(path)
-        with np.load(path) as kept:
-            return kept["parent"], int(kept["first"])
+        try:
+            # Used now: others are forgotten before it.
+            os.utime(path)
+            with np.load(path) as kept:
+                parent, first = kept["parent"], int(kept["first"])
+            if parent.shape == (count,):
+                return parent, first
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            print(f"Begun anew: {path} is damaged ({error}).", file=sys.stderr)
     return np.arange(count), 0
 
 
@@ -226,14 +234,21 @@ def _keep(path: str | None, parent: np.ndarray, first: int) -> None:
     if path is None:
         return
     folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
     file = io.BytesIO()
     np.savez(file, parent=parent, first=min(first, len(parent)))
-    files.write_atomically(path, file.getvalue())
+    try:
+        os.makedirs(folder, exist_ok=True)
+        files.write_atomically(path, file.getvalue())
+    except (InputError, OSError) as error:
+        # The work goes on; only who kills it begins anew.
+        print(f"How far it is cannot be kept: {error}", file=sys.stderr)
+        return
     kept = [os.path.join(folder, name) for name in os.listdir(folder)]
-    kept = [one for one in kept if one.endswith(".npz")]
-    for old in sorted(kept, key=os.path.getmtime)[:-_REMEMBERED]:
-        os.remove(old)
+    # Another command may forget the same ones at the same time.
+    with contextlib.suppress(FileNotFoundError):
+        kept = [one for one in kept if one.endswith(".npz")]
+        for old in sorted(kept, key=os.path.getmtime)[:-_REMEMBERED]:
+            os.remove(old)
 
 
 def _tell(work: Work, done: int, count: int) -> None:

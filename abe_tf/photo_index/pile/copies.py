@@ -5,23 +5,22 @@ Nothing is ever deleted here: a list says which photo of each set to keep, and w
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from abe_tf.photo_index import vectors
 from abe_tf.photo_index.asking import Asker
-from abe_tf.photo_index.contents import BrokenPhotoError, content_of
+from abe_tf.photo_index.contents import BrokenPhotoError, content_of, digest_of
 from abe_tf.photo_index.hits import Hit, Place
 from abe_tf.photo_index.pile.components import Work, components
 from abe_tf.photo_index.searching import Moment
 
 BYTES, PIXELS, NEAR = "bytes", "pixels", "near"
-# What float32 cannot tell from 0 (`retrieval.distances`), twice.
-NOTHING = 2e-3
 # Files of the same pixels are embedded no farther apart, even in bfloat16.
 _SAME_PIXELS = 0.02
 # Photos that are compared with their own copies, and the share that must be as near.
@@ -73,71 +72,115 @@ def copy_distance(moment: Moment, asker: Asker) -> float:
       asker: Holds its model.
 
     Raises:
-      BrokenPhotoError: None of the photos can be read any more.
+      BrokenPhotoError: None of the photos lies where it was, as it was.
       InputError: The model cannot be had.
     """
     rows = moment.rows()
     measured = []
     for row in rows[:: max(1, len(rows) // _SAMPLE)]:
         (photo,) = moment.photos([row])
-        try:
-            content = content_of(photo.places[0].path)
-            longer = max(asker.reader.side, max(photo.width, photo.height) // 2)
-            smaller = asker.reader.thumbnail(content, longer)
-        except BrokenPhotoError:
-            # Moved or gone since; whether enough are left is seen below.
+        content = _content(moment, photo)
+        if content is None:
             continue
+        longer = max(asker.reader.side, max(photo.width, photo.height) // 2)
+        smaller = asker.reader.thumbnail(content, longer)
         embedding, _ = asker.embed(moment, smaller)
         measured.append(_distances(moment.embedding(row)[np.newaxis], embedding)[0])
     if not measured:
         raise BrokenPhotoError("none of the index's photos lies where it was")
-    return float(np.quantile(measured, _SHARE, method="higher"))
+    # So that whoever is told it can ask for the same.
+    return round(float(np.quantile(measured, _SHARE, method="higher")), 4)
 
 
-def copies(moment: Moment, limit: float, work: Work) -> Iterator[CopySet]:
-    """Sets of copies, those of most photos first.
+def reach(limit: float) -> float:
+    """The distance up to which photos are compared for copies within a limit."""
+    return max(limit, _SAME_PIXELS)
+
+
+class Copies:
+    """The copies in an index.
 
     Args:
       moment: The index.
-      limit: Ensemble distance, to the one that is kept, of photos that count as near.
+      limit: Ensemble distance, to the one that is kept, of photos that count as near; 0
+        for none.
       work: Where the comparison of all pairs keeps how far it is.
 
-    Yields:
-      Sets of two photos and more.
+    Attributes:
+      not_compared: Paths of photos that are gone or were changed since they were
+        indexed, so that nobody knows whether their pixels are another's.
     """
-    rows = moment.rows()
-    roots = components(moment.segments, rows, max(limit, NOTHING), work)
-    _, inverse, sizes = np.unique(roots, return_inverse=True, return_counts=True)
-    several = np.isin(rows, moment.rows_of_several())
-    order = np.argsort(inverse, kind="stable")
-    bounds = np.cumsum(sizes)
-    for number in np.argsort(-sizes, kind="stable"):
-        members = order[bounds[number] - sizes[number] : bounds[number]]
-        if len(members) > 1 or several[members[0]]:
-            yield from _sets(moment, rows[members], limit)
+
+    def __init__(self, moment: Moment, limit: float, work: Work) -> None:
+        self._moment, self._limit, self._work = moment, limit, work
+        self._digest = functools.lru_cache(2)(self._digest_of_pixels)
+        self.not_compared: set[str] = set()
+
+    def sets(self) -> Iterator[CopySet]:
+        """Sets of two photos and more, the largest components first."""
+        moment, rows = self._moment, self._moment.rows()
+        if not len(rows):
+            return
+        joined = components(moment.segments, rows, reach(self._limit), self._work)
+        _, inverse, sizes = np.unique(joined, return_inverse=True, return_counts=True)
+        several = np.isin(rows, moment.rows_of_several())
+        order = np.argsort(inverse, kind="stable")
+        ends = np.cumsum(sizes)
+        for number in np.argsort(-sizes, kind="stable"):
+            members = order[ends[number] - sizes[number] : ends[number]]
+            if len(members) > 1 or several[members[0]]:
+                yield from self._sets(rows[members])
+
+    def _sets(self, rows: np.ndarray) -> Iterator[CopySet]:
+        """The sets of rows that hang together: each is near the one that is kept."""
+        photos = sorted(self._moment.photos(rows), key=_preference)
+        embeddings = vectors.gather(
+            self._moment.segments, np.array([photo.row for photo in photos])
+        )
+        left = np.arange(len(photos))
+        while len(left):
+            kept, others = photos[left[0]], left[1:]
+            distances = _distances(embeddings[others], embeddings[left[0]])
+            near, is_copy = [], np.zeros(len(others), bool)
+            for place in np.flatnonzero(distances <= reach(self._limit)):
+                other, distance = photos[others[place]], float(distances[place])
+                kind = self._kind(kept, other, distance)
+                if kind is not None:
+                    near.append((other, kind, distance))
+                    is_copy[place] = True
+            if near or len(kept.places) > 1:
+                yield _set(kept, near)
+            left = others[~is_copy]
+
+    def _kind(self, kept: Hit, other: Hit, distance: float) -> str | None:
+        """What two contents have in common; `None` for nothing."""
+        same_size = (kept.width, kept.height) == (other.width, other.height)
+        if same_size and distance <= _SAME_PIXELS:
+            one, two = self._digest(kept.row), self._digest(other.row)
+            if one is not None and one == two:
+                return PIXELS
+        return NEAR if self._limit > 0 and distance <= self._limit else None
+
+    def _digest_of_pixels(self, row: int) -> bytes | None:
+        """Tells the upright pixels of a row from others."""
+        from abe_tf.photo_index.reading import pixels_of
+
+        (photo,) = self._moment.photos([row])
+        content = _content(self._moment, photo)
+        if content is None:
+            self.not_compared.add(photo.places[0].path)
+            return None
+        return hashlib.sha256(pixels_of(content).tobytes()).digest()
 
 
-def _sets(moment: Moment, rows: np.ndarray, limit: float) -> Iterator[CopySet]:
-    """The sets of rows that hang together: each is near the one that is kept."""
-    photos = sorted(moment.photos(rows), key=_preference)
-    embeddings = vectors.gather(
-        moment.segments, np.array([photo.row for photo in photos])
-    )
-    left = np.arange(len(photos))
-    digest = functools.lru_cache(2)(_digest_of_pixels)
-    while len(left):
-        kept, *others = (photos[one] for one in left)
-        distances = _distances(embeddings[left[1:]], embeddings[left[0]]).tolist()
-        kinds = [
-            _kind(kept, other, distance, limit, digest)
-            for other, distance in zip(others, distances, strict=True)
-        ]
-        near = [
-            one for one in zip(others, kinds, distances, strict=True) if one[1] != ""
-        ]
-        if near or len(kept.places) > 1:
-            yield _set(kept, near)
-        left = left[1:][np.array(kinds, str) == ""]
+def _content(moment: Moment, photo: Hit) -> bytes | None:
+    """The bytes of a photo as it was indexed; `None` where no file has them now."""
+    for place in photo.places:
+        with contextlib.suppress(BrokenPhotoError):
+            content = content_of(place.path)
+            if moment.row_of(digest_of(content)) == photo.row:
+                return content
+    return None
 
 
 def _set(kept: Hit, near: list[tuple[Hit, str, float]]) -> CopySet:
@@ -145,36 +188,8 @@ def _set(kept: Hit, near: list[tuple[Hit, str, float]]) -> CopySet:
     listed = [Copy(kept, place, BYTES, 0.0) for place in places[1:]]
     for photo, kind, distance in sorted(near, key=lambda one: one[2]):
         listed += [Copy(photo, place, kind, distance) for place in photo.places]
-    return CopySet(
-        kept, places[0], _reason(kept, [photo for photo, *_ in near]), listed
-    )
-
-
-def _kind(
-    kept: Hit,
-    other: Hit,
-    distance: float,
-    limit: float,
-    digest: Callable[[str], bytes],
-) -> str:
-    """What two contents have in common; "" for nothing."""
-    same_size = (kept.width, kept.height) == (other.width, other.height)
-    if same_size and distance <= _SAME_PIXELS:
-        one, two = (digest(photo.places[0].path) for photo in (kept, other))
-        if one and one == two:
-            return PIXELS
-    return NEAR if distance <= limit else ""
-
-
-def _digest_of_pixels(path: str) -> bytes:
-    """Tells upright pixels from others; empty where the file cannot be read."""
-    from abe_tf.photo_index.reading import pixels_of
-
-    try:
-        pixels = pixels_of(content_of(path))
-    except BrokenPhotoError:
-        return b""
-    return hashlib.sha256(pixels.tobytes()).digest()
+    others = [photo for photo, *_ in near]
+    return CopySet(kept, places[0], _reason(kept, others), listed)
 
 
 def _preference(photo: Hit) -> tuple:

@@ -38,11 +38,14 @@ class Groups:
     Attributes:
       groups: The largest first; two photos at least.
       alone: int64 rows without another one that is near.
+      apart: int64 rows of groups that were too large, and of none of what they fell
+        into.
       split: Number of groups that were too large and fell apart at smaller distances.
     """
 
     groups: list[Group]
     alone: np.ndarray
+    apart: np.ndarray
     split: int
 
 
@@ -55,20 +58,23 @@ def grouped(moment: Moment, limit: float, max_size: int, work: Work) -> Groups:
       max_size: Photos of a group at most; larger ones fall apart at smaller distances.
       work: Where the comparison of all pairs keeps how far it is.
     """
-    split, alone, groups = 0, [], []
+    split, groups = 0, []
+    alone: list[int] = []
+    apart: list[int] = []
     waiting = [(moment.rows(), limit)]
     while waiting:
         rows, within = waiting.pop()
         for members in _components(moment, rows, within, work):
             if len(members) == 1:
-                alone.append(members[0])
+                (alone if within == limit else apart).append(members[0])
             elif len(members) <= max_size or within < _NOTHING:
                 groups.append(_centred(moment, members))
             else:
                 split += 1
                 waiting.append((members, within * _CLOSER))
     groups.sort(key=lambda group: (-len(group.rows), group.rows[0]))
-    return Groups(groups, np.sort(np.array(alone, np.int64)), split)
+    lonely, left = (np.sort(np.array(rows, np.int64)) for rows in (alone, apart))
+    return Groups(groups, lonely, left, split)
 
 
 def _components(

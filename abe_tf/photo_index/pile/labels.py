@@ -17,6 +17,8 @@ L = TypeVar("L")
 # How sure a label must be, in percent, where nothing else is asked; and the share of
 # votes that are alike.
 PRECISION, _MAJORITY = 95.0, 0.5
+# P(same kind) of a neighbour that has a vote.
+_LIKELY = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Guess:
     Attributes:
       row: Row of the photo.
       label: The kind that most speaks for; `None` where no neighbour is near.
-      probability: How sure they are of it, 0 to 1.
+      share: Its share of the votes, 0 to 1, as `vote`.
       neighbour: Row of the nearest photo of that kind; of the nearest of all where
         there is no kind.
       distance: Its distance.
@@ -34,7 +36,7 @@ class Guess:
 
     row: int
     label: str | None
-    probability: float
+    share: float
     neighbour: int
     distance: float
 
@@ -45,8 +47,8 @@ def guesses(moment: Moment, neighbours: int, sure: Sureness | float) -> Iterator
     Args:
       moment: The index.
       neighbours: Number of labelled neighbours that have a vote, the nearest.
-      sure: What P(same kind) is known by: each votes with its own. Or a distance: those
-        within it vote, each alike.
+      sure: What P(same kind) is known by: each votes with its own, if it is more likely
+        of the kind than not. Or a distance: those within it vote, each alike.
 
     Yields:
       A guess for each photo without a label, by row.
@@ -63,17 +65,29 @@ def guesses(moment: Moment, neighbours: int, sure: Sureness | float) -> Iterator
             moment.segments, moment.embedding(row), neighbours, wanted
         )
         if isinstance(sure, Sureness):
-            votes = sure.probability(distances)
+            votes = likely(sure.probability(distances))
         else:
             votes = (distances <= sure).astype(np.float64)
         yield _guess(int(row), rows, distances, votes, labels)
 
 
-def least_share(flags: SureConfig, known: Sureness | float) -> float:
-    """The share of votes, 0 to 1, that a label must have."""
+def likely(probabilities: np.ndarray) -> np.ndarray:
+    """What neighbours say by their P(same kind): nothing where that is below a half."""
+    return np.where(probabilities < _LIKELY, 0.0, probabilities)
+
+
+def is_certain(guess: Guess, flags: SureConfig, known: Sureness | float) -> bool:
+    """Whether a guess may be a label: by the share of votes that was asked for.
+
+    Args:
+      guess: What the neighbours say.
+      flags: How sure a label must be.
+      known: What each vote was known by: where by a distance, most must be alike.
+    """
     if isinstance(known, Sureness):
-        return (PRECISION if flags.precision is None else flags.precision) / 100
-    return _MAJORITY
+        asked = PRECISION if flags.precision is None else flags.precision
+        return guess.label is not None and guess.share >= asked / 100
+    return guess.share > _MAJORITY
 
 
 def _guess(
@@ -95,13 +109,13 @@ def _guess(
 def vote(labels: Sequence[L], votes: Sequence[float]) -> tuple[L, float]:
     """The label with most votes, and its share of them.
 
-    Where all votes together are less than one, most likely there is no photo of its
-    kind: what they lack to one speaks for none of them.
+    What all votes together lack to one speaks for none of them: one neighbour makes no
+    surer than it is.
 
         >>> vote(["cat", "dog", "cat"], [0.5, 0.75, 0.5])
         ('cat', 0.5714285714285714)
-        >>> vote(["cat", "dog"], [0.25, 0.125])
-        ('cat', 0.25)
+        >>> vote(["cat", "dog"], [0.75, 0.0])
+        ('cat', 0.75)
 
     Args:
       labels: Labels of the neighbours, nearest first; one at least.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from abe_tf.data.photos import readable
+from abe_tf.errors import InputError
 from abe_tf.photo_index.answers import time_text
 from abe_tf.photo_index.hits import Hit
 from abe_tf.photo_index.pile.copies import CopySet
@@ -21,7 +23,7 @@ COPIES = (
     *("width", "height", "bytes", "time"),
 )
 GROUPS = ("group", "size", "path", "label", "distance", "probability", "odd")
-LABELS = ("path", "label", "source", "probability", "neighbour")
+LABELS = ("path", "label", "source", "share", "neighbour")
 # Where a label is from.
 KNOWN, BY_NEIGHBOURS = "known", "neighbours"
 
@@ -54,10 +56,11 @@ def groups(moment: Moment, found: Groups, sure: Sureness | None) -> Iterator[lis
                 told = [readable(place.path), readable(place.label or "")]
                 measured = [round(distance, 6), probability, "yes" if odd else ""]
                 yield [number, len(group.rows), *told, *measured]
-    for photo in moment.photos(found.alone):
+    apart = set(found.apart.tolist())
+    for photo in moment.photos([*found.apart, *found.alone]):
         for place in photo.places:
             told = [readable(place.path), readable(place.label or "")]
-            yield ["", 1, *told, "", "", "alone"]
+            yield ["", 1, *told, "", "", "apart" if photo.row in apart else "alone"]
 
 
 def known(moment: Moment) -> Iterator[list]:
@@ -65,7 +68,8 @@ def known(moment: Moment) -> Iterator[list]:
     for row, label in sorted(moment.labels_of_rows().items()):
         (photo,) = moment.photos([row])
         for place in photo.places:
-            yield [readable(place.path), readable(label), KNOWN, "", ""]
+            own = label if place.label is None else place.label
+            yield [readable(place.path), readable(own), KNOWN, "", ""]
 
 
 def guessed(moment: Moment, guesses: Iterable[Guess]) -> Iterator[list]:
@@ -75,8 +79,28 @@ def guessed(moment: Moment, guesses: Iterable[Guess]) -> Iterator[list]:
         beside = readable(neighbour.places[0].path)
         for place in photo.places:
             label = readable(guess.label or "")
-            sure = round(guess.probability, 4)
-            yield [readable(place.path), label, BY_NEIGHBOURS, sure, beside]
+            share = round(guess.share, 4)
+            yield [readable(place.path), label, BY_NEIGHBOURS, share, beside]
+
+
+def check(*paths: str | None) -> None:
+    """Tries what can be told before the work: that lists can be written, and apart.
+
+    Raises:
+      InputError: A folder cannot be written, or two lists are one file.
+    """
+    given = [os.path.realpath(path) for path in paths if path]
+    for path in given:
+        folder = os.path.dirname(path)
+        if os.path.isdir(path) or not os.access(folder, os.W_OK):
+            raise InputError(
+                "A list must be a file in a folder that exists and can be written. "
+                f"Received: {path!r}."
+            )
+    if len(set(given)) < len(given):
+        raise InputError(
+            f"Each list must be a file of its own. Received: {given[0]!r} twice."
+        )
 
 
 def write(path: str, columns: Sequence[str], rows: Iterable[Sequence]) -> int:

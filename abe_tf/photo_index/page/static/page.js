@@ -12,6 +12,8 @@ const $ = (id) => document.getElementById(id);
 const POLL = 2000;
 // Percent below which a hit is unlikely, and above which neighbours tell a kind.
 const LINE = 50;
+// What says how sure a pair must be: fields, and their names in the address.
+const SURE = { "kinds-there": "kinds", precision: "precision", distance: "max_distance" };
 
 let state = read(location.search);
 let hits = [];
@@ -44,11 +46,10 @@ function go(changes) {
 
 async function show() {
   for (const button of document.querySelectorAll("nav button")) {
-    button.toggleAttribute("aria-current", button.dataset.view === state.view);
+    if (button.dataset.view === state.view) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
   }
-  for (const [id, value] of [["kinds-there", state.kinds], ["precision", state.precision]]) {
-    $(id).value = value ?? "";
-  }
+  for (const [id, name] of Object.entries(SURE)) $(id).value = state[name] ?? "";
   $("hits").hidden = Boolean(state.view);
   $("piles").hidden = !state.view;
   await (state.view ? showPiles() : showHits());
@@ -56,17 +57,21 @@ async function show() {
 
 async function showPiles() {
   const number = ++asked;
-  const { view, kinds, precision } = state;
+  const { view, kinds, precision, max_distance } = state;
   drawQuestion({ like: [], unlike: [] }, actions);
   drawPanel(null);
   $("more").hidden = true;
   $("piles").replaceChildren();
   say("Comparing all photos …");
   try {
-    const response = await ask(`/api/pile/${view}`, { kinds, precision });
+    const response = await ask(`/api/pile/${view}`, { kinds, precision, max_distance });
     const answer = await response.json();
     if (number !== asked) return;
-    drawPiles($("piles"), answer.sets, ticked, tick, (label) => { $("label").value = label; });
+    drawPiles($("piles"), answer.sets, ticked, {
+      tick,
+      suggest: (label) => { $("label").value = label; },
+      search: ({ photo }) => go({ view: "", like: [{ photo }], unlike: [] }),
+    });
     say(answer.note);
   } catch (error) {
     if (number === asked) say(error.message, true);
@@ -301,8 +306,9 @@ document.addEventListener("drop", (event) => {
 for (const button of document.querySelectorAll("nav button")) {
   button.addEventListener("click", () => go({ view: button.dataset.view }));
 }
-$("kinds-there").addEventListener("change", () => go({ kinds: numberOf($("kinds-there").value) }));
-$("precision").addEventListener("change", () => go({ precision: numberOf($("precision").value) }));
+for (const [id, name] of Object.entries(SURE)) {
+  $(id).addEventListener("change", () => go({ [name]: numberOf($(id).value) }));
+}
 $("clear").addEventListener("click", () => go({ like: [], unlike: [] }));
 $("more").addEventListener("click", () => go({ count: Math.min(1000, state.count * 2) }));
 for (const name of ["folder", "since", "until"]) {

@@ -3,7 +3,7 @@
 import { element } from "./view.js";
 
 // Draws sets of photos; `tick` is told of each photo that is ticked or no more.
-export function drawPiles(place, sets, ticked, tick, suggest) {
+export function drawPiles(place, sets, ticked, { tick, suggest, search }) {
   place.replaceChildren(...sets.map((set) => {
     const boxes = [];
     const photos = set.photos.map((photo) => {
@@ -13,15 +13,17 @@ export function drawPiles(place, sets, ticked, tick, suggest) {
       box.addEventListener("change", () => tick(photo, box.checked));
       boxes.push([box, photo]);
       const picture = element("img", { src: `/thumbnail/${photo.photo}`, alt: name, loading: "lazy" });
-      const open = element("a", { href: `/?like=${photo.photo}`, title: photo.path }, picture);
+      const open = element("button", { type: "button", className: "picture", title: photo.path }, picture);
+      open.addEventListener("click", () => search(photo));
       return element("li", {}, open, box, element("p", { textContent: photo.caption }));
     });
     const chosen = set.photos.filter((photo) => photo.chosen);
     const some = element("button", { type: "button" });
-    some.textContent = chosen.length ? `Tick ${chosen.length} of them` : "Tick all";
+    const all = !chosen.length || chosen.length === set.photos.length;
+    some.textContent = all ? "Tick all" : `Tick ${chosen.length} of them`;
     some.addEventListener("click", () => {
       for (const [box, photo] of boxes) {
-        if (chosen.length && !photo.chosen) continue;
+        if (!all && !photo.chosen) continue;
         box.checked = true;
         tick(photo, true);
       }

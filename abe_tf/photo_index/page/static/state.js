@@ -3,7 +3,8 @@
 // like=12;u-TOKEN@10,20,110,120   photos of the index by number, uploads by token,
 // unlike=...                      each with a box in pixels, or whole
 // folder, label (several), since, until, count
-// kinds, precision             how many kinds there are; P(same kind) in percent
+// kinds, precision,            how many kinds there are; P(same kind) in percent, or
+// max_distance                 a distance: of pairs in groups and of votes
 // view                         duplicates, groups or labels instead of a search
 
 const PORTION = 60;
@@ -24,6 +25,7 @@ export function read(search) {
     count: count >= 1 && count <= 1000 ? count : PORTION,
     kinds: number(values.get("kinds")),
     precision: number(values.get("precision")),
+    max_distance: number(values.get("max_distance")),
     view: VIEWS.includes(values.get("view")) ? values.get("view") : "",
   };
 }
@@ -38,7 +40,7 @@ export function written(state) {
   }
   for (const label of state.filter.label) values.append("label", label);
   if (state.count !== PORTION) values.set("count", state.count);
-  for (const name of ["kinds", "precision", "view"]) {
+  for (const name of ["kinds", "precision", "max_distance", "view"]) {
     if (state[name]) values.set(name, state[name]);
   }
   const search = values.toString();
