@@ -319,7 +319,7 @@ def test_hits_say_how_sure_and_a_line_parts_them(page):
     assert shown[last] >= bar > shown[above]
     page.get_by_label("Kinds there are").fill("100000")
     page.get_by_label("Kinds there are").press("Enter")
-    expect(page.locator("#sure")).to_contain_text("by --kinds=100000")
+    expect(page.locator("#sure")).to_contain_text("by Kinds there are 100000")
     rarer = percents(page.locator(".sure").all_inner_texts())
     assert max(rarer) < min(shown[:5])
     assert "kinds=100000" in page.url and "precision=" in page.url
@@ -334,7 +334,7 @@ def test_copies_groups_and_kinds_are_shown(page):
     assert pile.count() >= 3
     expect(pile.first.locator("h2")).to_contain_text("Keep one of")
     expect(pile.first.locator("li p").first).to_have_text("keep")
-    chosen = pile.first.get_by_role("button")
+    chosen = pile.first.get_by_role("button", name="Tick")
     number = int(re.search(r"Tick (\d+) of them", chosen.inner_text())[1])
     chosen.click()
     expect(page.locator("#ticked output")).to_have_text(f"{number} ticked")
