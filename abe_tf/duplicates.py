@@ -59,8 +59,8 @@ def main(
     for path in sorted(found.not_compared)[:_PRINTED]:
         print(f"Not compared by its pixels: {answers.visible(path)}", file=sys.stderr)
     if found.not_compared:
-        text = f"{len(found.not_compared):,} photos are gone or changed since indexed"
-        print(f"{text}; bring the index up to date", file=sys.stderr)
+        text = f"{len(found.not_compared):,} photos are gone, changed or too large"
+        print(f"{text}; abe_tf.index brings the index up to date", file=sys.stderr)
     answers.tell_unreadable(unreadable)
     if to.output:
         rows = lists.write(to.output, lists.COPIES, lists.copies(sets))

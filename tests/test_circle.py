@@ -80,7 +80,8 @@ def test_the_circle_closes(run_command, tmp_path):
     measured = follow("search.md", "python -m abe_tf.evaluate --workdir=runs/mine --s")
     assert "P(same kind): counted on" in measured
 
-    again = follow("circle.md", "python -m abe_tf.train", *network, *length)
+    few = "--classes_per_batch=2"
+    again = follow("circle.md", "python -m abe_tf.train", *network, *length, few)
     assert "Training 6 steps into runs/better" in again
     assert "ensemble" in follow("circle.md", "python -m abe_tf.evaluate")
     with searching.moment(index) as now:

@@ -107,8 +107,8 @@ class Copies:
       work: Where the comparison of all pairs keeps how far it is.
 
     Attributes:
-      not_compared: Paths of photos that are gone or were changed since they were
-        indexed, so that nobody knows whether their pixels are another's.
+      not_compared: Paths of photos that are gone, were changed since they were indexed
+        or are too large, so that nobody knows whether their pixels are another's.
     """
 
     def __init__(self, moment: Moment, limit: float, work: Work) -> None:
@@ -167,10 +167,12 @@ class Copies:
 
         (photo,) = self._moment.photos([row])
         content = _content(self._moment, photo)
-        if content is None:
-            self.not_compared.add(photo.places[0].path)
-            return None
-        return hashlib.sha256(pixels_of(content).tobytes()).digest()
+        # An index may hold larger photos than are read here.
+        with contextlib.suppress(BrokenPhotoError):
+            if content is not None:
+                return hashlib.sha256(pixels_of(content).tobytes()).digest()
+        self.not_compared.add(photo.places[0].path)
+        return None
 
 
 def _content(moment: Moment, photo: Hit) -> bytes | None:
