@@ -30,6 +30,7 @@ from benchmarks.search import DIM, LEARNERS, embeddings
 _ROWS = flags.DEFINE_integer("photos", 500_000, "how many")
 _NEAR = flags.DEFINE_float("near", 0.1, "distance of near copies")
 _GROUP = flags.DEFINE_float("group", 0.9, "distance within a group")
+_COMMANDS = flags.DEFINE_list("commands", ["duplicates", "groups"], "which are run")
 _PORTION = 20_000
 
 
@@ -93,7 +94,9 @@ def main(_: list[str]) -> None:
         folder = os.path.join(place, "index")
         copied = make(folder)
         print(f"{_ROWS.value:,} rows", flush=True)
-        for command, limit in (("duplicates", _NEAR.value), ("groups", _GROUP.value)):
+        limits = {"duplicates": _NEAR.value, "groups": _GROUP.value}
+        for command in _COMMANDS.value:
+            limit = limits[command]
             output = os.path.join(place, f"{command}.csv")
             flags_of = [f"--index={folder}", f"--max_distance={limit}"]
             seconds, peak = run(
