@@ -179,9 +179,25 @@ def test_the_command_line(made, pile, run_command, tmp_path):
     index, path = f"--index={made.folder}", str(pile / "class_2/3.jpg")
     table = run_command("abe_tf.search", index, path, "--top_k=3").stdout.splitlines()
     assert len(table) == 3
-    assert table[0].split() == ["1", "0.0000", "class_2", path]
-    found = json.loads(run_command("abe_tf.search", index, path, "--json").stdout)
+    answered = run_command("abe_tf.search", index, path, "--json")
+    found = json.loads(answered.stdout)
     assert [hit["rank"] for hit in found] == list(range(1, 11))
+    # How sure is said of each hit, and by what on standard error.
+    assert "by the labels of 41 photos, 8 kinds" in answered.stderr
+    sure = [hit["probability"] for hit in found]
+    assert sure == sorted(sure, reverse=True) and 0 < sure[-1] < sure[0] < 1
+    told = f"{100 * sure[0]:.1f}"
+    assert table[0].split() == ["1", "0.0000", told, "%", "class_2", path]
+    bar = 100 * (sure[4] + sure[-1]) / 2
+    some = run_command(
+        "abe_tf.search", index, path, "--json", f"--precision={bar}", "--kinds=8"
+    )
+    for hit in json.loads(some.stdout):
+        assert hit["probability"] >= bar / 100 - 1e-9
+        (same,) = (one for one in found if one["path"] == hit["path"])
+        odds = [p / (1 - p) for p in (hit["probability"], same["probability"])]
+        # Kinds of as many photos are one in eight; of those there a bit less.
+        assert odds[0] > odds[1]
     rows = run_command("abe_tf.search", index, path, "--csv", "--top_k=4").stdout
     rows = list(csv.DictReader(io.StringIO(rows)))
     assert [row["path"] for row in rows] == [hit["path"] for hit in found[:4]]
