@@ -13,6 +13,11 @@ from abe_tf.data.photos import readable
 
 # What a photo shows, in SQL: what a user has said of its content, or else its folder.
 LABEL = "COALESCE(content.user_label, photo.label)"
+# Photos that are there, can be read, and have a kind.
+LABELLED = (
+    "photo JOIN content ON content.id = photo.content WHERE gone IS NULL "
+    f"AND row IS NOT NULL AND {LABEL} IS NOT NULL"
+)
 # Seconds; where clocks are changed it is off by an hour.
 _DAY = 24 * 3600
 TIME = "COALESCE(content.taken, photo.mtime_ns / 1e9)"

@@ -103,7 +103,7 @@ def _pool() -> concurrent.futures.ThreadPoolExecutor:
 
 
 @as_numpy
-def _exact(query, vector):  # type: ignore[no-untyped-def]
+def exact(query, vector):  # type: ignore[no-untyped-def]
     """The ensemble distance times the learners, in float64."""
     total = 0.0
     for learner in range(query.shape[0]):
@@ -179,7 +179,7 @@ def _loop(learners: int, dim: int) -> Callable[..., int]:
                     )
                 total += np.sqrt(max(zero, np.float32(product) * scale + rest))
             if total <= limit:
-                distance = _exact(query, vectors[row])
+                distance = exact(query, vectors[row])
                 number = _keep(distances, nearest_rows, number, distance, first + row)
                 if number == distances.shape[0]:
                     limit = np.float32(distances[0] * (1 + _SLACK) + _LEAST_SLACK)

@@ -13,7 +13,7 @@ import numpy as np
 
 from abe_tf.config.index import FilterConfig
 from abe_tf.photo_index import database, scan, thumbnails, vectors
-from abe_tf.photo_index.hits import LABEL, TIME, Hit, Place, condition
+from abe_tf.photo_index.hits import LABEL, LABELLED, TIME, Hit, Place, condition
 from abe_tf.photo_index.vectors import Segment
 
 # So many times the hits that are asked for are looked at where some may be demoted.
@@ -66,18 +66,15 @@ class Moment:
     def labels(self) -> dict[str, int]:
         """How many contents there are of each kind, where something tells it."""
         rows = self._connection.execute(
-            f"SELECT {LABEL} AS label, count(DISTINCT row) FROM photo JOIN content ON "
-            "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
-            f"GROUP BY 1 HAVING {LABEL} IS NOT NULL ORDER BY 2 DESC, 1"
+            f"SELECT {LABEL}, count(DISTINCT row) FROM {LABELLED} "
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
         )
         return dict(rows.fetchall())
 
     def labels_of_rows(self) -> dict[int, str]:
         """The kind of each row that has one; of copies that of the first path."""
         rows = self._connection.execute(
-            f"SELECT row, {LABEL} AS label FROM photo JOIN content ON "
-            "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
-            f"AND {LABEL} IS NOT NULL ORDER BY path DESC"
+            f"SELECT row, {LABEL} FROM {LABELLED} ORDER BY path DESC"
         )
         return dict(rows.fetchall())
 

@@ -155,6 +155,17 @@ def gather(segments: Sequence[Segment], rows: np.ndarray) -> np.ndarray:
     return gathered
 
 
+def distances(embeddings: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """Ensemble distances of some rows to one place, float64 `[rows]`.
+
+    Args:
+      embeddings: `[rows, learners, dim]`.
+      one: `[learners, dim]`.
+    """
+    differences = embeddings.astype(np.float64) - one
+    return np.linalg.norm(differences, axis=-1).mean(-1)
+
+
 def mend(folder: str, generation: int, rows: int, learners: int, dim: int) -> None:
     """Writes codes that are missing; rows behind a gap would be wrong.
 

@@ -19,7 +19,7 @@ from abe_tf.figures import heat
 from abe_tf.photo_index import answers, database, searching
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
-from abe_tf.photo_index.hits import LABEL, Hit
+from abe_tf.photo_index.hits import LABEL, LABELLED, Hit
 from abe_tf.photo_index.page import piles
 from abe_tf.photo_index.page.requests import Example, Question, RefusedError
 from abe_tf.photo_index.page.uploads import Uploads
@@ -71,9 +71,8 @@ class Library:
                 "AND COALESCE(photo.reason, content.reason) IS NOT NULL ORDER BY path"
             ).fetchall()
             labels = connection.execute(
-                f"SELECT {LABEL} AS label, count(*) FROM photo JOIN content ON "
-                "content.id = photo.content WHERE gone IS NULL AND row IS NOT NULL "
-                f"GROUP BY 1 HAVING {LABEL} IS NOT NULL ORDER BY 2 DESC, 1"
+                f"SELECT {LABEL}, count(*) FROM {LABELLED} "
+                "GROUP BY 1 ORDER BY 2 DESC, 1"
             ).fetchall()
             roots = connection.execute("SELECT path FROM root ORDER BY path").fetchall()
         progress = about.get("progress")
@@ -315,4 +314,5 @@ class Library:
 
 def _shown(rank: int, hit: Hit) -> dict[str, Any]:
     shown = answers.as_dict(rank, hit)
-    return {**shown, "photo": hit.places[0].number}
+    sure = answers.percent(hit.probability)
+    return {**shown, "photo": hit.places[0].number, "sure": sure}

@@ -88,7 +88,7 @@ def components(
     path = work.path(rows, limit)
     parent, first = _resumed(path, len(rows))
     if first < len(rows):
-        _compare(segments, rows, limit, work, parent, first)
+        _compare(segments, rows, limit, work, path, parent, first)
         _keep(path, parent, len(rows))
     return loops.roots(parent)
 
@@ -98,6 +98,7 @@ def _compare(
     rows: np.ndarray,
     limit: float,
     work: Work,
+    path: str | None,
     parent: np.ndarray,
     first: int,
 ) -> None:
@@ -105,7 +106,7 @@ def _compare(
     learners = segments[0].vectors.shape[1]
     bound = largest_square(limit, learners) + _ROUNDING * learners
     left, right = _factors(_projected(segments, rows, bound))
-    path, kept = work.path(rows, limit), time.monotonic()
+    kept = time.monotonic()
     for start in range(first, len(rows), _ROWS):
         block = left[start : start + _ROWS]
         # A tile begins with the block itself; all before it were compared already.

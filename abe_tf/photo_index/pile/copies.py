@@ -76,7 +76,7 @@ def copy_distance(moment: Moment, asker: Asker) -> float:
       InputError: The model cannot be had.
     """
     rows = moment.rows()
-    measured = []
+    measured: list[float] = []
     for row in rows[:: max(1, len(rows) // _SAMPLE)]:
         (photo,) = moment.photos([row])
         content = _content(moment, photo)
@@ -85,7 +85,8 @@ def copy_distance(moment: Moment, asker: Asker) -> float:
         longer = max(asker.reader.side, max(photo.width, photo.height) // 2)
         smaller = asker.reader.thumbnail(content, longer)
         embedding, _ = asker.embed(moment, smaller)
-        measured.append(_distances(moment.embedding(row)[np.newaxis], embedding)[0])
+        was = moment.embedding(row)[np.newaxis]
+        measured += vectors.distances(was, embedding).tolist()
     if not measured:
         raise BrokenPhotoError("none of the index's photos lies where it was")
     # So that whoever is told it can ask for the same.
@@ -140,7 +141,7 @@ class Copies:
         left = np.arange(len(photos))
         while len(left):
             kept, others = photos[left[0]], left[1:]
-            distances = _distances(embeddings[others], embeddings[left[0]])
+            distances = vectors.distances(embeddings[others], embeddings[left[0]])
             near, is_copy = [], np.zeros(len(others), bool)
             for place in np.flatnonzero(distances <= reach(self._limit)):
                 other, distance = photos[others[place]], float(distances[place])
@@ -186,7 +187,7 @@ def _content(moment: Moment, photo: Hit) -> bytes | None:
 
 
 def _set(kept: Hit, near: list[tuple[Hit, str, float]]) -> CopySet:
-    places = sorted(kept.places, key=lambda place: (place.time, place.path))
+    places = _by_age(kept)
     listed = [Copy(kept, place, BYTES, 0.0) for place in places[1:]]
     for photo, kind, distance in sorted(near, key=lambda one: one[2]):
         listed += [Copy(photo, place, kind, distance) for place in photo.places]
@@ -194,8 +195,12 @@ def _set(kept: Hit, near: list[tuple[Hit, str, float]]) -> CopySet:
     return CopySet(kept, places[0], _reason(kept, others), listed)
 
 
+def _by_age(photo: Hit) -> list[Place]:
+    return sorted(photo.places, key=lambda place: (place.time, place.path))
+
+
 def _preference(photo: Hit) -> tuple:
-    first = min(photo.places, key=lambda place: (place.time, place.path))
+    first = _by_age(photo)[0]
     return -photo.width * photo.height, -photo.bytes, first.time, first.path
 
 
@@ -205,13 +210,6 @@ def _reason(kept: Hit, others: list[Hit]) -> str:
     if others:
         ahead, behind = _preference(kept), min(map(_preference, others))
     else:
-        files = sorted((place.time, place.path) for place in kept.places)
-        ahead, behind = ((0, 0, *file) for file in files[:2])
+        ahead, behind = ((0, 0, one.time, one.path) for one in _by_age(kept)[:2])
     differ = [one != other for one, other in zip(ahead, behind, strict=True)]
     return reasons[differ.index(True)]
-
-
-def _distances(embeddings: np.ndarray, one: np.ndarray) -> np.ndarray:
-    """Ensemble distances of `[rows, learners, dim]` to one, float64 `[rows]`."""
-    differences = embeddings.astype(np.float64) - one
-    return np.linalg.norm(differences, axis=-1).mean(-1)

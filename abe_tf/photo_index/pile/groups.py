@@ -94,9 +94,8 @@ def _centred(moment: Moment, rows: np.ndarray) -> Group:
     embeddings = vectors.gather(moment.segments, rows)
     # The nearest to the mean, which no square of the group's size is needed for.
     middle = embeddings.mean(0, dtype=np.float64)
-    central = np.linalg.norm(embeddings - middle, axis=-1).mean(-1).argmin()
-    differences = embeddings.astype(np.float64) - embeddings[central]
-    distances = np.linalg.norm(differences, axis=-1).mean(-1)
+    central = vectors.distances(embeddings, middle).argmin()
+    distances = vectors.distances(embeddings, embeddings[central])
     order = np.argsort(distances, kind="stable")
     return Group(rows[order], distances[order])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from abe_tf.photo_index.scan import exact
 from abe_tf.retrieval.compiled import as_numpy
 
 # Squares that are looked at together.
@@ -48,14 +49,7 @@ def are_near(ones, others, one, other, limit):  # type: ignore[no-untyped-def]
     """Whether pairs are within a limit, by ensemble distance in float64."""
     near = np.empty(one.shape[0], np.bool_)
     for pair in range(one.shape[0]):
-        total = 0.0
-        for learner in range(ones.shape[1]):
-            square = 0.0
-            for i in range(ones.shape[2]):
-                difference = np.float64(ones[one[pair], learner, i])
-                difference -= np.float64(others[other[pair], learner, i])
-                square += difference * difference
-            total += np.sqrt(square)
+        total = exact(ones[one[pair]], others[other[pair]])
         near[pair] = total <= limit * ones.shape[1]
     return near
 

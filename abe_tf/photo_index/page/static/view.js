@@ -48,14 +48,6 @@ async function outline(over, picture, box, size) {
   over.append(place);
 }
 
-// A probability for people; never all or nothing.
-export function percent(probability) {
-  if (probability === null) return "";
-  if (probability >= 0.9995) return ">99.9 %";
-  if (probability < 0.001) return "<0.1 %";
-  return `${(100 * probability).toFixed(1)} %`;
-}
-
 // With a line where P(same kind) falls below so many percent.
 export function drawHits(hits, ticked, searched, bar) {
   const below = hits.findIndex((hit) => hit.unlike || hit.probability !== null && hit.probability < bar / 100);
@@ -69,7 +61,7 @@ export function drawHits(hits, ticked, searched, bar) {
     item.querySelector("img").src = `/thumbnail/${hit.photo}`;
     item.querySelector("img").alt = name;
     item.querySelector(".kind").textContent = hit.label ?? "";
-    item.querySelector(".sure").textContent = percent(hit.probability);
+    item.querySelector(".sure").textContent = hit.sure;
     if (number === below && number && !hit.unlike) {
       item.classList.add("below");
       item.prepend(element("p", { className: "line", textContent: `below ${bar} %` }));
@@ -89,7 +81,7 @@ export function drawPanel(hit, meant) {
   panel.hidden = !hit;
   if (!hit) return;
   const facts = [
-    ["Same kind", meant ? percent(hit.probability) : ""],
+    ["Same kind", meant ? hit.sure : ""],
     ["Kind", hit.label ?? "not known"],
     ["Taken", hit.time],
     ["Camera", hit.camera],
