@@ -53,7 +53,6 @@ def test_components_are_scipys(learners, dim, tmp_path, monkeypatch):
     monkeypatch.setattr(vectors, "SEGMENT_ROWS", 100)
     monkeypatch.setattr(joining, "_ROWS", 64)
     monkeypatch.setattr(joining, "_COLUMNS", 90)
-    monkeypatch.setattr(joining, "_PAIRS", 50)
     monkeypatch.setattr(joining, "_WORTH_PROJECTING", 0)
     x = vectors_of(430, learners, dim, seed=learners)
     rows = np.flatnonzero(np.random.default_rng(0).random(430) < 0.8)

@@ -8,8 +8,10 @@ some directions, a difference of vectors is never longer than it was.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import os
@@ -19,20 +21,22 @@ import zipfile
 from collections.abc import Sequence
 
 import numpy as np
+import threadpoolctl
 
 from abe_tf.errors import InputError
 from abe_tf.photo_index import vectors
 from abe_tf.photo_index.pile import loops
+from abe_tf.photo_index.scan import threads
 from abe_tf.photo_index.vectors import Segment
 from abe_tf.storage import files
 
 FOLDER = "pile"
-# Rows and columns of a tile; pairs that are measured at once.
-_ROWS, _COLUMNS, _PAIRS = 1_024, 4_096, 65_536
+# Rows and columns of a tile.
+_ROWS, _COLUMNS = 1_024, 4_096
 # Rows that the directions are found by, and pairs that tell how much they rule out.
 _SAMPLE, _SAMPLED_PAIRS = 8_192, 200_000
-# So many more pairs may pass than by all dimensions.
-_MORE = 2e-5
+# To measure a pair that passes takes as long as so many dimensions of one.
+_MEASURED = 4_000
 # What float32 rounds in the squared length of a difference, generously.
 _ROUNDING = 1e-4
 # Seconds between two states on disk; how many pieces of work are remembered there.
@@ -105,55 +109,43 @@ def _compare(
     """Looks at all pairs from a row on, and joins those within the limit."""
     learners = segments[0].vectors.shape[1]
     bound = largest_square(limit, learners) + _ROUNDING * learners
-    left, right = _factors(_projected(segments, rows, bound))
-    kept = time.monotonic()
-    for start in range(first, len(rows), _ROWS):
-        block = left[start : start + _ROWS]
-        # A tile begins with the block itself; all before it were compared already.
-        for column in range(start, len(rows), _COLUMNS):
-            squares = block @ right[column : column + _COLUMNS].T
-            _join(segments, rows, limit, squares, bound, start, column, parent)
-        if time.monotonic() - kept > _EVERY:
-            kept = time.monotonic()
-            _keep(path, parent, start + _ROWS)
-            _tell(work, start + _ROWS, len(rows))
+    right = _right_factors(_projected(segments, rows, bound))
+    forests = [parent, *(parent.copy() for _ in range(1, threads()))]
 
-
-def _join(
-    segments: Sequence[Segment],
-    rows: np.ndarray,
-    limit: float,
-    squares: np.ndarray,
-    bound: float,
-    start: int,
-    column: int,
-    parent: np.ndarray,
-) -> None:
-    pairs = np.empty([_PAIRS, 2], np.int64)
-    place = 0
-    while place < squares.size:
-        number, place = loops.candidates(
-            squares.reshape(-1),
-            squares.shape[1],
-            np.float32(bound),
-            start,
-            column,
-            parent,
-            pairs,
-            place,
-        )
-        if number:
-            # Each row is read once, whatever it is paired with.
-            ones, one = np.unique(pairs[:number, 0], return_inverse=True)
-            others, other = np.unique(pairs[:number, 1], return_inverse=True)
-            near = loops.are_near(
-                vectors.gather(segments, rows[ones]),
-                vectors.gather(segments, rows[others]),
-                one,
-                other,
-                limit,
+    def tiles(start: int, thread: int) -> None:
+        block = slice(start, start + _ROWS)
+        left = _left_factors(right[block])
+        ones = vectors.gather(segments, rows[block])
+        # The first begins with the block itself; all before it were compared already.
+        columns = range(start, len(rows), _COLUMNS)[thread :: len(forests)]
+        for column in columns:
+            others = slice(column, column + _COLUMNS)
+            loops.join(
+                squares=left @ right[others].T,
+                bound=np.float32(bound),
+                start=start,
+                column=column,
+                parent=forests[thread],
+                ones=ones,
+                others=vectors.gather(segments, rows[others]),
+                limit=limit,
             )
-            loops.unite(parent, pairs[:number][near])
+
+    kept = time.monotonic()
+    with (
+        threadpoolctl.threadpool_limits(1, "blas"),
+        concurrent.futures.ThreadPoolExecutor(len(forests)) as pool,
+    ):
+        for start in range(first, len(rows), _ROWS):
+            list(pool.map(functools.partial(tiles, start), range(len(forests))))
+            for other in forests[1:]:
+                loops.merge(parent, other)
+            for other in forests[1:]:
+                other[:] = parent
+            if time.monotonic() - kept > _EVERY:
+                kept = time.monotonic()
+                _keep(path, parent, start + _ROWS)
+                _tell(work, start + _ROWS, len(rows))
 
 
 def largest_square(limit: float, learners: int) -> float:
@@ -205,15 +197,19 @@ def _dimensions(sample: np.ndarray, bound: float) -> int:
         one, other = generator.integers(0, len(sample), [2, _ROWS])
         squares = np.square(sample[one] - sample[other])
         passing += (np.cumsum(squares, 1) <= bound).sum(0) / _SAMPLED_PAIRS
-    return int(np.argmax(passing <= passing[-1] + _MORE)) + 1
+    cost = np.arange(sample.shape[1]) + _MEASURED * passing
+    return int(np.argmin(cost)) + 1
 
 
-def _factors(projected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Factors whose inner products are squared lengths of differences."""
+def _right_factors(projected: np.ndarray) -> np.ndarray:
+    """With `_left_factors`, what has squared differences as inner products."""
     squares = np.square(projected).sum(1, keepdims=True)
-    ones = np.ones_like(squares)
-    left = np.concatenate([-2 * projected, squares, ones], 1)
-    return left, np.concatenate([projected, ones, squares], 1)
+    return np.concatenate([projected, np.ones_like(squares), squares], 1)
+
+
+def _left_factors(right: np.ndarray) -> np.ndarray:
+    projected, ones, squares = right[:, :-2], right[:, -2:-1], right[:, -1:]
+    return np.concatenate([-2 * projected, squares, ones], 1)
 
 
 def _resumed(path: str | None, count: int) -> tuple[np.ndarray, int]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from abe_tf.photo_index.scan import exact
-from abe_tf.retrieval.compiled import as_numpy
+from abe_tf.retrieval.compiled import as_numpy, compiled
 
 # Squares that are looked at together.
 _STRIDE = 256
+# What float32 may change in a sum of the learners' distances, generously.
+_ROUNDING = 1e-3
 
 
 @as_numpy
@@ -21,46 +25,62 @@ def find(parent, row):  # type: ignore[no-untyped-def]
 
 
 @as_numpy
-def candidates(  # type: ignore[no-untyped-def]
-    squares, width, bound, start, column, parent, pairs, place
+def join(  # type: ignore[no-untyped-def]
+    squares, bound, start, column, parent, ones, others, limit
 ):
-    """Pairs that may be near and do not hang together yet; where to go on."""
-    number = 0
-    while place < squares.shape[0] and number < pairs.shape[0]:
-        if place % _STRIDE == 0 and place + _STRIDE <= squares.shape[0]:
+    """Has the pairs of a tile hang together that are near.
+
+    Looked at are those alone whose squares are within the bound, and that do not hang
+    together yet.
+    """
+    for row in range(squares.shape[0]):
+        for first in range(0, squares.shape[1], _STRIDE):
+            end = min(first + _STRIDE, squares.shape[1])
             # Without a branch, compilers count many at once; mostly there is none.
             passing = 0
-            for other in range(place, place + _STRIDE):
-                passing += squares[other] <= bound
-            if passing == 0:
-                place += _STRIDE
-                continue
-        if squares[place] <= bound:
-            one, other = start + place // width, column + place % width
-            if other > one and find(parent, one) != find(parent, other):
-                pairs[number, 0], pairs[number, 1] = one, other
-                number += 1
-        place += 1
-    return number, place
+            for place in range(first, end):
+                passing += squares[row, place] <= bound
+            for place in range(first, end if passing else first):
+                # A pair is looked at once: where the other one comes after.
+                if squares[row, place] > bound or column + place <= start + row:
+                    continue
+                one, other = find(parent, start + row), find(parent, column + place)
+                if one != other and is_near(ones[row], others[place], limit):
+                    # The first of all stays the root.
+                    parent[max(one, other)] = min(one, other)
 
 
 @as_numpy
-def are_near(ones, others, one, other, limit):  # type: ignore[no-untyped-def]
-    """Whether pairs are within a limit, by ensemble distance in float64."""
-    near = np.empty(one.shape[0], np.bool_)
-    for pair in range(one.shape[0]):
-        total = exact(ones[one[pair]], others[other[pair]])
-        near[pair] = total <= limit * ones.shape[1]
-    return near
+def merge(parent, other):  # type: ignore[no-untyped-def]
+    """Has hang together what hangs together elsewhere."""
+    for row in range(parent.shape[0]):
+        one, two = find(parent, row), find(parent, find(other, row))
+        parent[max(one, two)] = min(one, two)
 
 
 @as_numpy
-def unite(parent, pairs):  # type: ignore[no-untyped-def]
-    """Has pairs hang together."""
-    for pair in range(pairs.shape[0]):
-        one, other = find(parent, pairs[pair, 0]), find(parent, pairs[pair, 1])
-        # The first of all stays the root.
-        parent[max(one, other)] = min(one, other)
+def is_near(one, other, limit):  # type: ignore[no-untyped-def]
+    """Whether a pair is within a limit, by ensemble distance in float64."""
+    total = limit * one.shape[0]
+    rough = _roughly(one, other, total + _ROUNDING)
+    if abs(rough - total) > _ROUNDING:
+        return rough < total
+    return exact(one, other) <= total
+
+
+@functools.partial(compiled, error_model="numpy", in_any_order=True)
+def _roughly(one, other, enough):  # type: ignore[no-untyped-def]
+    """As `exact`, in float32 and only as far as that is not beyond what is enough."""
+    total = 0.0
+    for learner in range(one.shape[0]):
+        square = np.float32(0)
+        for i in range(one.shape[1]):
+            difference = one[learner, i] - other[learner, i]
+            square += difference * difference
+        total += np.sqrt(square)
+        if total > enough:
+            break
+    return total
 
 
 @as_numpy
