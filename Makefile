@@ -1,5 +1,5 @@
 # make demo   train on the digits that ship with the project, evaluate, export, index
-# make test   the tests; make test-all runs them on every encoder
+# make test   the tests; make test-all adds every encoder, databases, Apache Beam
 # make smoke-serving MODEL=models/NAME   the contract's cases against TensorFlow Serving in Docker (not run here)
 # make lint   ruff, ruff format, mypy
 # Each makes the environment first, where it is missing or the pins have changed.
@@ -27,6 +27,17 @@ $(VENV)/development: requirements-dev.txt $(VENV)/runtime
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/engines: requirements-engines.txt $(VENV)/runtime
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-engines.txt
+	@touch $@
+
+# Apache Beam refuses some of the other environment's versions.
+$(VENV)-bulk/development: requirements-bulk.txt requirements-bulk-dev.txt
+	$(PYTHON) -m venv $(VENV)-bulk
+	$(VENV)-bulk/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bulk.txt
+	$(VENV)-bulk/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bulk-dev.txt
+	@touch $@
+
 demo: $(VENV)/runtime
 	$(VENV)/bin/python -m abe_tf.train --flagfile=flags/digits_abe4.cfg --lambda_div=$(LAMBDA_DIV) --workdir=runs/$(DEMO) $(TRAIN_FLAGS)
 	$(VENV)/bin/python -m abe_tf.evaluate --workdir=runs/$(DEMO)
@@ -45,8 +56,9 @@ demo: $(VENV)/runtime
 test: $(VENV)/development
 	$(VENV)/bin/python -m pytest -m "not slow"
 
-test-all: $(VENV)/development
+test-all: $(VENV)/development $(VENV)/engines $(VENV)-bulk/development
 	$(VENV)/bin/python -m pytest
+	$(VENV)-bulk/bin/python -m pytest -n 0 tests/bulk
 
 smoke-serving: $(VENV)/development
 	@test -n "$(MODEL)" || { echo "smoke-serving: MODEL must be a model folder, such as MODEL=models/digits_abe4. Received: none."; exit 1; }
@@ -64,4 +76,4 @@ lint: $(VENV)/development
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) runs models indexes photos/digits
+	rm -rf $(VENV) $(VENV)-bulk runs models indexes photos/digits

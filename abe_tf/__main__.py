@@ -20,6 +20,8 @@ COMMANDS = {
     "duplicates": "abe_tf.duplicates",
     "groups": "abe_tf.groups",
     "label": "abe_tf.label",
+    "embed": "abe_tf.embed",
+    "hand_over": "abe_tf.hand_over",
     "export": "export.saved_model",
     "serve": "export.local_server",
     "ask": "export.client",

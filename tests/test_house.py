@@ -13,6 +13,7 @@ DOORS = {
     *("abe_tf.encoders", "abe_tf.sweep", "abe_tf.data.__main__", "abe_tf.__main__"),
     *("abe_tf.index", "abe_tf.search", "abe_tf.browse"),
     *("abe_tf.duplicates", "abe_tf.groups", "abe_tf.label"),
+    *("abe_tf.embed", "abe_tf.hand_over"),
     *("export", "export.saved_model", "export.local_server", "export.client"),
 }
 TOPS = ("abe_tf", "export", "tests", "benchmarks")

@@ -110,6 +110,10 @@ class UpdateConfig(Group):
         "embed all photos anew, with another model if one is given; labels, moves and "
         "thumbnails stay",
     )
+    from_embeddings: str | None = option(
+        None,
+        "take in what abe_tf.embed has embedded, its --output: no photo is opened",
+    )
     retry: bool = option(False, "look again at files that could not be read")
     graph: bool = option(
         False,

@@ -48,6 +48,23 @@ class Header:
     is_bare: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What an index keeps of a photo.
+
+    Attributes:
+      thumbnail: A JPEG file; `None` where none was made.
+      width: Width of the upright image, in pixels.
+      height: Height of the upright image, in pixels.
+      header: What it says of itself.
+    """
+
+    thumbnail: bytes | None
+    width: int | None
+    height: int | None
+    header: Header
+
+
 def content_of(path: str) -> bytes:
     """The bytes of a file.
 

@@ -8,18 +8,16 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from abe_tf.config.index import SourceConfig, UpdateConfig
 from abe_tf.data.photos import LeftOut
 from abe_tf.errors import InputError
-from abe_tf.photo_index import database, thumbnails, vectors, walking
+from abe_tf.photo_index import database, taking_in, thumbnails, vectors, walking
 from abe_tf.photo_index.source import Source
 from abe_tf.photo_index.walking import Root
+from abe_tf.photo_index.writing import Tally
+from abe_tf.retrieval.shards import Shards
 from abe_tf.storage.locks import TakenError, claimed
-
-if TYPE_CHECKING:
-    from abe_tf.photo_index.updating import Tally
 
 _LOCK = "writer.lock"
 # What an index states of its vectors.
@@ -66,7 +64,10 @@ def index(
     """
     roots = [os.path.abspath(os.path.expanduser(path)) for path in paths]
     is_new = not os.path.isfile(os.path.join(folder, database.NAME))
-    _check(roots, source, is_new, options.prune)
+    shards = Shards(options.from_embeddings) if options.from_embeddings else None
+    if shards and is_new and not source.is_given:
+        source = _of_shards(shards)
+    _check(roots, source, is_new, options)
     model = Source(source, options)
     if is_new:
         _check_empty(folder)
@@ -85,19 +86,32 @@ def index(
         if not os.path.isfile(os.path.join(folder, database.NAME)):
             database.create(folder, {**model.stated(), "generation": 1, "rows": 0})
         connection = held.enter_context(database.opened(folder, write=True))
-        yield from _update(folder, connection, model, options, roots)
+        yield from _update(folder, connection, model, options, roots, shards)
 
 
-def _check(roots: list[str], source: SourceConfig, is_new: bool, prune: bool) -> None:
+def _of_shards(shards: Shards) -> SourceConfig:
+    """The model that embedded them, where it still lies there."""
+    folder = shards.manifest.model
+    if not os.path.isdir(folder):
+        raise InputError(
+            "A new index needs the model that embedded the photos. Received: none, "
+            f"and {folder!r}, where it was, does not exist here. Give --model_dir."
+        )
+    return SourceConfig(model_dir=folder)
+
+
+def _check(
+    roots: list[str], source: SourceConfig, is_new: bool, options: UpdateConfig
+) -> None:
     if is_new and not source.is_given:
         raise InputError(
             "A new index needs a model: --workdir, --model_dir or --encoder. "
             "Received: none."
         )
-    if is_new and not roots:
+    if is_new and not roots and not options.from_embeddings:
         raise InputError("A new index needs folders of photos. Received: none.")
     for path in roots:
-        if not os.path.exists(path) and not prune:
+        if not os.path.exists(path) and not options.prune:
             raise InputError(
                 f"Each PHOTOS must be an existing folder or file. Received: {path!r}. "
                 "Bring it back, or give --prune to have the index forget it."
@@ -122,6 +136,7 @@ def _update(
     model: Source,
     options: UpdateConfig,
     paths: list[str],
+    shards: Shards | None,
 ) -> Iterator[Outcome]:
     thumbnails.prepare(connection)
     about = database.about(connection)
@@ -129,12 +144,17 @@ def _update(
         folder, {about["generation"], (about.get("next") or about)["generation"]}
     )
     vectors.mend(folder, *(about[name] for name in _VECTORS))
-    roots = _roots(connection, options, paths)
+    # With embeddings alone nobody has asked for a look at the folders.
+    roots = _roots(connection, options, paths) if paths or not shards else []
     if options.reembed:
         model.check(connection, reembed=True)
         yield _reembed(folder, connection, model, options)
     else:
         model.check(connection)
+    if shards:
+        taking_in.check(shards, connection)
+        tally = taking_in.take_in(folder, connection, shards, options.quiet)
+        yield Outcome(shards.prefix, tally, [])
     from abe_tf.photo_index.updating import Updater
 
     missing = {}
@@ -166,6 +186,15 @@ def _update(
             "An update must not lose more than a tenth of the photos of a folder. "
             f"Received: {', '.join(itertools.starmap(_missing, missing.items()))}; all "
             "else was done. Give --prune if that is so, or bring them back."
+        )
+    if shards and shards.missing():
+        some = shards.missing()
+        lacking = sum(map(shards.manifest.size, some))
+        raise InputError(
+            "--from_embeddings must be all that abe_tf.embed was asked for. Received: "
+            f"{shards.prefix!r} without {len(some):,} of {shards.manifest.shards:,} "
+            f"shards, of {lacking:,} photos, the first of them number {some[0]}; all "
+            "else was taken in. Run abe_tf.embed again, which goes on, and then this."
         )
 
 
@@ -233,7 +262,6 @@ def _reembed(
     folder: str, connection: sqlite3.Connection, model: Source, options: UpdateConfig
 ) -> Outcome:
     from abe_tf.photo_index.reembedding import reembed
-    from abe_tf.photo_index.updating import Tally
 
     broken = reembed(
         folder=folder,

@@ -49,6 +49,25 @@ class IndexModel:
     places: Callable | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What an export says of itself.
+
+    Attributes:
+      path: Folder of its newest version.
+      fingerprint: Fingerprint of the model, as an index has it.
+      learners: Number of learners.
+      dim: Dimensions of one.
+      preprocessing: From a photo to the network's square.
+    """
+
+    path: str
+    fingerprint: str
+    learners: int
+    dim: int
+    preprocessing: Preprocessing
+
+
 def load(source: SourceConfig, max_pixels: int) -> IndexModel:
     """The model that flags name.
 
@@ -104,8 +123,16 @@ def _of_network(model: trained.TrainedModel) -> IndexModel:
     )
 
 
-def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
-    folder = source.model_dir or ""
+def exported(folder: str, max_pixels: int) -> Exported:
+    """What the newest version of a model folder says of itself.
+
+    Args:
+      folder: What export.saved_model wrote.
+      max_pixels: Larger photos are refused.
+
+    Raises:
+      InputError: It is none, or older than model cards.
+    """
     versions = model_folder.versions(folder)
     if not versions:
         raise InputError(
@@ -126,6 +153,13 @@ def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
         ) from error
     data = dataclasses.replace(RunFlags.parse(text).data, max_pixels=max_pixels)
     preprocessing = Preprocessing.of(data)
+    fingerprint = _fingerprint(weights, precision, preprocessing)
+    return Exported(path, fingerprint, *shape, preprocessing)
+
+
+def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
+    said = exported(source.model_dir or "", max_pixels)
+    path, shape = said.path, (said.learners, said.dim)
     try:
         model = tf.saved_model.load(path)
         called = model.signatures["pixels"]
@@ -145,9 +179,9 @@ def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
         return answer["parts"], answer["bias"]
 
     return IndexModel(
-        _fingerprint(weights, precision, preprocessing),
+        said.fingerprint,
         *shape,
-        preprocessing,
+        said.preprocessing,
         embed,
         places if "parts" in model.signatures else None,
     )

@@ -17,7 +17,7 @@ from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.unreadable import BROKEN_IMAGE, reason_of
 from abe_tf.photo_index.contents import (
     BrokenPhotoError,
-    Header,
+    Kept,
     header,
     is_thumbnail,
     thumbnail,
@@ -27,22 +27,14 @@ Box = tuple[float, float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
-class Photo:
+class Photo(Kept):
     """A photo that was read.
 
     Attributes:
       square: uint8 RGB `[image_size, image_size, 3]`, what the network sees.
-      thumbnail: A JPEG file.
-      width: Width of the upright image, in pixels.
-      height: Height of the upright image, in pixels.
-      header: What it says of itself.
     """
 
     square: tf.Tensor
-    thumbnail: bytes
-    width: int
-    height: int
-    header: Header
 
 
 @functools.cache
@@ -97,11 +89,12 @@ class PhotoReader:
             autograph=False,
         )
 
-    def photo(self, content: bytes) -> Photo:
+    def photo(self, content: bytes, with_thumbnail: bool = True) -> Photo:
         """Reads a photo.
 
         Args:
           content: The bytes of its file.
+          with_thumbnail: Whether its thumbnail is made.
 
         Raises:
           BrokenPhotoError: It is none that can be read.
@@ -111,9 +104,11 @@ class PhotoReader:
         image = np.asarray(pixels)
         height, width, _ = image.shape
         said, size = header(content), self._thumbnail_size
+        if not with_thumbnail:
+            return Photo(None, width, height, said, square)
         as_it_is = said.is_bare and is_thumbnail(content, width, height, size)
         small = content if as_it_is else thumbnail(image, size)
-        return Photo(square, small, width, height, said)
+        return Photo(small, width, height, said, square)
 
     def square(self, content: bytes, box: Box | None = None) -> tf.Tensor:
         """What the network sees of a photo, or of a box in it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -81,6 +82,24 @@ class Moment:
     def rows(self) -> np.ndarray:
         """All rows that have a photo, int64, ascending."""
         return np.flatnonzero(self.wanted(FilterConfig()))
+
+    def first_digest(self) -> bytes | None:
+        """The digest of the first content that ever was; `None` of an empty index."""
+        row = self._connection.execute(
+            "SELECT digest FROM content ORDER BY id LIMIT 1"
+        ).fetchone()
+        return row["digest"] if row else None
+
+    def photos_of_contents(self) -> Iterator[list[sqlite3.Row]]:
+        """The photos of each content that has an embedding, by its number."""
+        rows = self._connection.execute(
+            "SELECT content.id, digest, row, path, content.bytes, mtime_ns, width, "
+            f"height, taken, camera, {LABEL} AS label FROM photo "
+            "JOIN content ON content.id = photo.content "
+            "WHERE gone IS NULL AND row IS NOT NULL ORDER BY content.id, path"
+        )
+        for _, photos in itertools.groupby(rows, key=lambda row: row["id"]):
+            yield list(photos)
 
     def unreadable(self) -> int:
         """How many photos there are that could not be read, and have no row."""

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abe_tf.photo_index import database, thumbnails, vectors
+from abe_tf.photo_index import database
 from abe_tf.photo_index.batches import embed_padded, in_threads
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of, digest_of
 from abe_tf.photo_index.progress import Progress
 from abe_tf.photo_index.walking import Found
+from abe_tf.photo_index.writing import Read, Tally, Writer
 
 if TYPE_CHECKING:
     from abe_tf.photo_index.model import IndexModel
@@ -31,51 +32,13 @@ if TYPE_CHECKING:
 _LOST = 0.1
 # Files of known contents are committed in portions of so many at most.
 _PORTION = 1000
-_INSERT = (
-    "INSERT INTO photo (path, size, mtime_ns, content, reason, label) "
-    "VALUES (:path, :size, :mtime, :content, :reason, :label)"
-)
-_REPLACE = (
-    "UPDATE photo SET path = :path, size = :size, mtime_ns = :mtime, "
-    "content = :content, reason = :reason, label = :label, gone = NULL WHERE id = :id"
-)
-
-
-@dataclasses.dataclass
-class Tally:
-    """What an update has changed: photos, by what happened to them.
-
-    Where more than a tenth of those that were present are gone, they are `missing`: the
-    index keeps them until somebody says that it is so.
-    """
-
-    unchanged: int = 0
-    added: int = 0
-    changed: int = 0
-    moved: int = 0
-    gone: int = 0
-    missing: int = 0
-    present: int = 0
-    broken: list[tuple[bytes, str]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Read:
-    """A file that was read.
+class _Read(Read):
+    """A file that was read, with what the network sees of it."""
 
-    Attributes:
-      file: Where it lies.
-      digest: Digest of its bytes; `None` where they cannot be had.
-      bytes: Number of its bytes.
-      photo: What is in it; `None` where its content is known, or cannot be read.
-      reason: Why it cannot be read.
-    """
-
-    file: Found
-    digest: bytes | None = None
-    bytes: int = 0
     photo: Photo | None = None
-    reason: str | None = None
 
 
 class Updater:
@@ -101,11 +64,11 @@ class Updater:
         retry: bool = False,
         quiet: bool = False,
     ) -> None:
-        self._folder, self._database, self._model = folder, connection, model
+        self._database, self._model = connection, model
         self._batch_size, self._thumbnail_size = batch_size, thumbnail_size
         self._retry, self._quiet = retry, quiet
         self._reader: PhotoReader | None = None
-        self._contents: dict[bytes, int] = {}
+        self._writer = Writer(folder, connection)
         self._making = threading.Lock()
 
     def update(
@@ -170,15 +133,12 @@ class Updater:
     def _take_in(
         self, due: list[Found], lost: dict[int, list[int]], tally: Tally
     ) -> None:
-        unread = "row IS NOT NULL" if self._retry else "row IS NOT NULL OR reason > ''"
-        self._contents = dict(
-            self._database.execute(f"SELECT digest, id FROM content WHERE {unread}")
-        )
+        self._writer.know(with_broken=not self._retry)
         progress = Progress(len(due), self._quiet)
         for batch in self._batches(due):
             embeddings = self._embedded(batch)
             progress.count(len(batch))
-            self._commit(batch, embeddings, lost, tally, progress.state())
+            self._writer.commit(batch, embeddings, lost, tally, progress.state())
             progress.tell(len(tally.broken))
         progress.end()
 
@@ -206,7 +166,7 @@ class Updater:
                 return None
             return _Read(file, reason=str(error))
         digest = digest_of(content)
-        if digest in self._contents:
+        if digest in self._writer.contents:
             return _Read(file, digest, len(content))
         try:
             photo = self.reader.photo(content)
@@ -234,95 +194,7 @@ class Updater:
             and read.digest is not None
             # A copy that was read before the batch with the first one was committed:
             # a second row would belong to no content.
-            and read.digest not in self._contents
+            and read.digest not in self._writer.contents
         }
         embeddings = embed_padded(self._model, list(squares.values()), self._batch_size)
         return dict(zip(squares, embeddings, strict=True))
-
-    def _commit(
-        self,
-        batch: list[_Read],
-        embeddings: dict[bytes, np.ndarray],
-        lost: dict[int, list[int]],
-        tally: Tally,
-        progress: dict[str, float] | None,
-    ) -> None:
-        about = database.about(self._database)
-        rows = about["rows"]
-        place = {digest: rows + number for number, digest in enumerate(embeddings)}
-        if embeddings:
-            new = np.stack(list(embeddings.values()))
-            rows = vectors.append(self._folder, about["generation"], rows, new)
-        small = {
-            read.digest: read.photo.thumbnail
-            for read in batch
-            if read.photo is not None and read.digest in embeddings
-        }
-        with database.transaction(self._database):
-            thumbnails.write(self._database, small)
-            database.tell(self._database, {"rows": rows, "progress": progress})
-            for read in batch:
-                if read.digest is not None and read.digest not in self._contents:
-                    content = self._write_content(read, place.get(read.digest))
-                    self._contents[read.digest] = content
-                self._write_photo(read, lost, tally)
-
-    def _write_content(self, read: _Read, row: int | None) -> int:
-        """Adds a content, or what was not known of it; its number."""
-        photo = read.photo
-        values = (
-            *(read.digest, row, read.reason, read.bytes),
-            *((photo.width, photo.height) if photo else (None, None)),
-            *((photo.header.time, photo.header.camera) if photo else (None, None)),
-        )
-        # A content is there without a row where it could not be read before.
-        (number,) = self._database.execute(
-            "INSERT INTO content "
-            "(digest, row, reason, bytes, width, height, taken, camera) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET "
-            "row = excluded.row, reason = excluded.reason, width = excluded.width, "
-            "height = excluded.height, taken = excluded.taken, "
-            "camera = excluded.camera RETURNING id",
-            values,
-        ).fetchone()
-        return number
-
-    def _write_photo(
-        self, read: _Read, lost: dict[int, list[int]], tally: Tally
-    ) -> None:
-        file = read.file
-        content = None if read.digest is None else self._contents[read.digest]
-        values = {
-            "path": file.path,
-            "size": file.size,
-            "mtime": file.mtime_ns,
-            "content": content,
-            "label": file.label,
-            "reason": None if read.digest is not None else read.reason,
-        }
-        known = self._database.execute(
-            "SELECT id, gone FROM photo WHERE path = :path", values
-        ).fetchone()
-        moved = lost.get(content) if content is not None else None
-        if known:
-            number = known["id"]
-            tally.changed += known["gone"] is None
-            tally.added += known["gone"] is not None
-        elif moved:
-            number = moved.pop()
-            tally.moved += 1
-        else:
-            number = None
-            tally.added += 1
-        self._database.execute(
-            _INSERT if number is None else _REPLACE, {"id": number, **values}
-        )
-        reason = read.reason or self._reason(content)
-        if reason:
-            tally.broken.append((file.path, reason))
-
-    def _reason(self, content: int | None) -> str | None:
-        row = self._database.execute(
-            "SELECT reason FROM content WHERE id = ?", (content,)
-        ).fetchone()
-        return row["reason"] if row else None

@@ -1,0 +1,1 @@
+"""Embeddings of very many photos, on as many machines as there are."""

@@ -1,0 +1,1 @@
+"""Vectors of an index for other engines: databases, and files."""

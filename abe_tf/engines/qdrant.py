@@ -1,0 +1,346 @@
+"""Qdrant: a collection of a server, or a folder of its engine in process.
+
+Each content is a point of its number in the index, with the vectors `all` (the
+learners side by side, inner product, with a graph) and `l0`, `l1`, ... (a learner each,
+Euclidean distance, without). The point 0 has no vector, and says what made them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from abe_tf.engines.target import missing_package, persistently
+from abe_tf.errors import InputError
+from abe_tf.photo_index.handing import Handed, Model
+
+T = TypeVar("T")
+# Number, vectors by name, payload.
+Point = tuple[int, Any, dict[str, Any]]
+# Number of the point that says what made the embeddings.
+_ABOUT = 0
+# Points that are read at once.
+_PAGE = 10_000
+_WHOLE = "all"
+
+
+def learner(number: int) -> str:
+    """Name of a learner's vector."""
+    return f"l{number}"
+
+
+def question(
+    model: Model, query: np.ndarray, k: int, candidates: int
+) -> dict[str, Any]:
+    """What a server is asked, as JSON: POST /collections/NAME/points/query.
+
+    Of the candidates by inner product of the whole, the k nearest by ensemble distance.
+    A score is the distance below zero.
+
+    Args:
+      model: What made the embeddings.
+      query: float32 `[learners, dim]`, unit length.
+      k: Hits.
+      candidates: Number of contents, the first by inner product, that are ranked.
+    """
+    whole = {"query": query.reshape(-1).tolist(), "using": _WHOLE, "limit": candidates}
+    return {
+        "prefetch": [
+            {
+                "prefetch": [whole],
+                "query": query[number].tolist(),
+                "using": learner(number),
+                "limit": candidates,
+            }
+            for number in range(model.learners)
+        ],
+        "query": {
+            "formula": {
+                "sum": [
+                    {"mult": [-weight, f"$score[{number}]"]}
+                    for number, weight in enumerate(model.weights)
+                ]
+            }
+        },
+        "limit": k,
+        "with_payload": True,
+    }
+
+
+class _Qdrant:
+    """What is the same wherever the points lie."""
+
+    def __init__(self, model: Model, where: str) -> None:
+        self._model, self._where = model, where
+
+    def states(self) -> Mapping[int, str]:
+        """As of `Target`."""
+        states: dict[int, str] = {}
+        for number, payload in self._payloads():
+            if number != _ABOUT:
+                states[number] = payload.get("state", "")
+        return states
+
+    def put(self, some: Sequence[Handed], embeddings: np.ndarray) -> None:
+        """As of `Target`: a point that is there is replaced."""
+        self._put(
+            [
+                (one.id, _vectors(embedding), _payload(one))
+                for one, embedding in zip(some, embeddings, strict=True)
+            ]
+        )
+
+    def _payloads(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        raise NotImplementedError
+
+    def _put(self, points: Sequence[Point]) -> None:
+        raise NotImplementedError
+
+    def _begin(self, held: dict[str, Any] | None, is_empty: bool) -> None:
+        """Compares with what is there, or says what will be.
+
+        Raises:
+          InputError: It is another index, or something else.
+        """
+        if held is None and not is_empty:
+            raise InputError(
+                "--name must be a collection of abe_tf.hand_over, or a new one. "
+                f"Received: {self._where}, with points of another kind."
+            )
+        self._model.check(held, self._where)
+        if held is None:
+            self._put([(_ABOUT, {}, self._model.values())])
+
+    def _told(self, how: str) -> str:
+        return (
+            f"{how} orders by ensemble distance, the weighted mean of the learners' "
+            "Euclidean distances, among the candidates by inner product of the whole; "
+            "docs/scale.md has the question. A plain query of the vector `all` orders "
+            "by inner product, which is not the same."
+        )
+
+
+class Server(_Qdrant):
+    """A collection of a server.
+
+    Args:
+      url: Such as http://localhost:6333, with the key in the variable QDRANT_API_KEY;
+        or ":memory:".
+      name: Name of the collection; made where there is none.
+      model: What made the embeddings.
+
+    Raises:
+      InputError: It does not answer, or holds something else.
+    """
+
+    def __init__(self, url: str, name: str, model: Model) -> None:
+        super().__init__(model, f"collection {name!r} of {url}")
+        try:
+            import qdrant_client
+            from qdrant_client.http import exceptions
+        except ImportError as error:
+            raise missing_package(error) from error
+        self._kinds, self._name = qdrant_client.models, name
+        self._lost = (exceptions.ResponseHandlingException, OSError)
+        self._refused = exceptions.UnexpectedResponse
+        if url.startswith(("http://", "https://")):
+            key = os.environ.get("QDRANT_API_KEY")
+            self._client = qdrant_client.QdrantClient(
+                url=url, api_key=key, timeout=60, check_compatibility=False
+            )
+        else:
+            # The client's own stand-in, for a trial of what is sent.
+            self._client = qdrant_client.QdrantClient(url)
+        self._open()
+
+    def remove(self, some: Sequence[int]) -> None:
+        """As of `Target`."""
+        self._again(
+            lambda: self._client.delete(
+                self._name, self._kinds.PointIdsList(points=list(some)), wait=True
+            )
+        )
+
+    def finish(self) -> str:
+        """As of `Target`."""
+        return self._told("POST /collections/NAME/points/query")
+
+    def _open(self) -> None:
+        if not self._again(lambda: self._client.collection_exists(self._name)):
+            self._again(self._make)
+        held = self._again(
+            lambda: self._client.retrieve(self._name, [_ABOUT], with_payload=True)
+        )
+        count = self._again(lambda: self._client.count(self._name)).count
+        self._begin(held[0].payload if held else None, count == 0)
+
+    def _make(self) -> None:
+        kinds, model = self._kinds, self._model
+        whole = kinds.VectorParams(
+            size=model.learners * model.dim, distance=kinds.Distance.DOT
+        )
+        each = kinds.VectorParams(
+            size=model.dim,
+            distance=kinds.Distance.EUCLID,
+            hnsw_config=kinds.HnswConfigDiff(m=0),
+            on_disk=True,
+        )
+        learners = {learner(number): each for number in range(model.learners)}
+        self._client.create_collection(self._name, {_WHOLE: whole, **learners})
+
+    def _payloads(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        offset = None
+        while True:
+            points, offset = self._again(
+                lambda at=offset: self._client.scroll(
+                    self._name, limit=_PAGE, offset=at, with_payload=["state"]
+                )
+            )
+            yield from ((point.id, point.payload or {}) for point in points)
+            if offset is None:
+                return
+
+    def _put(self, points: Sequence[Point]) -> None:
+        structs = [
+            self._kinds.PointStruct(id=number, vector=vectors, payload=payload)
+            for number, vectors, payload in points
+        ]
+        self._again(lambda: self._client.upsert(self._name, structs, wait=True))
+
+    def _again(self, work: Callable[[], T]) -> T:
+        try:
+            return persistently(work, self._lost, lambda: None, self._where)
+        except self._refused as error:
+            text = " ".join(str(error).split())
+            raise InputError(
+                f"--at must be a Qdrant that takes points. Received: {self._where}: "
+                f"{text}."
+            ) from error
+
+
+class Folder(_Qdrant):
+    """A folder that Qdrant's engine reads in process.
+
+    Args:
+      path: The folder; made where there is none.
+      model: What made the embeddings.
+
+    Raises:
+      InputError: It holds something else, or cannot be written.
+    """
+
+    def __init__(self, path: str, model: Model) -> None:
+        super().__init__(model, f"folder {path!r}")
+        try:
+            import qdrant_edge
+        except ImportError as error:
+            raise missing_package(error) from error
+        self._edge = qdrant_edge
+        try:
+            is_new = not os.path.isdir(path) or not os.listdir(path)
+            if is_new:
+                os.makedirs(path, exist_ok=True)
+                self._shard = qdrant_edge.EdgeShard.create(path, self._config())
+            else:
+                self._shard = qdrant_edge.EdgeShard.load(path)
+        except Exception as error:
+            # The engine raises plain exceptions of its own.
+            raise InputError(
+                "--at must be a new folder, or one of Qdrant's engine. Received: "
+                f"{path!r}: {' '.join(str(error).split())}."
+            ) from error
+        about = self._shard.retrieve([_ABOUT], True, False)
+        count = self._shard.count(qdrant_edge.CountRequest(exact=True))
+        self._begin(about[0].payload if about else None, count == 0)
+
+    def remove(self, some: Sequence[int]) -> None:
+        """As of `Target`."""
+        self._shard.update(self._edge.UpdateOperation.delete_points(list(some)))
+        self._shard.flush()
+
+    def finish(self) -> str:
+        """Builds the graph."""
+        self._shard.optimize()
+        self._shard.flush()
+        return self._told("abe_tf.engines.qdrant.Folder.nearest")
+
+    def nearest(
+        self, query: np.ndarray, k: int = 10, candidates: int = 100
+    ) -> list[tuple[int, float, dict[str, Any]]]:
+        """The nearest contents: number, ensemble distance, payload.
+
+        Args:
+          query: float32 `[learners, dim]`, unit length.
+          k: Hits.
+          candidates: Number of contents, the first by inner product, that are ranked.
+        """
+        edge = self._edge
+        near, score = edge.Query.Nearest, edge.Expression.Variable
+        whole = edge.Prefetch(candidates, near(query.reshape(-1).tolist(), _WHOLE))
+        each = [
+            edge.Prefetch(candidates, near(one.tolist(), learner(number)), [whole])
+            for number, one in enumerate(query)
+        ]
+        terms = [
+            edge.Expression.Mult(
+                [edge.Expression.Constant(-weight), score(f"$score[{number}]")]
+            )
+            for number, weight in enumerate(self._model.weights)
+        ]
+        points = self._shard.query(
+            edge.QueryRequest(
+                limit=k,
+                query=edge.Formula(edge.Expression.Sum(terms)),
+                prefetches=each,
+                with_payload=True,
+            )
+        )
+        return [(point.id, -point.score, point.payload) for point in points]
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        self._shard.close()
+
+    def _config(self) -> Any:
+        edge, model = self._edge, self._model
+        whole = edge.EdgeVectorParams(model.learners * model.dim, edge.Distance.Dot)
+        each = edge.EdgeVectorParams(
+            model.dim,
+            edge.Distance.Euclid,
+            hnsw_config=edge.HnswIndexConfig(0, 100, 10_000),
+        )
+        learners = {learner(number): each for number in range(model.learners)}
+        return edge.EdgeConfig({_WHOLE: whole, **learners})
+
+    def _payloads(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        offset = None
+        while True:
+            points, offset = self._shard.scroll(
+                self._edge.ScrollRequest(offset, _PAGE, with_payload=["state"])
+            )
+            yield from ((point.id, point.payload or {}) for point in points)
+            if offset is None:
+                return
+
+    def _put(self, points: Sequence[Point]) -> None:
+        made = [self._edge.Point(*point) for point in points]
+        self._shard.update(self._edge.UpdateOperation.upsert_points(made))
+        self._shard.flush()
+
+
+def _vectors(embedding: np.ndarray) -> dict[str, list[float]]:
+    each = {learner(number): one.tolist() for number, one in enumerate(embedding)}
+    return {_WHOLE: embedding.reshape(-1).tolist(), **each}
+
+
+def _payload(one: Handed) -> dict[str, Any]:
+    return {
+        "path": one.paths[0],
+        "paths": list(one.paths),
+        "label": one.label,
+        "digest": one.digest.hex(),
+        "state": one.state,
+    }

@@ -1,0 +1,28 @@
+"""Hands an index over to a database, or into files that other engines read.
+
+python -m abe_tf.hand_over --index=INDEX --to=pgvector --at=postgresql://HOST/DATABASE
+python -m abe_tf.hand_over --index=INDEX --to=qdrant --at=http://localhost:6333
+python -m abe_tf.hand_over --index=INDEX --to=parquet --at=out/photos --since_last
+"""
+
+from __future__ import annotations
+
+from abe_tf.config import command
+from abe_tf.config.bulk import HandOverConfig
+from abe_tf.config.index import IndexConfig
+from abe_tf.engines.handing_over import hand_over
+
+
+def main(index: IndexConfig, config: HandOverConfig) -> None:
+    """Hands over, and says what went over and how it is asked."""
+    outcome = hand_over(index.require(), config)
+    if not config.quiet:
+        print(
+            f"{outcome.sent:,} handed over, {outcome.removed:,} taken out; "
+            f"{outcome.total:,} photos are there now"
+        )
+        print(outcome.how)
+
+
+if __name__ == "__main__":
+    command.run(main, IndexConfig, HandOverConfig)

@@ -1,0 +1,144 @@
+"""What an index hands over: contents with their photos, kinds and embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from abe_tf.errors import InputError
+from abe_tf.photo_index import vectors
+from abe_tf.photo_index.searching import Moment
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What made the embeddings of an index.
+
+    Attributes:
+      index: Tells the index from others.
+      fingerprint: Tells the model from others.
+      learners: Number of learners.
+      dim: Dimensions of one.
+      weights: How much each learner's distance counts; their sum is 1.
+    """
+
+    index: str
+    fingerprint: str
+    learners: int
+    dim: int
+    weights: tuple[float, ...]
+
+    def values(self) -> dict[str, object]:
+        """All of it by name, for JSON."""
+        return {**dataclasses.asdict(self), "weights": list(self.weights)}
+
+    def check(self, held: dict[str, object] | None, where: str) -> None:
+        """Compares it with what a target holds.
+
+        Args:
+          held: `values` of what is there; `None` where nothing is.
+          where: The target, for messages.
+
+        Raises:
+          InputError: It is another index, or another model.
+        """
+        for name, value in self.values().items():
+            if held is not None and held.get(name) != value:
+                raise InputError(
+                    "A target holds one index, by one model. Received: "
+                    f"{where}, of {name} {held.get(name)}, where the index has "
+                    f"{value}. Give another --name or --at, or remove what is there."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Handed:
+    """A content.
+
+    Attributes:
+      id: Its number in the index, which it keeps.
+      digest: SHA-256 of its bytes.
+      row: Row of its embedding.
+      paths: Where files of it lie, at least one; as text.
+      label: Its kind; `None` where nothing tells.
+      bytes: Size of one file.
+      mtime_ns: When the first file was changed last, nanoseconds since 1970.
+      width: In pixels, upright.
+      height: Height, likewise.
+      taken: Seconds since 1970 by the camera's clock.
+      camera: Its name.
+      state: Another one where anything of this is another.
+    """
+
+    id: int
+    digest: bytes
+    row: int
+    paths: tuple[str, ...]
+    label: str | None
+    bytes: int
+    mtime_ns: int
+    width: int | None
+    height: int | None
+    taken: float | None
+    camera: str | None
+    state: str
+
+
+def model_of(moment: Moment) -> Model:
+    """What made the embeddings of an index.
+
+    Raises:
+      InputError: The index has no photo.
+    """
+    about = moment.about
+    learners, dim = moment.shape
+    # Contents are never forgotten, so that the first stays the first.
+    first = moment.first_digest()
+    if first is None:
+        raise InputError(
+            "--index must hold photos. Received: one without a photo. Index some with "
+            "python -m abe_tf.index."
+        )
+    weights = about.get("weights") or [1 / learners] * learners
+    return Model(first.hex()[:16], about["fingerprint"], learners, dim, tuple(weights))
+
+
+def contents(moment: Moment) -> Iterator[Handed]:
+    """The contents that have a file and an embedding, by their numbers."""
+    fingerprint = moment.about["fingerprint"]
+    for photos in moment.photos_of_contents():
+        first = photos[0]
+        # Any name can be text: bytes that are none are spelled out.
+        paths = tuple(
+            os.fsdecode(photo["path"]).encode("utf-8", "backslashreplace").decode()
+            for photo in photos
+        )
+        text = repr((fingerprint, bytes(first["digest"]), paths, first["label"]))
+        yield Handed(
+            id=first["id"],
+            digest=first["digest"],
+            row=first["row"],
+            paths=paths,
+            label=first["label"],
+            bytes=first["bytes"],
+            mtime_ns=first["mtime_ns"],
+            width=first["width"],
+            height=first["height"],
+            taken=first["taken"],
+            camera=first["camera"],
+            state=hashlib.blake2b(text.encode(), digest_size=8).hexdigest(),
+        )
+
+
+def portions(
+    moment: Moment, some: Sequence[Handed], size: int
+) -> Iterator[tuple[Sequence[Handed], np.ndarray]]:
+    """Contents with their embeddings, float32 `[size, learners, dim]`, in portions."""
+    for first in range(0, len(some), size):
+        part = some[first : first + size]
+        rows = np.array([one.row for one in part], np.int64)
+        yield part, vectors.gather(moment.segments, rows)

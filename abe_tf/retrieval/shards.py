@@ -1,0 +1,271 @@
+"""Embeddings of very many photos: Parquet files, each of them whole, and a manifest.
+
+PREFIX.manifest.json       what embedded them, and how many shards there are
+PREFIX-00000.parquet       a row a photo: see `SCHEMA`
+PREFIX-00000.broken.csv    path, reason: photos of that shard that cannot be read
+PREFIX-00000.list.csv      path, label: what that shard is made of
+
+Without TensorFlow. pyarrow reads PREFIX on Google's, Amazon's and Hadoop's file systems
+too (gs://, s3://, hdfs://).
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs
+import pyarrow.parquet as pq
+
+from abe_tf.errors import InputError
+
+FORMAT = 1
+MANIFEST, PARQUET = ".manifest.json", ".parquet"
+BROKEN, LIST = ".broken.csv", ".list.csv"
+_COLUMNS = (
+    ("id", pa.binary(32)),  # SHA-256 of the file's bytes
+    ("path", pa.string()),
+    ("label", pa.string()),
+    ("bytes", pa.int64()),
+    ("mtime_ns", pa.int64()),  # since 1970; 0 where the file system does not say
+    ("width", pa.int32()),  # of the upright image
+    ("height", pa.int32()),
+    ("taken", pa.float64()),  # seconds since 1970 by the camera's clock
+    ("camera", pa.string()),
+)
+_KEY = b"abe_tf"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What shards are of.
+
+    Attributes:
+      fingerprint: Fingerprint of the model, its precision, and what it sees.
+      learners: Number of learners.
+      dim: Dimensions of one.
+      weights: How much each learner's distance counts; their sum is 1.
+      preprocessing: What the model sees of a photo, by the names of the flags.
+      model: Where the model lay.
+      list: SHA-256 of the list of photos, as hexadecimal digits.
+      photos: Number of photos in the list.
+      shard_size: Photos of a shard; the last one may have fewer.
+    """
+
+    fingerprint: str
+    learners: int
+    dim: int
+    weights: tuple[float, ...]
+    preprocessing: dict[str, int | bool]
+    model: str
+    list: str
+    photos: int
+    shard_size: int
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return math.ceil(self.photos / self.shard_size)
+
+    def of_model(self) -> dict[str, object]:
+        """What each shard says of its model."""
+        names = ("fingerprint", "learners", "dim", "weights")
+        return {name: getattr(self, name) for name in names}
+
+    def size(self, shard: int) -> int:
+        """Photos of a shard."""
+        return min(self.shard_size, self.photos - shard * self.shard_size)
+
+    def text(self) -> str:
+        """The manifest as JSON."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+
+    @classmethod
+    def parse(cls, text: bytes, path: str) -> Manifest:
+        """Reads what `text` wrote.
+
+        Args:
+          text: The file.
+          path: Where it lies, for messages.
+
+        Raises:
+          InputError: It is none, or of a later format.
+        """
+        try:
+            values = json.loads(text)
+            number = values.pop("format")
+            if number != FORMAT:
+                raise InputError(
+                    f"A manifest must be of format {FORMAT} or older. Received: "
+                    f"{path!r} of format {number}. Use the version of abe_tf that "
+                    "wrote it."
+                )
+            return cls(**{**values, "weights": tuple(values["weights"])})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"A manifest must be what abe_tf.embed wrote. Received: {path!r}: "
+                f"{error!r}."
+            ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What is known of a photo; the columns of a shard but its embedding."""
+
+    id: bytes
+    path: str
+    label: str | None
+    bytes: int
+    mtime_ns: int
+    width: int | None
+    height: int | None
+    taken: float | None
+    camera: str | None
+
+
+def name(prefix: str, shard: int, ending: str) -> str:
+    """Path of a shard's file.
+
+    >>> name("out/pets", 7, PARQUET)
+    'out/pets-00007.parquet'
+    """
+    return f"{prefix}-{shard:05d}{ending}"
+
+
+def encoded(
+    rows: Sequence[Row], embeddings: np.ndarray, about: dict[str, object]
+) -> bytes:
+    """A Parquet file.
+
+    Args:
+      rows: The photos.
+      embeddings: float32 `[rows, learners, dim]`.
+      about: What is written beside: fingerprint, learners, dim, weights.
+    """
+    _, learners, dim = embeddings.shape
+    columns = [
+        pa.array([getattr(row, column) for row in rows], kind)
+        for column, kind in _COLUMNS
+    ]
+    flat = pa.array(np.ascontiguousarray(embeddings, np.float32).reshape(-1))
+    columns.append(pa.FixedSizeListArray.from_arrays(flat, learners * dim))
+    names = [*(column for column, _ in _COLUMNS), "embedding"]
+    text = json.dumps({"format": FORMAT, **about})
+    table = pa.Table.from_arrays(columns, names).replace_schema_metadata({_KEY: text})
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    return file.getvalue()
+
+
+def about(path: str) -> dict[str, str]:
+    """What a shard on this machine says of itself, "" where it does not.
+
+    Raises:
+      InputError: It is none.
+    """
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+        return {"state": "", **json.loads(metadata[_KEY])}
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise InputError(
+            f"A shard must be what abe_tf wrote. Received: {path!r}: {error}. Remove "
+            "it."
+        ) from error
+
+
+def broken_text(broken: Sequence[tuple[str, str]]) -> str:
+    """What lists photos that cannot be read, as CSV."""
+    return csv_text(("path", "reason"), broken)
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A CSV file."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    return file.getvalue()
+
+
+class Shards:
+    """Shards that were written, to be read.
+
+    Args:
+      prefix: What their names begin with; a path, or a URI that pyarrow reads.
+
+    Attributes:
+      prefix: What their names begin with.
+      manifest: What they are of.
+
+    Raises:
+      InputError: There are none.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        try:
+            if "://" in prefix:
+                self._files, self._path = pyarrow.fs.FileSystem.from_uri(prefix)
+            else:
+                self._files = pyarrow.fs.LocalFileSystem()
+                self._path = os.path.abspath(prefix)
+            text = self._read(self._path + MANIFEST)
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(
+                "--from_embeddings must be the --output of abe_tf.embed. "
+                f"Received: {prefix!r}: {error}."
+            ) from error
+        self.manifest = Manifest.parse(text, prefix + MANIFEST)
+
+    def missing(self) -> list[int]:
+        """Shards that were not written yet."""
+        return [
+            shard
+            for shard in range(self.manifest.shards)
+            if not self._exists(name(self._path, shard, PARQUET))
+        ]
+
+    def broken(self) -> Iterator[tuple[str, str]]:
+        """Photos that could not be read, and why."""
+        for shard in range(self.manifest.shards):
+            path = name(self._path, shard, BROKEN)
+            if self._exists(path):
+                lines = csv.reader(io.StringIO(self._read(path).decode(), newline=""))
+                next(lines)
+                yield from ((photo, reason) for photo, reason in lines)
+
+    def read(self, shard: int) -> tuple[list[Row], np.ndarray]:
+        """The photos of a shard, and their embeddings, `[rows, learners, dim]`.
+
+        Raises:
+          InputError: The file is damaged, or of another model.
+        """
+        path = name(self._path, shard, PARQUET)
+        try:
+            table = pq.read_table(pa.BufferReader(self._read(path)))
+            about = json.loads((table.schema.metadata or {})[_KEY])
+            if about["fingerprint"] != self.manifest.fingerprint:
+                raise ValueError(f"of a model {about['fingerprint']}")
+            rows = [Row(**row) for row in table.drop_columns(["embedding"]).to_pylist()]
+            column = table.column("embedding").combine_chunks()
+            flat = column.flatten().to_numpy(zero_copy_only=False)
+            shape = len(rows), self.manifest.learners, self.manifest.dim
+            return rows, flat.reshape(shape)
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            raise InputError(
+                f"A shard must be what abe_tf.embed wrote for {self.prefix!r}. "
+                f"Received: {path!r}: {error}. Remove it, and run abe_tf.embed again."
+            ) from error
+
+    def _exists(self, path: str) -> bool:
+        info = self._files.get_file_info(path)
+        return info.type == pyarrow.fs.FileType.File
+
+    def _read(self, path: str) -> bytes:
+        with self._files.open_input_stream(path) as file:
+            return file.read()
