@@ -11,9 +11,9 @@ of the shards. Needs the environment of requirements-bulk.txt.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
@@ -31,12 +31,17 @@ _SERVE = flags.DEFINE_string("serve", None, "Internal: bare or beam.")
 _OUTPUT = flags.DEFINE_string("output", None, "Internal: what names begin with.")
 
 
+def photos() -> list[str]:
+    """Paths of all photos."""
+    return sorted(map(str, pathlib.Path(_PHOTOS.value).rglob("*.*")))
+
+
 def bare() -> int:
     """Embeds all photos and keeps nothing; their number."""
     from abe_tf.bulk import worker
 
     model = worker.load(_MODEL.value, 10**9)
-    paths = sorted(glob.glob(f"{_PHOTOS.value}/**/*.*", recursive=True))
+    paths = photos()
     # The first batch traces and compiles.
     worker.embed(model, [(path, "") for path in paths[:32]], 32)
     start = time.monotonic()
@@ -58,8 +63,7 @@ def beam() -> int:
 
     def loaded(self: worker.Learners) -> object:
         model = load(self)
-        paths = sorted(glob.glob(f"{_PHOTOS.value}/**/*.*", recursive=True))
-        worker.embed(model, [(path, "") for path in paths[:32]], 32)
+        worker.embed(model, [(path, "") for path in photos()[:32]], 32)
         starts.append(time.monotonic())
         return model
 
@@ -113,7 +117,7 @@ def main(_: list[str]) -> None:
                 found.append(run(kind, prefix))
                 warm, whole = found[-1]
                 print(f"{kind}: {warm:.1f} photos/s, {whole:.1f} with the start")
-        sizes = glob.glob(f"{place}/0/photos-*.parquet")
+        sizes = list(pathlib.Path(place, "0").glob("photos-*.parquet"))
         bytes_of = sum(map(os.path.getsize, sizes))
         print(f"{len(sizes)} shards of {bytes_of:,} bytes")
     for place_of, what in enumerate(("warm", "with the start")):

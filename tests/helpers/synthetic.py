@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from abe_tf.photo_index import database, vectors
+from abe_tf.photo_index import database, thumbnails, vectors
 
 
 class SyntheticIndex:
@@ -26,6 +26,8 @@ class SyntheticIndex:
         about |= {"weights": [1 / learners] * learners}
         database.create(self.folder, about)
         self.embeddings = np.empty([0, learners, dim], np.float32)
+        with database.opened(self.folder, write=True) as connection:
+            thumbnails.prepare(connection)
         self.add(count)
 
     def random(self, count):
