@@ -31,7 +31,13 @@ STARTS = re.compile(
 # Measured by hand, with the day beside the figures: `test_docs.py`.
 BY_HAND = ("python -m benchmarks.",)
 # What the environments of the tests and of continuous integration were made by.
-INSTALLS = ("pip install ", "git clone ", ". .venv/bin/activate", "make test")
+INSTALLS = (
+    "pip install ",
+    "python3.11 -m venv",
+    "git clone ",
+    ". .venv/bin/activate",
+    "make test",
+)
 # Run below by other means than `follow`.
 OTHERWISE = (
     "python -m abe_tf.browse --index=indexes/",
@@ -75,7 +81,11 @@ def runs():
     own = pathlib.Path(__file__)
     both = "".join(
         path.read_text(encoding="utf-8")
-        for path in (own, own.with_name("test_circle.py"))
+        for path in (
+            own,
+            own.with_name("test_circle.py"),
+            own.with_name("bulk") / "test_embed.py",
+        )
     )
     return re.findall(r'follow\(\s*"([\w.]+)",\s*"([^"]+)"', both)
 

@@ -31,7 +31,8 @@ def commands():
     found = {}
     for path in TEXTS:
         for module, rest in COMMAND.findall(path.read_text(encoding="utf-8")):
-            for flag in FLAG.findall(rest.split(" #")[0]):
+            # Behind a lone -- stand flags of Apache Beam.
+            for flag in FLAG.findall(rest.split(" #")[0].split(" -- ")[0]):
                 found.setdefault(module, {})[flag] = path.name
     return found
 

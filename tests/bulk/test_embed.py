@@ -6,6 +6,7 @@ In the environment of requirements-bulk.txt, by `make test-all`; elsewhere skipp
 import csv
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from abe_tf.errors import InputError
 from abe_tf.photo_index import indexing, searching
 from abe_tf.retrieval.shards import Shards
 from tests.conftest import ROOT
+from tests.helpers.images import class_folders
+from tests.test_commands import line_of
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("apache_beam", reason="needs requirements-bulk.txt")
@@ -229,3 +232,29 @@ def test_a_photo_that_is_mended_is_embedded_by_retry(many, exported, tmp_path):
     np.testing.assert_allclose(found[3][1], found[0][1], atol=1e-6)
     labels = [row.label for row in Shards(given["output"]).read(1)[0]]
     assert labels == ["first", None]
+
+
+def test_the_page_of_docs_is_as_written(exported, run_command, tmp_path):
+    class_folders(tmp_path / "PHOTOS", ("apples", "pears"), 3, "jpg")
+    shutil.copytree(exported[0], tmp_path / "models/mine")
+
+    def follow(text, beginning):
+        python, m, module, *flags = shlex.split(line_of(text, beginning))
+        assert (python, m) == ("python", "-m")
+        return run_command(module, *flags, cwd=tmp_path).stdout
+
+    said = follow("scale.md", "python -m abe_tf.embed --model_dir=models/mine")
+    assert "6 photos embedded, 0 cannot be read; 1 shards" in said
+    said = follow("scale.md", "python -m abe_tf.index --index=indexes/bulk")
+    assert "6 added" in said
+    said = follow(
+        "scale.md", "python -m abe_tf.hand_over --index=indexes/bulk --to=npz"
+    )
+    assert "6 handed over, 0 taken out; 6 photos are there now" in said
+    said = follow("scale.md", "python -m abe_tf.hand_over --index=indexes/bulk --to=pa")
+    assert "6 handed over" in said
+    (tmp_path / "IMAGE.jpg").write_bytes((tmp_path / "PHOTOS/pears/1.jpg").read_bytes())
+    found = run_command(
+        "abe_tf.search", "--index=indexes/bulk", "--paths", "IMAGE.jpg", cwd=tmp_path
+    ).stdout
+    assert found.splitlines()[0].endswith("PHOTOS/pears/1.jpg")
