@@ -22,13 +22,12 @@ import numpy as np
 from absl import app, flags
 
 from abe_tf.config.bulk import HandOverConfig
-from abe_tf.engines import files
+from abe_tf.engines import faiss_folder
 from abe_tf.engines.handing_over import hand_over
 from abe_tf.photo_index import database, handing, scan, searching, vectors
 from benchmarks.search import DIM, LEARNERS, embeddings
 
 _ROWS = flags.DEFINE_integer("photos", 20_000, "how many")
-_QUERIES = flags.DEFINE_integer("queries", 100, "of each")
 _ENGINES = flags.DEFINE_list("engines", ["pgvector", "qdrant", "faiss"], "which")
 _PORTION = 20_000
 Answer = Callable[[np.ndarray, int], list[int]]
@@ -106,11 +105,12 @@ def qdrant(index: str, place: str) -> Answer:
 
 
 def faiss(index: str, place: str) -> Answer:
-    """A folder for faiss; each answer opens it."""
+    """A folder for faiss."""
     at = os.path.join(place, "faiss")
     handed_over(index, "faiss", at)
+    folder = faiss_folder.Folder(at)
     return lambda query, candidates: [
-        one for one, _, _ in files.nearest(at, query, 10, candidates)
+        one for one, _, _ in folder.nearest(query, 10, candidates)
     ]
 
 
@@ -137,7 +137,7 @@ def main(_: list[str]) -> None:
         make(index)
         rng = np.random.default_rng(2)
         with searching.moment(index) as now:
-            rows = rng.choice(_ROWS.value, _QUERIES.value, False)
+            rows = rng.choice(_ROWS.value, flags.FLAGS.queries, False)
             near = vectors.gather(now.segments, rows)
             queries = near + rng.normal(0, 0.02, near.shape).astype(np.float32)
             queries /= np.linalg.norm(queries, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Files of an index: Parquet shards, an .npz archive, a folder for faiss.
+"""Files of an index: Parquet shards, an .npz archive.
 
 They are written whole, each beside first and then renamed; where nothing has changed
 since, they are left as they are.
@@ -6,17 +6,14 @@ since, they are left as they are.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from abe_tf.engines.target import missing_package
 from abe_tf.errors import InputError
 from abe_tf.photo_index import handing
 from abe_tf.photo_index.handing import Handed, Model
@@ -24,14 +21,9 @@ from abe_tf.photo_index.searching import Moment
 from abe_tf.retrieval import archive, shards
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.shards import Manifest, Row
-from abe_tf.storage import folders
 from abe_tf.storage.files import write_atomically
 
 _SHARD, _PORTION = 10_000, 4_096
-# Rows from which lists of near vectors are visited instead of all.
-_WORTH_LISTS = 200_000
-CANDIDATES, EMBEDDINGS, IDS = "candidates.faiss", "learner_embeddings.npy", "ids.npy"
-PHOTOS, ABOUT = "photos.csv", "about.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,110 +189,3 @@ def _npz_about(path: str) -> dict[str, object] | None:
             f"Received: {path!r}, an archive of another kind."
         )
     return json.loads(str(arrays["handed_over"]))
-
-
-def write_faiss(source: Source, folder: str, since_last: bool) -> tuple[int, str]:
-    """Writes a folder with an index of faiss, and what re-ranks its answers.
-
-    Args:
-      source: What.
-      folder: The folder.
-      since_last: Whether a folder that holds this is left.
-
-    Returns:
-      How many rows were written, and how they are read.
-
-    Raises:
-      InputError: It is another index's, or something else; it cannot be written.
-    """
-    try:
-        import faiss
-    except ImportError as error:
-        raise missing_package(error) from error
-    folder = os.path.abspath(folder)
-    model, state = source.model, source.state()
-    before = _faiss_about(folder)
-    model.check(before, f"{folder!r}")
-    told = (
-        f"{CANDIDATES} orders by inner product of the learners side by side, 8 bits a "
-        "number; abe_tf.engines.files.nearest re-ranks its candidates by "
-        f"{EMBEDDINGS}, to the exact ensemble distance."
-    )
-    if since_last and before is not None and before.get("state") == state:
-        return 0, told
-    embeddings = source.embeddings()
-    flat = embeddings.reshape(len(embeddings), -1)
-    ids = np.array([one.id for one in source.contents], np.int64)
-    kind = "SQ8"
-    if len(flat) >= _WORTH_LISTS:
-        kind = f"IVF{int(4 * len(flat) ** 0.5)},SQ8"
-    index = faiss.index_factory(
-        flat.shape[1], f"IDMap2,{kind}", faiss.METRIC_INNER_PRODUCT
-    )
-    index.train(flat)
-    index.add_with_ids(flat, ids)
-    try:
-        with folders.incomplete(os.path.dirname(folder)) as beside:
-            faiss.write_index(index, os.path.join(beside, CANDIDATES))
-            np.save(os.path.join(beside, EMBEDDINGS), embeddings)
-            np.save(os.path.join(beside, IDS), ids)
-            rows = [(one.id, one.paths[0], one.label) for one in source.contents]
-            text = shards.csv_text(("id", "path", "label"), rows)
-            write_atomically(os.path.join(beside, PHOTOS), text)
-            about = json.dumps({**model.values(), "state": state}, indent=1)
-            write_atomically(os.path.join(beside, ABOUT), about)
-            folders.replace(beside, folder)
-    except (OSError, RuntimeError) as error:
-        raise InputError(
-            f"--at must be a folder that can be written. Received: {folder!r}: {error}."
-        ) from error
-    return len(ids), told
-
-
-def _faiss_about(folder: str) -> dict[str, object] | None:
-    if not os.path.exists(folder):
-        return None
-    try:
-        with open(os.path.join(folder, ABOUT), encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "--at must be a new folder, or one that abe_tf.hand_over wrote. "
-            f"Received: {folder!r}: {error}."
-        ) from error
-
-
-def nearest(
-    folder: str, query: np.ndarray, k: int = 10, candidates: int = 100
-) -> list[tuple[int, float, str]]:
-    """The nearest contents of a folder for faiss: number, ensemble distance, path.
-
-    Args:
-      folder: What `write_faiss` wrote.
-      query: float32 `[learners, dim]`, unit length.
-      k: Hits.
-      candidates: Number of contents, the first by inner product, that are ranked.
-    """
-    import faiss
-
-    with open(os.path.join(folder, ABOUT), encoding="utf-8") as file:
-        weights = json.load(file)["weights"]
-    index = faiss.read_index(os.path.join(folder, CANDIDATES))
-    ids = np.load(os.path.join(folder, IDS))
-    embeddings = np.load(os.path.join(folder, EMBEDDINGS), mmap_mode="r")
-    lists = faiss.try_extract_index_ivf(index)
-    if lists is not None:
-        # A sixteenth of the lists: with a class in each, fewer find too little.
-        lists.nprobe = max(1, lists.nlist // 16)
-    _, found = index.search(query.reshape(1, -1), min(candidates, len(ids)))
-    # Where fewer were found, faiss fills up with -1.
-    places = np.sort(np.searchsorted(ids, found[0][found[0] >= 0]))
-    learners = np.linalg.norm(embeddings[places].astype(np.float64) - query, axis=-1)
-    distances = learners @ np.array(weights)
-    order = np.argsort(distances, kind="stable")[:k]
-    with open(os.path.join(folder, PHOTOS), encoding="utf-8", newline="") as file:
-        paths = [row["path"] for row in csv.DictReader(io.StringIO(file.read()))]
-    return [
-        (int(ids[places[one]]), float(distances[one]), paths[places[one]])
-        for one in order
-    ]

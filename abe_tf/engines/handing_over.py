@@ -7,7 +7,7 @@ import os
 import sys
 
 from abe_tf.config.bulk import HandOverConfig
-from abe_tf.engines import files
+from abe_tf.engines import faiss_folder, files
 from abe_tf.engines.target import Target
 from abe_tf.photo_index import handing
 from abe_tf.photo_index.searching import moment
@@ -17,7 +17,7 @@ _PORTION = 1_000
 _FILES = {
     "parquet": files.write_parquet,
     "npz": files.write_npz,
-    "faiss": files.write_faiss,
+    "faiss": faiss_folder.write,
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from abe_tf.engines import files
+from abe_tf.engines import faiss_folder, files
 from abe_tf.errors import InputError
 from abe_tf.retrieval import archive
 from abe_tf.retrieval.shards import Shards
@@ -100,7 +100,7 @@ def test_faiss_and_the_re_ranking_give_ours(index, handed, tmp_path):
     assert handed("faiss", folder, since_last=True).sent == 0
     for query in [*index.random(3), index.embeddings[9]]:
         ours, distances = index.nearest(query, 10, without=(6, 7))
-        found = files.nearest(folder, query, 10, 303)
+        found = faiss_folder.Folder(folder).nearest(query, 10, 303)
         assert [number for number, _, _ in found] == ours
         np.testing.assert_allclose([far for _, far, _ in found], distances, atol=1e-6)
         assert [path for _, _, path in found] == [

@@ -32,11 +32,11 @@ from abe_tf.storage import files
 
 FOLDER = "pile"
 # Rows and columns of a tile.
-_ROWS, _COLUMNS = 1_024, 4_096
+_ROWS, _COLUMNS = 1_024, 1_024
 # Rows that the directions are found by, and pairs that tell how much they rule out.
 _SAMPLE, _SAMPLED_PAIRS = 8_192, 200_000
 # To measure a pair that passes takes as long as so many dimensions of one.
-_MEASURED = 4_000
+_MEASURED = 16_000
 # What float32 rounds in the squared length of a difference, generously.
 _ROUNDING = 1e-4
 # Seconds between two states on disk; how many pieces of work are remembered there.
