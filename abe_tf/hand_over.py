@@ -11,17 +11,20 @@ from abe_tf.config import command
 from abe_tf.config.bulk import HandOverConfig
 from abe_tf.config.index import IndexConfig
 from abe_tf.engines.handing_over import hand_over
+from abe_tf.photo_index import answers
 
 
 def main(index: IndexConfig, config: HandOverConfig) -> None:
     """Hands over, and says what went over and how it is asked."""
     outcome = hand_over(index.require(), config)
     if not config.quiet:
-        print(
-            f"{outcome.sent:,} handed over, {outcome.removed:,} taken out; "
-            f"{outcome.total:,} photos are there now"
-        )
+        if outcome.removed is None:
+            told = f"{outcome.sent:,} rows written"
+        else:
+            told = f"{outcome.sent:,} handed over, {outcome.removed:,} taken out"
+        print(f"{told}; it holds the {outcome.total:,} contents of the index")
         print(outcome.how)
+    answers.tell_unreadable(outcome.unreadable)
 
 
 if __name__ == "__main__":

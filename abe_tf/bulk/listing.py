@@ -7,12 +7,15 @@ import hashlib
 import io
 import os
 import posixpath
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 
 from abe_tf.bulk import store
-from abe_tf.data.photos import HIDDEN, LeftOut, normalised
+from abe_tf.data.photos import HIDDEN, LeftOut, files, normalised, why_not
 from abe_tf.errors import InputError
+from abe_tf.photo_index import walking
 from abe_tf.photo_index.contents import BrokenPhotoError
+from abe_tf.retrieval import shards
 
 Listed = tuple[str, str]
 
@@ -38,17 +41,20 @@ def listed(given: str, labels: str, output: str) -> tuple[list[Listed], list[Lef
     pattern, root = _pattern(given)
     photos: list[Listed] = []
     left_out: list[LeftOut] = []
-    written = os.path.abspath(output) if store.is_local(output) else output
-    for path in store.matching(pattern):
-        if path.startswith((f"{written}-", f"{written}.")):
-            continue
+    is_ours = _written(output)
+    lying = _local(root, pattern, left_out) if store.is_local(given) else None
+    for path in store.matching(pattern) if lying is None else lying:
         below = path.removeprefix(root)
+        if is_ours(path):
+            continue
         if any(part.startswith(".") for part in below.split("/")):
             left_out.append(LeftOut(path, HIDDEN))
-            continue
-        folder, inside, _ = below.partition("/")
-        is_labelled = labels == "folders" and inside
-        photos.append((path, normalised(folder) if is_labelled else ""))
+        elif not _is_text(path):
+            left_out.append(LeftOut(path, "of a name that is no text in UTF-8"))
+        else:
+            folder, inside, _ = below.partition("/")
+            is_labelled = labels == "folders" and inside
+            photos.append((path, normalised(folder) if is_labelled else ""))
     if not photos:
         raise InputError(
             "--input must find photos: a glob in quotes, a folder, or a CSV file. "
@@ -65,6 +71,49 @@ def digest(photos: Iterable[Listed]) -> str:
     return found.hexdigest()
 
 
+def _written(output: str) -> Callable[[str], bool]:
+    """Tells what this command writes from photos."""
+    prefix = re.escape(os.path.abspath(output) if store.is_local(output) else output)
+    endings = "|".join(map(re.escape, (shards.PARQUET, shards.BROKEN, shards.LIST)))
+    ours = re.compile(
+        rf"{prefix}(-\d{{5,}}({endings})|{re.escape(shards.MANIFEST)})"
+        r"(\.[0-9a-f]{32}\.tmp)?"
+    )
+    return lambda path: ours.fullmatch(path) is not None
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _local(root: str, pattern: str, left_out: list[LeftOut]) -> Iterator[str]:
+    """The photos of this machine that a glob finds, in order, as an index has them.
+
+    Raises:
+      InputError: A folder cannot be read.
+    """
+    matches = store.matches(pattern)
+    try:
+        found = list(files(root, left_out, set(), walking.why_no_folder))
+    except OSError as error:
+        raise InputError(
+            "Each folder of --input must be readable. "
+            f"Received: {error.filename!r}: {error.strerror}."
+        ) from error
+    for path in sorted(filter(matches, found)):
+        reason = None
+        if not os.path.basename(path).startswith("."):
+            reason = why_not(path)
+        if reason is None:
+            yield path
+        else:
+            left_out.append(LeftOut(path, reason))
+
+
 def _pattern(given: str) -> tuple[str, str]:
     """A glob, and the folder that it looks through, with a slash at its end."""
     is_folder = store.is_local(given) and os.path.isdir(given)
@@ -77,8 +126,8 @@ def _pattern(given: str) -> tuple[str, str]:
 def _of_list(path: str) -> Iterator[Listed]:
     try:
         text = store.read(path).decode("utf-8-sig")
-        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        columns = set(rows.fieldnames or ())
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        columns, rows = set(reader.fieldnames or ()), list(reader)
     except (BrokenPhotoError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"--input must be a CSV file in UTF-8. Received: {path!r}: {error}."
@@ -92,16 +141,23 @@ def _of_list(path: str) -> Iterator[Listed]:
         path = os.path.abspath(path)
     folder, seen = posixpath.dirname(path), set()
     for number, row in enumerate(rows, 2):
-        photo = row["path"] or ""
-        if not photo or photo in seen:
-            what = f"{photo!r} again" if photo else "no path"
+        given = row["path"] or ""
+        photo = _joined(folder, given)
+        if not given or "\0" in given or photo in seen:
+            what = f"{photo!r} again" if photo in seen else f"{given!r}"
             raise InputError(
                 "Each row of --input must name a path, and none twice. "
                 f"Received: {path}, line {number}: {what}."
             )
         seen.add(photo)
-        if store.is_local(photo):
-            photo = posixpath.normpath(posixpath.join(folder, photo))
         yield photo, normalised(row.get("label") or "")
     if not seen:
         raise InputError(f"--input must list photos. Received: {path!r}, empty.")
+
+
+def _joined(folder: str, path: str) -> str:
+    """A path of a list, whole."""
+    if not store.is_local(path):
+        return path
+    scheme, separator, place = folder.rpartition("://")
+    return scheme + separator + posixpath.normpath(posixpath.join(place, path))

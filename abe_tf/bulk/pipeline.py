@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -21,6 +22,9 @@ from abe_tf.photo_index.contents import BrokenPhotoError
 from abe_tf.photo_index.model import Exported, exported
 from abe_tf.retrieval import shards
 from abe_tf.retrieval.shards import Manifest
+
+# What a line of an exception begins with that is a user's mistake.
+_REFUSED = "abe_tf.errors.InputError: "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +68,13 @@ def run(config: EmbedConfig, flags_of_beam: list[str]) -> Outcome:
     if todo:
         workers = options.view_as(DirectOptions).direct_num_workers
         handler = Learners(prefix, manifest, config.batch_size, threads_of(workers))
-        with beam.Pipeline(options=options) as pipeline:
-            _ = (
-                pipeline
-                | "Shards" >> beam.Create(todo)
-                | "Share" >> beam.Reshuffle()
-                | "Embed" >> RunInference(handler)
-                | "Write" >> beam.ParDo(Write(prefix, manifest))
+        _run(options, todo, handler, Write(prefix, manifest))
+        lacking = set(range(manifest.shards)) - _numbers(prefix, shards.PARQUET)
+        if lacking:
+            raise InputError(
+                "A pipeline must be waited for, and end well. Received: one after "
+                f"which {len(lacking):,} of {manifest.shards:,} shards are not there, "
+                f"the first of them number {min(lacking)}. Run the same again."
             )
     broken = [
         one
@@ -80,17 +84,56 @@ def run(config: EmbedConfig, flags_of_beam: list[str]) -> Outcome:
     return Outcome(manifest, manifest.shards - len(todo), broken, left_out)
 
 
+def _run(
+    options: PipelineOptions, todo: list[int], handler: Learners, write: Write
+) -> None:
+    """Runs the pipeline.
+
+    Raises:
+      InputError: The runner cannot be had, or a worker says so.
+    """
+    try:
+        pipeline = beam.Pipeline(options=options)
+    except (ValueError, SystemExit) as error:
+        raise InputError(
+            "What follows -- must be flags of Apache Beam that fit its runner. "
+            f"Received: {error}."
+        ) from error
+    _ = (
+        pipeline
+        | "Shards" >> beam.Create(todo)
+        | "Share" >> beam.Reshuffle()
+        | "Embed" >> RunInference(handler)
+        | "Write" >> beam.ParDo(write)
+    )
+    try:
+        pipeline.run().wait_until_finish()
+    except RuntimeError as error:
+        # Workers tell of an exception by its text.
+        said = [line for line in str(error).splitlines() if _REFUSED in line]
+        if not said:
+            raise
+        raise InputError(said[-1].partition(_REFUSED)[2]) from error
+
+
 def _options(flags: list[str]) -> PipelineOptions:
     """The flags of Beam.
 
     Raises:
       InputError: One is not known.
     """
-    options = PipelineOptions(flags)
+    options, said = PipelineOptions(flags), io.StringIO()
+    try:
+        # argparse says how a flag is used, and ends the process.
+        with contextlib.redirect_stderr(said):
+            given = options.get_all_options(retain_unknown_options=True)
+    except SystemExit:
+        raise InputError(
+            "What follows -- must be flags of Apache Beam. Received: "
+            f"{' '.join(flags)}: {said.getvalue().strip().rpartition('error: ')[2]}."
+        ) from None
     # Beam passes over what it does not know; a slip would go unseen.
-    unknown = options.get_all_options(retain_unknown_options=True).keys() - (
-        PipelineOptions([]).get_all_options().keys()
-    )
+    unknown = given.keys() - PipelineOptions([]).get_all_options().keys()
     if unknown or [one for one in flags if not one.startswith("-")]:
         raise InputError(
             "What follows -- must be flags of Apache Beam, as --name=value. "
@@ -151,6 +194,14 @@ def _begin(prefix: str, manifest: Manifest, photos: list[listing.Listed]) -> Non
             ) from error
         _check_same(path, before, manifest)
         return
+    there = _numbers(prefix, shards.PARQUET) | _numbers(prefix, shards.BROKEN)
+    if there:
+        # Of which list, nothing tells any more.
+        raise InputError(
+            "--output must be new, or what this command wrote. Received: "
+            f"{prefix!r} with {len(there):,} shards and without its manifest. Give "
+            "another --output, or remove them."
+        )
     for shard in range(manifest.shards):
         first = shard * manifest.shard_size
         part = photos[first : first + manifest.shard_size]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -63,6 +64,16 @@ def matching(pattern: str) -> Iterator[str]:
             f"Received: {pattern!r}: {error}."
         ) from error
     yield from sorted(one.path for one in found)
+
+
+def matches(pattern: str) -> Callable[[str], bool]:
+    """Tells whether a path is one that a glob finds."""
+    files = FileSystems.get_filesystem(pattern)
+    with warnings.catch_warnings():
+        # Of the brackets that `literal` sets.
+        warnings.simplefilter("ignore", FutureWarning)
+        wanted = re.compile(files.translate_pattern(pattern))
+    return lambda path: wanted.match(path) is not None
 
 
 def exists(path: str) -> bool:

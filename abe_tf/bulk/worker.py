@@ -99,7 +99,14 @@ class Learners(ModelHandler[int, PredictionResult, Any]):
         """Embeds shards, by their numbers."""
         for shard in batch:
             path = shards.name(self._prefix, shard, shards.LIST)
-            lines = csv.reader(io.StringIO(store.read(path).decode(), newline=""))
+            try:
+                text = store.read(path).decode()
+            except BrokenPhotoError as error:
+                raise InputError(
+                    f"The lists of --output must stay. Received: {path!r}: {error}. "
+                    "Remove the manifest and all shards, or give another --output."
+                ) from error
+            lines = csv.reader(io.StringIO(text, newline=""))
             next(lines)
             photos = [(photo, label) for photo, label in lines]
             embedded = embed(model, photos, self._batch_size)
@@ -129,14 +136,18 @@ class Write(beam.DoFn):
         """Writes one; gives its number."""
         shard, embedded = element.example, element.inference
         broken = shards.name(self._prefix, shard, shards.BROKEN)
-        if embedded.broken:
+        whole = shards.name(self._prefix, shard, shards.PARQUET)
+        text = shards.broken_text(embedded.broken)
+        if embedded.broken and not store.exists(whole):
             # Before the shard, which says that all of it is done.
-            store.write(broken, shards.broken_text(embedded.broken))
+            store.write(broken, text)
         about = self._manifest.of_model()
         content = shards.encoded(embedded.rows, embedded.embeddings, about)
-        store.write(shards.name(self._prefix, shard, shards.PARQUET), content)
-        if not embedded.broken and store.exists(broken):
-            # They were, before.
+        store.write(whole, content)
+        # After it, where it was there: what was broken before is in it now.
+        if embedded.broken:
+            store.write(broken, text)
+        elif store.exists(broken):
             store.remove(broken)
         self._counted["embedded"].inc(len(embedded.rows))
         self._counted["broken"].inc(len(embedded.broken))
@@ -176,12 +187,9 @@ def embed(
     def read(photo: tuple[str, str]) -> tuple[Row, Photo] | str:
         path, label = photo
         try:
-            path.encode()
             mtime_ns = store.stamp(path)
             content = store.read(path)
             seen = reads.photo(content, with_thumbnail=False)
-        except UnicodeEncodeError:
-            return "its name is no text in UTF-8"
         except BrokenPhotoError as error:
             return str(error)
         row = Row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from abe_tf.config.data import MAX_PIXELS
 from abe_tf.config.groups import Group, option
@@ -58,6 +59,17 @@ class EmbedConfig(Group):
                 raise InputError(f"--{name} must be {what}. Received: none.")
 
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
+_SCHEMES = {"pgvector": ("postgresql", "postgres"), "qdrant": ("http", "https")}
+_PLACES = {
+    "pgvector": "postgresql://HOST/DATABASE",
+    "qdrant": "http://HOST:6333, or a folder",
+    "faiss": "a folder",
+    "parquet": "what names begin with",
+    "npz": "a file",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class HandOverConfig(Group):
     """What an index is handed over to."""
@@ -92,5 +104,16 @@ class HandOverConfig(Group):
                 "--at must say where: a database, a folder or a file, as --help tells. "
                 "Received: none."
             )
-        if not self.name:
-            raise InputError("--name must be a name. Received: an empty one.")
+        scheme, separator, _ = self.at.partition("://")
+        fitting = _SCHEMES.get(self.to, ())
+        if separator and scheme not in fitting:
+            # Not the address: a password may be in it.
+            raise InputError(
+                f"--at of --to={self.to} must be {_PLACES[self.to]}. "
+                f"Received: an address {scheme}://."
+            )
+        if not _NAME.fullmatch(self.name):
+            raise InputError(
+                "--name must begin with a letter, and hold letters, digits, - and _ "
+                f"alone, 63 at most. Received: {self.name!r}."
+            )

@@ -137,7 +137,8 @@ def tell_left_out(left_out: Sequence[LeftOut], folder: str) -> None:
     """
     by_reason: dict[str, list[str]] = {}
     for one in left_out:
-        name = os.path.relpath(one.path, folder)
+        is_elsewhere = "://" in one.path
+        name = one.path if is_elsewhere else os.path.relpath(one.path, folder)
         by_reason.setdefault(one.reason, []).append(name)
     for reason, names in by_reason.items():
         more = len(names) - _NAMED

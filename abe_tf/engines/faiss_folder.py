@@ -124,12 +124,12 @@ class Folder:
             text = os.path.join(path, _PHOTOS)
             with open(text, encoding="utf-8", newline="") as file:
                 photos = [(int(row["id"]), row["path"]) for row in csv.DictReader(file)]
+            self._weights = np.array(about["weights"])
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise InputError(
                 "A folder for faiss must be one that abe_tf.hand_over wrote. "
                 f"Received: {path!r}: {error}."
             ) from error
-        self._weights = np.array(about["weights"])
         self._ids = np.array([number for number, _ in photos], np.int64)
         self._paths = [path for _, path in photos]
         lists = faiss.try_extract_index_ivf(self._index)
@@ -147,7 +147,7 @@ class Folder:
           k: Hits.
           candidates: Number of contents, the first by inner product, that are ranked.
         """
-        count = min(candidates, len(self._ids))
+        count = max(1, min(candidates, len(self._ids)))
         _, found = self._index.search(query.reshape(1, -1), count)
         # Where fewer were found, faiss fills up with -1.
         places = np.sort(np.searchsorted(self._ids, found[0][found[0] >= 0]))

@@ -10,13 +10,14 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from abe_tf.errors import InputError
 from abe_tf.photo_index import handing
-from abe_tf.photo_index.handing import Handed, Model
+from abe_tf.photo_index.handing import Handed, Model, Photo
 from abe_tf.photo_index.searching import Moment
 from abe_tf.retrieval import archive, shards
 from abe_tf.retrieval.embedded import Embedded
@@ -67,7 +68,7 @@ def write_parquet(source: Source, prefix: str, since_last: bool) -> tuple[int, s
     Raises:
       InputError: There are shards of another index; they cannot be written.
     """
-    photos = [(one, path) for one in source.contents for path in one.paths]
+    photos = [(one, photo) for one in source.contents for photo in one.photos]
     model = source.model
     manifest = Manifest(
         fingerprint=model.fingerprint,
@@ -80,17 +81,17 @@ def write_parquet(source: Source, prefix: str, since_last: bool) -> tuple[int, s
         photos=len(photos),
         shard_size=_SHARD,
     )
-    before = _shards_before(prefix, model)
+    _check_shards(prefix, model)
     os.makedirs(os.path.dirname(prefix) or ".", exist_ok=True)
     count = 0
     for shard in range(manifest.shards):
         part = photos[shard * _SHARD : (shard + 1) * _SHARD]
         path = shards.name(prefix, shard, shards.PARQUET)
-        text = "\n".join(f"{one.id} {one.state} {path}" for one, path in part)
+        text = "\n".join(f"{one.id} {one.state} {photo.path}" for one, photo in part)
         state = hashlib.sha256(text.encode()).hexdigest()
         if since_last and os.path.isfile(path) and shards.about(path)["state"] == state:
             continue
-        rows = [_row(one, place) for one, place in part]
+        rows = [_row(one, photo) for one, photo in part]
         contents = [one for one, _ in part]
         parts = handing.portions(source.moment, contents, _PORTION)
         embeddings = np.concatenate([part for _, part in parts])
@@ -98,8 +99,8 @@ def write_parquet(source: Source, prefix: str, since_last: bool) -> tuple[int, s
         write_atomically(path, shards.encoded(rows, embeddings, told))
         count += len(part)
     write_atomically(prefix + shards.MANIFEST, manifest.text())
-    for shard in range(manifest.shards, before):
-        os.remove(shards.name(prefix, shard, shards.PARQUET))
+    for path in _shards_from(prefix, manifest.shards):
+        os.remove(path)
     return count, (
         "A row a photo; its column embedding holds the learners side by side, and the "
         "manifest their number, size and weights. The ensemble distance is the "
@@ -108,30 +109,41 @@ def write_parquet(source: Source, prefix: str, since_last: bool) -> tuple[int, s
     )
 
 
-def _shards_before(prefix: str, model: Model) -> int:
-    """How many shards there are.
+def _shards_from(prefix: str, first: int) -> list[str]:
+    """Shards of this number and above, whatever a manifest says."""
+    folder, start = os.path.dirname(prefix) or ".", os.path.basename(prefix)
+    ours = re.compile(re.escape(start) + r"-(\d{5,})" + re.escape(shards.PARQUET))
+    numbered = ((ours.fullmatch(name), name) for name in os.listdir(folder))
+    return [
+        os.path.join(folder, name)
+        for match, name in numbered
+        if match and int(match[1]) >= first
+    ]
+
+
+def _check_shards(prefix: str, model: Model) -> None:
+    """Refuses shards of others.
 
     Raises:
       InputError: They are of another index, or of abe_tf.embed.
     """
     path = prefix + shards.MANIFEST
     if not os.path.isfile(path):
-        return 0
+        return
     with open(path, "rb") as file:
         before = Manifest.parse(file.read(), path)
     held = {**before.of_model(), "index": before.list}
     held["weights"] = list(before.weights)
     model.check(held, f"{path!r}")
-    return before.shards
 
 
-def _row(one: Handed, path: str) -> Row:
+def _row(one: Handed, photo: Photo) -> Row:
     return Row(
         id=one.digest,
-        path=path,
-        label=one.label,
+        path=photo.path,
+        label=photo.label,
         bytes=one.bytes,
-        mtime_ns=one.mtime_ns,
+        mtime_ns=photo.mtime_ns,
         width=one.width,
         height=one.height,
         taken=one.taken,
@@ -182,10 +194,11 @@ def write_npz(source: Source, path: str, since_last: bool) -> tuple[int, str]:
 def _npz_about(path: str) -> dict[str, object] | None:
     if not os.path.exists(path):
         return None
-    _, arrays = archive.load_all(path)
-    if "handed_over" not in arrays:
+    try:
+        _, arrays = archive.load_all(path)
+        return json.loads(str(arrays["handed_over"]))
+    except (InputError, KeyError, ValueError) as error:
         raise InputError(
             "--at must be a new file, or one that abe_tf.hand_over wrote. "
-            f"Received: {path!r}, an archive of another kind."
-        )
-    return json.loads(str(arrays["handed_over"]))
+            f"Received: {path!r}, a file of another kind."
+        ) from error

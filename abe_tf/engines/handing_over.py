@@ -9,6 +9,7 @@ import sys
 from abe_tf.config.bulk import HandOverConfig
 from abe_tf.engines import faiss_folder, files
 from abe_tf.engines.target import Target
+from abe_tf.errors import InputError
 from abe_tf.photo_index import handing
 from abe_tf.photo_index.searching import moment
 
@@ -27,14 +28,16 @@ class Outcome:
 
     Attributes:
       sent: Contents, or rows of files.
-      removed: Contents that were taken out.
+      removed: Contents that were taken out of a database; `None` of files.
       total: Contents that the target holds.
+      unreadable: Photos of the index that cannot be read, and have no embedding.
       how: How it is asked, and what it orders by.
     """
 
     sent: int
-    removed: int
+    removed: int | None
     total: int
+    unreadable: int
     how: str
 
 
@@ -51,11 +54,10 @@ def hand_over(folder: str, config: HandOverConfig) -> Outcome:
     with moment(folder) as now:
         model = handing.model_of(now)
         contents = list(handing.contents(now))
-        at = config.at or ""
+        unreadable = now.unreadable()
         if config.to in _FILES:
-            source = files.Source(now, model, contents)
-            sent, how = _FILES[config.to](source, at, config.since_last)
-            return Outcome(sent, 0, len(contents), how)
+            sent, how = _write(config, files.Source(now, model, contents))
+            return Outcome(sent, None, len(contents), unreadable, how)
         target = _target(config, model)
         held = target.states()
         due = [
@@ -72,7 +74,24 @@ def hand_over(folder: str, config: HandOverConfig) -> Outcome:
                 print(f"{done:,} of {len(due):,}", file=sys.stderr, flush=True)
         for first in range(0, len(gone), _PORTION):
             target.remove(gone[first : first + _PORTION])
-        return Outcome(len(due), len(gone), len(contents), target.finish())
+        how = target.finish()
+        return Outcome(len(due), len(gone), len(contents), unreadable, how)
+
+
+def _write(config: HandOverConfig, source: files.Source) -> tuple[int, str]:
+    at = config.at or ""
+    if not source.contents:
+        raise InputError(
+            "--index must hold photos that are there and can be read. Received: one "
+            "without. Index some with python -m abe_tf.index."
+        )
+    try:
+        return _FILES[config.to or ""](source, at, config.since_last)
+    except OSError as error:
+        raise InputError(
+            f"--at must be where files can be written. Received: {at!r}: "
+            f"{error.strerror or error}."
+        ) from error
 
 
 def _target(config: HandOverConfig, model: handing.Model) -> Target:

@@ -20,6 +20,8 @@ from abe_tf.errors import InputError
 from abe_tf.photo_index.handing import Handed, Model
 
 T = TypeVar("T")
+# Of an address, what may be said.
+_TOLD = ("host", "port", "dbname")
 # Dimensions of half precision that pgvector's graph takes.
 _GRAPH_DIMENSIONS = 4000
 _COLUMNS = "id, digest, path, paths, label, state, embedding"
@@ -48,6 +50,16 @@ class Postgres:
         self._psycopg, self._pgvector = psycopg, pgvector
         self._url, self._schema, self._model = url, schema, model
         self._name = psycopg.sql.Identifier(schema).as_string(None)
+        try:
+            info = psycopg.conninfo.conninfo_to_dict(url)
+        except psycopg.Error:
+            # Neither the address nor what is wrong with it: a password may be in both.
+            raise InputError(
+                "--at must be a database as postgresql://USER@HOST:PORT/DATABASE, with "
+                "% in it as %25. Received: an address of another form."
+            ) from None
+        told = (f"{key}={info[key]}" for key in _TOLD if key in info)
+        self._where = " ".join(told) or "the default database"
         try:
             self._connect()
             self._make()
@@ -110,6 +122,12 @@ class Postgres:
             held = self._connection.execute(f"SELECT value FROM {name}.about")
             row = held.fetchone()
             model.check(row[0] if row else None, f"schema {self._schema!r}")
+            there = f"SELECT to_regclass('{name}.photo')"
+            if not row and self._connection.execute(there).fetchone() != (None,):
+                raise InputError(
+                    "--name must be a schema of abe_tf.hand_over, or a new one. "
+                    f"Received: {self._schema!r}, with a table photo of another kind."
+                )
             if not row:
                 self._connection.execute(
                     f"INSERT INTO {name}.about VALUES (%s)",
@@ -137,7 +155,7 @@ class Postgres:
                 for one, embedding in zip(some, flat, strict=True):
                     # No text of PostgreSQL holds a zero byte.
                     label = one.label and one.label.replace("\0", "\\0")
-                    paths = list(one.paths)
+                    paths = one.paths
                     copy.write_row(
                         (one.id, one.digest, paths[0], paths, label, one.state)
                         + (self._pgvector.Vector(embedding),)
@@ -161,18 +179,9 @@ class Postgres:
     def _refused(self, error: Exception) -> InputError:
         text = " ".join(str(error).split())
         return InputError(
-            "--at must be a PostgreSQL with pgvector 0.7 or later, where a schema may "
+            "--at must be a PostgreSQL with pgvector 0.8 or later, where a schema may "
             f"be made. Received: {self._where}: {text}."
         )
-
-    @property
-    def _where(self) -> str:
-        """Without the password."""
-        info = self._psycopg.conninfo.conninfo_to_dict(self._url)
-        told = (
-            f"{key}={info[key]}" for key in ("host", "port", "dbname") if key in info
-        )
-        return " ".join(told) or "the default database"
 
 
 def function(schema: str, model: Model) -> str:

@@ -8,6 +8,7 @@ Euclidean distance, without). The point 0 has no vector, and says what made them
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -22,6 +23,8 @@ T = TypeVar("T")
 Point = tuple[int, Any, dict[str, Any]]
 # Number of the point that says what made the embeddings.
 _ABOUT = 0
+# Numbers that are sent at once.
+_NUMBERS = 500_000
 # Points that are read at once.
 _PAGE = 10_000
 _WHOLE = "all"
@@ -137,7 +140,9 @@ class Server(_Qdrant):
     """
 
     def __init__(self, url: str, name: str, model: Model) -> None:
-        super().__init__(model, f"collection {name!r} of {url}")
+        # Without a password that stands in it.
+        told = re.sub(r"//[^/]*@", "//", url)
+        super().__init__(model, f"collection {name!r} of {told}")
         try:
             import qdrant_client
             from qdrant_client.http import exceptions
@@ -208,7 +213,14 @@ class Server(_Qdrant):
             self._kinds.PointStruct(id=number, vector=vectors, payload=payload)
             for number, vectors, payload in points
         ]
-        self._again(lambda: self._client.upsert(self._name, structs, wait=True))
+        # A server refuses more than 32 MiB at once, as JSON; to send a point twice is
+        # to send it once.
+        size = max(1, _NUMBERS // (2 * self._model.learners * self._model.dim))
+        for first in range(0, len(structs), size):
+            part = structs[first : first + size]
+            self._again(
+                lambda some=part: self._client.upsert(self._name, some, wait=True)
+            )
 
     def _again(self, work: Callable[[], T]) -> T:
         try:
@@ -339,7 +351,7 @@ def _vectors(embedding: np.ndarray) -> dict[str, list[float]]:
 def _payload(one: Handed) -> dict[str, Any]:
     return {
         "path": one.paths[0],
-        "paths": list(one.paths),
+        "paths": one.paths,
         "label": one.label,
         "digest": one.digest.hex(),
         "state": one.state,

@@ -13,6 +13,8 @@ from abe_tf.errors import InputError
 from abe_tf.photo_index import vectors
 from abe_tf.photo_index.searching import Moment
 
+_FACTS = ("bytes", "width", "height", "taken", "camera")
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
@@ -56,6 +58,21 @@ class Model:
 
 
 @dataclasses.dataclass(frozen=True)
+class Photo:
+    """A file of a content.
+
+    Attributes:
+      path: Where it lies, as text.
+      label: Its kind; `None` where nothing tells.
+      mtime_ns: When it was changed last, nanoseconds since 1970.
+    """
+
+    path: str
+    label: str | None
+    mtime_ns: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Handed:
     """A content.
 
@@ -63,10 +80,8 @@ class Handed:
       id: Its number in the index, which it keeps.
       digest: SHA-256 of its bytes.
       row: Row of its embedding.
-      paths: Where files of it lie, at least one; as text.
-      label: Its kind; `None` where nothing tells.
+      photos: Its files, at least one, by path.
       bytes: Size of one file.
-      mtime_ns: When the first file was changed last, nanoseconds since 1970.
       width: In pixels, upright.
       height: Height, likewise.
       taken: Seconds since 1970 by the camera's clock.
@@ -77,15 +92,23 @@ class Handed:
     id: int
     digest: bytes
     row: int
-    paths: tuple[str, ...]
-    label: str | None
+    photos: tuple[Photo, ...]
     bytes: int
-    mtime_ns: int
     width: int | None
     height: int | None
     taken: float | None
     camera: str | None
     state: str
+
+    @property
+    def paths(self) -> list[str]:
+        """Where its files lie."""
+        return [photo.path for photo in self.photos]
+
+    @property
+    def label(self) -> str | None:
+        """The kind of its first file; `None` where nothing tells."""
+        return self.photos[0].label
 
 
 def model_of(moment: Moment) -> Model:
@@ -96,7 +119,7 @@ def model_of(moment: Moment) -> Model:
     """
     about = moment.about
     learners, dim = moment.shape
-    # Contents are never forgotten, so that the first stays the first.
+    # Of an index of before, its first content, which is never forgotten.
     first = moment.first_digest()
     if first is None:
         raise InputError(
@@ -104,34 +127,34 @@ def model_of(moment: Moment) -> Model:
             "python -m abe_tf.index."
         )
     weights = about.get("weights") or [1 / learners] * learners
-    return Model(first.hex()[:16], about["fingerprint"], learners, dim, tuple(weights))
+    identity = about.get("identity") or first.hex()[:16]
+    return Model(identity, about["fingerprint"], learners, dim, tuple(weights))
 
 
 def contents(moment: Moment) -> Iterator[Handed]:
     """The contents that have a file and an embedding, by their numbers."""
     fingerprint = moment.about["fingerprint"]
-    for photos in moment.photos_of_contents():
-        first = photos[0]
-        # Any name can be text: bytes that are none are spelled out.
-        paths = tuple(
-            os.fsdecode(photo["path"]).encode("utf-8", "backslashreplace").decode()
-            for photo in photos
+    for rows in moment.photos_of_contents():
+        first = rows[0]
+        photos = tuple(
+            Photo(_text(photo["path"]), photo["label"], photo["mtime_ns"])
+            for photo in rows
         )
-        text = repr((fingerprint, bytes(first["digest"]), paths, first["label"]))
+        facts = {name: first[name] for name in _FACTS}
+        text = repr((fingerprint, bytes(first["digest"]), photos, facts))
         yield Handed(
             id=first["id"],
             digest=first["digest"],
             row=first["row"],
-            paths=paths,
-            label=first["label"],
-            bytes=first["bytes"],
-            mtime_ns=first["mtime_ns"],
-            width=first["width"],
-            height=first["height"],
-            taken=first["taken"],
-            camera=first["camera"],
+            photos=photos,
             state=hashlib.blake2b(text.encode(), digest_size=8).hexdigest(),
+            **facts,
         )
+
+
+def _text(path: bytes) -> str:
+    """A path as text: bytes that are none are spelled out."""
+    return os.fsdecode(path).encode("utf-8", "backslashreplace").decode()
 
 
 def portions(

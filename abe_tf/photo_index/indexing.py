@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import os
 import sqlite3
+import uuid
 from collections.abc import Iterator, Sequence
 
 from abe_tf.config.index import SourceConfig, UpdateConfig
@@ -84,7 +85,9 @@ def index(
                 f"Received: {folder!r}, held by {error}."
             ) from error
         if not os.path.isfile(os.path.join(folder, database.NAME)):
-            database.create(folder, {**model.stated(), "generation": 1, "rows": 0})
+            # What tells it from others, whatever it holds.
+            about = {"generation": 1, "rows": 0, "identity": uuid.uuid4().hex}
+            database.create(folder, {**model.stated(), **about})
         connection = held.enter_context(database.opened(folder, write=True))
         yield from _update(folder, connection, model, options, roots, shards)
 

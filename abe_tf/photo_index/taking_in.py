@@ -53,10 +53,12 @@ def take_in(
         if shard not in missing:
             rows, embeddings = shards.read(shard)
             news = _news(rows, connection, tally)
+            # An embedding without a photo would belong to no content.
+            wanted = {read.digest for read in news} - writer.contents.keys()
             new = {
                 row.id: embedding
                 for row, embedding in zip(rows, embeddings, strict=True)
-                if row.id not in writer.contents
+                if row.id in wanted
             }
             writer.commit(news, new, {}, tally, progress.state())
         progress.count(shards.manifest.size(shard))
@@ -78,10 +80,7 @@ def _news(rows: list[Row], connection: sqlite3.Connection, tally: Tally) -> list
     for row in rows:
         found = Found(os.fsencode(row.path), row.bytes, row.mtime_ns, row.label)
         known = _known(found.path, connection)
-        if known is not None and (
-            known["mtime_ns"] > row.mtime_ns
-            or (found.is_as(known) and known["label"] == row.label)
-        ):
+        if known is not None and not _is_news(row, known):
             tally.unchanged += 1
             continue
         kept = Kept(None, row.width, row.height, Header(row.taken, row.camera))
@@ -89,7 +88,21 @@ def _news(rows: list[Row], connection: sqlite3.Connection, tally: Tally) -> list
     return news
 
 
+def _is_news(row: Row, known: sqlite3.Row) -> bool:
+    """Whether a shard says more of a photo than the index."""
+    if known["mtime_ns"] > row.mtime_ns:
+        return False
+    if (known["size"], known["mtime_ns"]) != (row.bytes, row.mtime_ns):
+        return True
+    # That it is gone, the index has seen later.
+    return known["gone"] is None and (
+        known["row"] is None or known["label"] != row.label
+    )
+
+
 def _known(path: bytes, connection: sqlite3.Connection) -> sqlite3.Row | None:
     return connection.execute(
-        "SELECT size, mtime_ns, gone, label FROM photo WHERE path = ?", (path,)
+        "SELECT photo.size, mtime_ns, gone, label, row FROM photo "
+        "LEFT JOIN content ON content.id = photo.content WHERE path = ?",
+        (path,),
     ).fetchone()

@@ -104,7 +104,7 @@ def _files(root: Root, left_out: list) -> list[tuple[str, os.stat_result]]:
         if os.path.isfile(root.path):
             return [(root.path, os.stat(root.path))]
         files = []
-        for path in photos.files(root.path, left_out, set(), _why_no_folder):
+        for path in photos.files(root.path, left_out, set(), why_no_folder):
             if os.path.basename(path).startswith("."):
                 left_out.append(photos.LeftOut(path, photos.HIDDEN))
                 continue
@@ -123,7 +123,7 @@ def _files(root: Root, left_out: list) -> list[tuple[str, os.stat_result]]:
         ) from error
 
 
-def _why_no_folder(path: str) -> str | None:
+def why_no_folder(path: str) -> str | None:
     """Why a folder is not entered: thumbnails of an index are no photos."""
     return _INDEX if os.path.exists(os.path.join(path, NAME)) else None
 

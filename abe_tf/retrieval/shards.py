@@ -188,7 +188,9 @@ def broken_text(broken: Sequence[tuple[str, str]]) -> str:
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A CSV file."""
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    # In quotes: a name may hold what ends a line.
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerows([header, *rows])
     return file.getvalue()
 
 

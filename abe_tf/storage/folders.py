@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from abe_tf.storage.files import sync
 from abe_tf.storage.locks import LOCK, TakenError, locked
 
 _INCOMPLETE = "incomplete-"
+# And no folder of anybody else's.
+_OURS = re.compile(_INCOMPLETE + "[0-9a-f]{32}")
 
 
 @contextlib.contextmanager
@@ -135,7 +138,7 @@ def _new_name(folder: str) -> str:
 def _clear_dead(folder: str) -> None:
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if not (name.startswith(_INCOMPLETE) and os.path.isdir(path)):
+        if not (_OURS.fullmatch(name) and os.path.isdir(path)):
             continue
         # Another process is writing it, or has just ended.
         with (

@@ -184,6 +184,24 @@ def test_a_password_is_not_told(index, handed, monkeypatch):
     with pytest.raises(InputError) as refused:
         handed("pgvector", "postgresql://user:secret@127.0.0.1:9/none")
     assert "secret" not in str(refused.value)
+    with pytest.raises(InputError) as refused:
+        handed("pgvector", "postgresql://user:se%cret@127.0.0.1:9/none")
+    assert "cret" not in str(refused.value)
+    with pytest.raises(InputError, match="--at must be a database as postgresql"):
+        handed("pgvector", "indexes/mine")
+    pytest.importorskip("qdrant_client", reason="needs requirements-engines.txt")
+    with pytest.raises(InputError) as refused:
+        handed("qdrant", "http://user:secret@127.0.0.1:9")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_schema_of_another_kind_stays(server, handed):
+    there = Postgres(server, "mine")
+    there.connection.execute("CREATE SCHEMA mine; CREATE TABLE mine.photo (x int)")
+    with pytest.raises(InputError, match="with a table photo of another kind"):
+        handed("pgvector", server, name="mine")
+    found = there.connection.execute("SELECT to_regclass('mine.about')").fetchone()
+    assert found == (None,)
 
 
 def test_a_server_of_qdrant_is_asked_by_json(index):

@@ -47,6 +47,70 @@ def test_parquet_since_last_writes_what_has_changed(
     assert len(rows) == 149
 
 
+def test_a_copy_keeps_its_own_label_and_time(index, handed, tmp_path):
+    with index._writing() as connection:
+        connection.execute(
+            "INSERT INTO photo (path, size, mtime_ns, content, label) "
+            "VALUES ('/other/x.jpg', 999, 9, 1, 'zebra')"
+        )
+        connection.execute("UPDATE photo SET path = CAST(path AS BLOB)")
+    prefix = str(tmp_path / "photos")
+    assert handed("parquet", prefix).sent == 301
+    rows = {row.path: row for row in Shards(prefix).read(0)[0]}
+    told = {path: (row.label, row.mtime_ns) for path, row in rows.items()}
+    assert told["/other/x.jpg"] == ("zebra", 9)
+    assert told["/photos/00000.jpg"] == ("ant", 7)
+    # What is of another time goes over again.
+    with index._writing() as connection:
+        connection.execute("UPDATE photo SET mtime_ns = 10 WHERE label = 'zebra'")
+    assert handed("parquet", prefix, since_last=True).sent == 301
+
+
+def test_shards_that_a_killed_process_has_left_go(index, handed, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_SHARD", 100)
+    prefix = str(tmp_path / "photos")
+    handed("parquet", prefix)
+    (tmp_path / "photos-00007.parquet").write_bytes(b"of before")
+    (tmp_path / "photos-of-mine.parquet").write_bytes(b"mine")
+    handed("parquet", prefix, since_last=True)
+    left = sorted(path.name for path in tmp_path.glob("*.parquet"))
+    assert left == [*(f"photos-0000{n}.parquet" for n in range(3))] + [
+        "photos-of-mine.parquet"
+    ]
+
+
+@pytest.mark.parametrize(
+    "to, at, said",
+    [
+        ("qdrant", "postgresql://u:secret@h/db", "--at of --to=qdrant must be http://"),
+        ("faiss", "http://h:6333", "--at of --to=faiss must be a folder"),
+        ("npz", "gs://bucket/x.npz", "--at of --to=npz must be a file"),
+        ("pgvector", "http://u:secret@h/db", "--at of --to=pgvector must be postgres"),
+    ],
+)
+def test_a_place_of_another_kind_is_refused_without_its_password(to, at, said, handed):
+    with pytest.raises(InputError) as refused:
+        handed(to, at)
+    assert said in str(refused.value) and "secret" not in str(refused.value)
+
+
+def test_a_name_is_one_that_every_database_takes(handed):
+    with pytest.raises(InputError, match="--name must begin with a letter"):
+        handed("pgvector", "postgresql://h/db", name="50%")
+
+
+def test_a_file_of_another_kind_or_place_is_said_so(index, handed, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="--at must be a new file"):
+        handed("npz", tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(InputError, match="--at must be where files can be written"):
+        handed("parquet", tmp_path / "notes.txt" / "photos")
+    index.remove(range(301))
+    with pytest.raises(InputError, match="--index must hold photos that are there"):
+        handed("npz", tmp_path / "one.npz")
+
+
 def test_npz_is_what_evaluate_reads(index, handed, tmp_path):
     path = str(tmp_path / "out/index.npz")
     assert handed("npz", path).sent == 300
@@ -93,6 +157,9 @@ def test_an_empty_index_is_refused(index, handed, tmp_path):
 def test_faiss_and_the_re_ranking_give_ours(index, handed, tmp_path):
     pytest.importorskip("faiss", reason="needs requirements-engines.txt")
     folder = str(tmp_path / "faiss")
+    # Called like what we leave when killed, and somebody's.
+    (tmp_path / "incomplete-scans").mkdir()
+    (tmp_path / "incomplete-scans" / "mine.txt").write_text("mine")
     assert handed("faiss", folder).sent == 300
     index.remove([6, 7])
     index.add(5)
@@ -106,5 +173,6 @@ def test_faiss_and_the_re_ranking_give_ours(index, handed, tmp_path):
         assert [path for _, _, path in found] == [
             f"/photos/{n - 1:05d}.jpg" for n in ours
         ]
+    assert (tmp_path / "incomplete-scans" / "mine.txt").exists()
     with open(f"{folder}/photos.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 303

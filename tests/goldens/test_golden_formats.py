@@ -74,6 +74,27 @@ def test_an_index_takes_them_in_beside_what_it_has(shards, tmp_path):
     assert labels["/photos/00009.jpg"] == "bee"
 
 
+def test_what_was_edited_or_went_since_stays_so(shards, tmp_path):
+    index = SyntheticIndex(tmp_path / "index", 12, learners=2, dim=4)
+    with database.opened(index.folder, write=True) as connection:
+        # One was edited: another content, of a later time. One is gone. One was
+        # unreadable, and the shard has it.
+        connection.execute("UPDATE content SET digest = x'aa' WHERE id = 1")
+        connection.execute("UPDATE photo SET mtime_ns = 8 WHERE id = 1")
+        connection.execute("UPDATE photo SET gone = 1 WHERE id = 2")
+        connection.execute("UPDATE content SET row = NULL, reason = 'x' WHERE id = 3")
+        tally = taking_in.take_in(index.folder, connection, shards, quiet=True)
+        again = taking_in.take_in(index.folder, connection, shards, quiet=True)
+        (rows,) = connection.execute("SELECT value FROM about WHERE key = 'rows'")
+    assert (tally.unchanged, tally.changed) == (11, 1)
+    assert (again.unchanged, again.added, again.changed) == (12, 0, 0)
+    # An embedding more, of what could not be read; none that belongs to nothing.
+    assert int(rows["value"]) == 13
+    with searching.moment(index.folder) as now:
+        paths = {now.photos([row])[0].places[0].path for row in now.rows() if row != 2}
+    assert "/photos/00001.jpg" not in paths and "/photos/00002.jpg" in paths
+
+
 def test_shards_of_another_model_or_format_are_refused(shards, tmp_path):
     index = SyntheticIndex(tmp_path / "index", 5, learners=2, dim=4)
     with database.opened(index.folder, write=True) as connection:

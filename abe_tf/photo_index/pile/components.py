@@ -16,6 +16,7 @@ import hashlib
 import io
 import os
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Sequence
@@ -44,6 +45,9 @@ _EVERY, _REMEMBERED = 30.0, 32
 # Rows below which comparing them again takes a few seconds, and fewer directions bring
 # nothing.
 _WORTH_KEEPING, _WORTH_PROJECTING = 10_000, 4_096
+
+
+_LIMITING = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +137,8 @@ def _compare(
 
     kept = time.monotonic()
     with (
+        # Of the whole process: who came second would restore what the first has set.
+        _LIMITING,
         threadpoolctl.threadpool_limits(1, "blas"),
         concurrent.futures.ThreadPoolExecutor(len(forests)) as pool,
     ):
