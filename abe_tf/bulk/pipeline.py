@@ -113,7 +113,8 @@ def _run(
         said = [line for line in str(error).splitlines() if _REFUSED in line]
         if not said:
             raise
-        raise InputError(said[-1].partition(_REFUSED)[2]) from error
+        text = said[-1].partition(_REFUSED)[2]
+        raise InputError(text.partition(" [while running ")[0]) from error
 
 
 def _options(flags: list[str]) -> PipelineOptions:
