@@ -102,11 +102,7 @@ def before_wild(glob: str) -> str:
 
 
 def literal(path: str) -> str:
-    """A glob that finds this very path, or what begins with it.
-
-    >>> literal("photos [1]/*")
-    'photos [[]1]/[*]'
-    """
+    """A glob of a path in which no character is a wild card."""
     return _WILD.sub(r"[\g<0>]", path)
 
 
