@@ -127,11 +127,18 @@ def test_a_hundred_candidates_find_the_ten_best_of_clusters(database, index, han
     index.embeddings.astype(np.float32).tofile(path)
     index.embeddings = index.embeddings.astype(np.float32)
     handed(to, there.at, **there.options)
-    for query in index.embeddings[:20]:
-        ours, distances = index.nearest(query, 10)
-        theirs, found = there.nearest(index, query, 10, 100)
-        assert theirs == ours
-        np.testing.assert_allclose(found, distances, atol=1e-5)
+    gone = (1, 2, 35)
+    for without in ((), gone):
+        if without:
+            index.remove(without)
+            index.label([50], "dog")
+            outcome = handed(to, there.at, since_last=True, **there.options)
+            assert (outcome.sent, outcome.removed) == (1, 3)
+        for query in index.embeddings[:20]:
+            ours, distances = index.nearest(query, 10, without)
+            theirs, found = there.nearest(index, query, 10, 100)
+            assert theirs == ours
+            np.testing.assert_allclose(found, distances, atol=1e-5)
 
 
 def test_another_index_is_refused(database, index, handed, tmp_path):
