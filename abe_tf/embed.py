@@ -24,8 +24,8 @@ def main(config: EmbedConfig, flags_of_beam: list[str]) -> None:
     except ImportError as error:
         raise InputError(
             "abe_tf.embed needs Apache Beam. Received: an environment without it. Make "
-            "one: python3.11 -m venv bulk && bulk/bin/pip install --require-hashes "
-            "-r requirements-bulk.txt."
+            "one: python3.11 -m venv .venv-bulk && .venv-bulk/bin/pip install "
+            "--require-hashes -r requirements-bulk.txt."
         ) from error
     from abe_tf.bulk import pipeline
 

@@ -35,7 +35,7 @@ INSTALLS = (
     "pip install ",
     "python3.11 -m venv",
     "git clone ",
-    ". .venv/bin/activate",
+    ". .venv",
     "make test",
 )
 # Run below by other means than `follow`.
