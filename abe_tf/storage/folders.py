@@ -18,8 +18,8 @@ from abe_tf.storage.files import sync
 from abe_tf.storage.locks import LOCK, TakenError, locked
 
 _INCOMPLETE = "incomplete-"
-# And no folder of anybody else's.
-_OURS = re.compile(_INCOMPLETE + "[0-9a-f]{32}")
+# And no folder of anybody else; a step and a process, as revisions of before had it.
+_OURS = re.compile(_INCOMPLETE + r"(\d+-\d+|[0-9a-f]{32})")
 
 
 @contextlib.contextmanager
