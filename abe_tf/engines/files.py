@@ -19,7 +19,7 @@ from abe_tf.errors import InputError
 from abe_tf.photo_index import handing
 from abe_tf.photo_index.handing import Handed, Model, Photo
 from abe_tf.photo_index.searching import Moment
-from abe_tf.retrieval import archive, shards
+from abe_tf.retrieval import shards
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.shards import Manifest, Row
 from abe_tf.storage.files import write_atomically
@@ -165,6 +165,9 @@ def write_npz(source: Source, path: str, since_last: bool) -> tuple[int, str]:
     Raises:
       InputError: It is another index's; it cannot be written.
     """
+    # With TensorFlow, which nothing else here needs.
+    from abe_tf.retrieval import archive
+
     model, state = source.model, source.state()
     before = _npz_about(path)
     model.check(before, f"{path!r}")
@@ -194,6 +197,8 @@ def write_npz(source: Source, path: str, since_last: bool) -> tuple[int, str]:
 def _npz_about(path: str) -> dict[str, object] | None:
     if not os.path.exists(path):
         return None
+    from abe_tf.retrieval import archive
+
     try:
         _, arrays = archive.load_all(path)
         return json.loads(str(arrays["handed_over"]))

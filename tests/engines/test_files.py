@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ from abe_tf.engines import faiss_folder, files
 from abe_tf.errors import InputError
 from abe_tf.retrieval import archive
 from abe_tf.retrieval.shards import Shards
+from tests.conftest import ROOT
 
 
 def test_parquet_holds_every_photo_and_its_learners(index, handed, tmp_path):
@@ -177,3 +180,13 @@ def test_faiss_and_the_re_ranking_give_ours(index, handed, tmp_path):
     assert (tmp_path / "incomplete-scans" / "mine.txt").exists()
     with open(f"{folder}/photos.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 303
+
+
+def test_handing_over_starts_without_tensorflow():
+    code = (
+        "import sys, abe_tf.hand_over, abe_tf.engines.pgvector, abe_tf.engines.qdrant;"
+        "import abe_tf.engines.faiss_folder; print('tensorflow' in sys.modules)"
+    )
+    run = [sys.executable, "-c", code]
+    found = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "False"
