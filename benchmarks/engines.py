@@ -24,38 +24,12 @@ from absl import app, flags
 from abe_tf.config.bulk import HandOverConfig
 from abe_tf.engines import faiss_folder
 from abe_tf.engines.handing_over import hand_over
-from abe_tf.photo_index import database, handing, scan, searching, vectors
-from benchmarks.search import DIM, LEARNERS, embeddings
+from abe_tf.photo_index import handing, scan, searching, vectors
+from benchmarks.search import embeddings, write_index
 
 _ROWS = flags.DEFINE_integer("photos", 20_000, "how many")
 _ENGINES = flags.DEFINE_list("engines", ["pgvector", "qdrant", "faiss"], "which")
-_PORTION = 20_000
 Answer = Callable[[np.ndarray, int], list[int]]
-
-
-def make(folder: str) -> None:
-    """Writes the index."""
-    given = embeddings(_ROWS.value)
-    os.makedirs(os.path.join(folder, vectors.FOLDER))
-    about = {"learners": LEARNERS, "dim": DIM, "generation": 1, "rows": 0}
-    about |= {"fingerprint": "synthetic", "source": {}, "state": []}
-    database.create(folder, about)
-    rows = 0
-    with database.opened(folder, write=True) as connection:
-        for start in range(0, len(given), _PORTION):
-            rows = vectors.append(folder, 1, rows, given[start : start + _PORTION])
-        with database.transaction(connection):
-            connection.executemany(
-                "INSERT INTO content (id, digest, row, width, height, bytes) "
-                "VALUES (?, ?, ?, 400, 300, 30000)",
-                ((row + 1, row.to_bytes(32, "big"), row) for row in range(rows)),
-            )
-            connection.executemany(
-                "INSERT INTO photo (path, size, mtime_ns, content) "
-                "VALUES (?, 30000, ?, ?)",
-                ((b"/none/%09d.jpg" % row, row, row + 1) for row in range(rows)),
-            )
-            database.tell(connection, {"rows": rows})
 
 
 def handed_over(index: str, to: str, at: str) -> None:
@@ -134,7 +108,7 @@ def main(_: list[str]) -> None:
     """Prints what each engine makes of it."""
     with tempfile.TemporaryDirectory() as place:
         index = os.path.join(place, "index")
-        make(index)
+        write_index(index, embeddings(_ROWS.value))
         rng = np.random.default_rng(2)
         with searching.moment(index) as now:
             rows = rng.choice(_ROWS.value, flags.FLAGS.queries, False)

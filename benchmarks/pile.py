@@ -23,15 +23,13 @@ import time
 import numpy as np
 from absl import app, flags
 
-from abe_tf.photo_index import database, vectors
 from abe_tf.photo_index.pile.components import FOLDER
-from benchmarks.search import DIM, LEARNERS, embeddings
+from benchmarks.search import DIM, LEARNERS, embeddings, write_index
 
 _ROWS = flags.DEFINE_integer("photos", 500_000, "how many")
 _NEAR = flags.DEFINE_float("near", 0.1, "distance of near copies")
 _GROUP = flags.DEFINE_float("group", 0.9, "distance within a group")
 _COMMANDS = flags.DEFINE_list("commands", ["duplicates", "groups"], "which are run")
-_PORTION = 20_000
 
 
 def make(folder: str) -> np.ndarray:
@@ -42,26 +40,7 @@ def make(folder: str) -> np.ndarray:
     noise = rng.normal(0, 0.003, [len(copied), LEARNERS, DIM])
     near = given[copied - 1] + noise
     given[copied] = near / np.linalg.norm(near, axis=-1, keepdims=True)
-    os.makedirs(os.path.join(folder, vectors.FOLDER))
-    about = {"learners": LEARNERS, "dim": DIM, "generation": 1, "rows": 0}
-    about |= {"fingerprint": "synthetic", "source": {}, "state": []}
-    database.create(folder, about)
-    rows = 0
-    with database.opened(folder, write=True) as connection:
-        for start in range(0, len(given), _PORTION):
-            rows = vectors.append(folder, 1, rows, given[start : start + _PORTION])
-        with database.transaction(connection):
-            connection.executemany(
-                "INSERT INTO content (id, digest, row, width, height, bytes) "
-                "VALUES (?, ?, ?, 400, 300, 30000)",
-                ((row, row.to_bytes(32, "big"), row) for row in range(rows)),
-            )
-            connection.executemany(
-                "INSERT INTO photo (path, size, mtime_ns, content) "
-                "VALUES (?, 30000, ?, ?)",
-                ((b"/none/%09d.jpg" % row, row * 10**9, row) for row in range(rows)),
-            )
-            database.tell(connection, {"rows": rows})
+    write_index(folder, given)
     return copied
 
 

@@ -34,6 +34,8 @@ _FOLDER = flags.DEFINE_string("folder", None, "internal: where the embeddings ar
 LEARNERS, DIM, COUNT = 8, 64, 10
 LIBRARIES = ("ours", "numpy", "faiss flat", "faiss sq8")
 CANDIDATES = 100
+# Rows that are written at once.
+_PORTION = 20_000
 
 
 def embeddings(rows: int) -> np.ndarray:
@@ -50,6 +52,32 @@ def embeddings(rows: int) -> np.ndarray:
         one = centres[kinds] + noise
         found[:, learner] = one / np.linalg.norm(one, axis=1, keepdims=True)
     return found
+
+
+def write_index(folder: str, given: np.ndarray) -> None:
+    """Writes an index of embeddings, `[rows, learners, dim]`, without photos."""
+    from abe_tf.photo_index import database, vectors
+
+    os.makedirs(os.path.join(folder, vectors.FOLDER))
+    about = {"learners": LEARNERS, "dim": DIM, "generation": 1, "rows": 0}
+    about |= {"fingerprint": "synthetic", "source": {}, "state": []}
+    database.create(folder, about)
+    rows = 0
+    with database.opened(folder, write=True) as connection:
+        for start in range(0, len(given), _PORTION):
+            rows = vectors.append(folder, 1, rows, given[start : start + _PORTION])
+        with database.transaction(connection):
+            connection.executemany(
+                "INSERT INTO content (id, digest, row, width, height, bytes) "
+                "VALUES (?, ?, ?, 400, 300, 30000)",
+                ((row + 1, row.to_bytes(32, "big"), row) for row in range(rows)),
+            )
+            connection.executemany(
+                "INSERT INTO photo (path, size, mtime_ns, content) "
+                "VALUES (?, 30000, ?, ?)",
+                ((b"/none/%09d.jpg" % n, n * 10**9, n + 1) for n in range(rows)),
+            )
+            database.tell(connection, {"rows": rows})
 
 
 def memory() -> float:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import io
 import os
-import tempfile
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
@@ -19,7 +17,7 @@ from abe_tf.config.bulk import EmbedConfig
 from abe_tf.data.photos import LeftOut
 from abe_tf.errors import InputError
 from abe_tf.photo_index.contents import BrokenPhotoError
-from abe_tf.photo_index.model import Exported, exported
+from abe_tf.photo_index.model import exported
 from abe_tf.retrieval import shards
 from abe_tf.retrieval.shards import Manifest
 
@@ -151,9 +149,8 @@ def _manifest(config: EmbedConfig, photos: list[listing.Listed]) -> Manifest:
             raise InputError(
                 f"--model_dir must be an existing folder. Received: {folder!r}."
             )
-        said = exported(folder, config.max_pixels)
-    else:
-        said = _elsewhere(folder, config.max_pixels)
+    with store.on_this_machine(folder) as here:
+        said = exported(here, config.max_pixels)
     sees = said.preprocessing
     return Manifest(
         fingerprint=said.fingerprint,
@@ -171,12 +168,6 @@ def _manifest(config: EmbedConfig, photos: list[listing.Listed]) -> Manifest:
         photos=len(photos),
         shard_size=config.shard_size,
     )
-
-
-def _elsewhere(folder: str, max_pixels: int) -> Exported:
-    with tempfile.TemporaryDirectory() as here:
-        store.copy_folder(folder, here)
-        return exported(here, max_pixels)
 
 
 def _begin(prefix: str, manifest: Manifest, photos: list[listing.Listed]) -> None:
@@ -235,7 +226,5 @@ def _numbers(prefix: str, ending: str) -> set[int]:
 
 
 def _broken(prefix: str, shard: int) -> list[tuple[str, str]]:
-    text = store.read(shards.name(prefix, shard, shards.BROKEN)).decode()
-    lines = csv.reader(io.StringIO(text, newline=""))
-    next(lines)
-    return [(path, reason) for path, reason in lines]
+    rows = shards.csv_rows(store.read(shards.name(prefix, shard, shards.BROKEN)))
+    return [(path, reason) for path, reason in rows]

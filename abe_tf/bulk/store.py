@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -144,7 +146,22 @@ def remove(path: str) -> None:
         ) from error
 
 
-def copy_folder(folder: str, to: str) -> None:
+@contextlib.contextmanager
+def on_this_machine(folder: str) -> Iterator[str]:
+    """A folder where it lies, or else a copy of it for as long as it is needed.
+
+    Raises:
+      InputError: It is empty, or cannot be read.
+    """
+    if is_local(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as here:
+        _copy_folder(folder, here)
+        yield here
+
+
+def _copy_folder(folder: str, to: str) -> None:
     """Copies all files below a folder onto this machine.
 
     Raises:

@@ -8,10 +8,8 @@ who is killed before would have nothing.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
+import dataclasses
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -34,22 +32,19 @@ if TYPE_CHECKING:
 _NAMESPACE = "abe_tf"
 
 
+@dataclasses.dataclass(frozen=True)
 class Embedded:
     """A shard that was embedded.
 
-    Args:
+    Attributes:
       rows: Photos, in the order of the list.
       embeddings: float32 `[rows, learners, dim]`.
       broken: Paths that could not be read, and why.
     """
 
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        embeddings: np.ndarray,
-        broken: Sequence[tuple[str, str]],
-    ) -> None:
-        self.rows, self.embeddings, self.broken = rows, embeddings, broken
+    rows: Sequence[Row]
+    embeddings: np.ndarray
+    broken: Sequence[tuple[str, str]]
 
 
 class Learners(ModelHandler[int, PredictionResult, Any]):
@@ -100,14 +95,12 @@ class Learners(ModelHandler[int, PredictionResult, Any]):
         for shard in batch:
             path = shards.name(self._prefix, shard, shards.LIST)
             try:
-                text = store.read(path).decode()
+                lines = shards.csv_rows(store.read(path))
             except BrokenPhotoError as error:
                 raise InputError(
                     f"The lists of --output must stay. Received: {path!r}: {error}. "
                     "Remove the manifest and all shards, or give another --output."
                 ) from error
-            lines = csv.reader(io.StringIO(text, newline=""))
-            next(lines)
             photos = [(photo, label) for photo, label in lines]
             embedded = embed(model, photos, self._batch_size)
             yield PredictionResult(shard, embedded)
@@ -163,10 +156,7 @@ def load(model_dir: str, max_pixels: int) -> IndexModel:
     from abe_tf.config.index import SourceConfig
     from abe_tf.photo_index import model
 
-    if store.is_local(model_dir):
-        return model.load(SourceConfig(model_dir=model_dir), max_pixels)
-    with tempfile.TemporaryDirectory() as folder:
-        store.copy_folder(model_dir, folder)
+    with store.on_this_machine(model_dir) as folder:
         return model.load(SourceConfig(model_dir=folder), max_pixels)
 
 

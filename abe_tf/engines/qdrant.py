@@ -97,6 +97,15 @@ class _Qdrant:
         )
 
     def _payloads(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        offset = None
+        while True:
+            points, offset = self._page(offset)
+            yield from ((point.id, point.payload or {}) for point in points)
+            if offset is None:
+                return
+
+    def _page(self, offset: Any) -> tuple[Sequence[Any], Any]:
+        """Some points with their states, and where the next ones begin."""
         raise NotImplementedError
 
     def _put(self, points: Sequence[Point]) -> None:
@@ -196,17 +205,12 @@ class Server(_Qdrant):
         learners = {learner(number): each for number in range(model.learners)}
         self._client.create_collection(self._name, {_WHOLE: whole, **learners})
 
-    def _payloads(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        offset = None
-        while True:
-            points, offset = self._again(
-                lambda at=offset: self._client.scroll(
-                    self._name, limit=_PAGE, offset=at, with_payload=["state"]
-                )
+    def _page(self, offset: Any) -> tuple[Sequence[Any], Any]:
+        return self._again(
+            lambda: self._client.scroll(
+                self._name, limit=_PAGE, offset=offset, with_payload=["state"]
             )
-            yield from ((point.id, point.payload or {}) for point in points)
-            if offset is None:
-                return
+        )
 
     def _put(self, points: Sequence[Point]) -> None:
         structs = [
@@ -327,15 +331,10 @@ class Folder(_Qdrant):
         learners = {learner(number): each for number in range(model.learners)}
         return edge.EdgeConfig({_WHOLE: whole, **learners})
 
-    def _payloads(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        offset = None
-        while True:
-            points, offset = self._shard.scroll(
-                self._edge.ScrollRequest(offset, _PAGE, with_payload=["state"])
-            )
-            yield from ((point.id, point.payload or {}) for point in points)
-            if offset is None:
-                return
+    def _page(self, offset: Any) -> tuple[Sequence[Any], Any]:
+        return self._shard.scroll(
+            self._edge.ScrollRequest(offset, _PAGE, with_payload=["state"])
+        )
 
     def _put(self, points: Sequence[Point]) -> None:
         made = [self._edge.Point(*point) for point in points]

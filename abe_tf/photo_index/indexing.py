@@ -190,8 +190,8 @@ def _update(
             f"Received: {', '.join(itertools.starmap(_missing, missing.items()))}; all "
             "else was done. Give --prune if that is so, or bring them back."
         )
-    if shards and shards.missing():
-        some = shards.missing()
+    some = shards.missing() if shards else []
+    if shards and some:
         lacking = sum(map(shards.manifest.size, some))
         raise InputError(
             "--from_embeddings must be all that abe_tf.embed was asked for. Received: "

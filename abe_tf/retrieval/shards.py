@@ -1,7 +1,7 @@
 """Embeddings of very many photos: Parquet files, each of them whole, and a manifest.
 
 PREFIX.manifest.json       what embedded them, and how many shards there are
-PREFIX-00000.parquet       a row a photo: see `SCHEMA`
+PREFIX-00000.parquet       a row a photo
 PREFIX-00000.broken.csv    path, reason: photos of that shard that cannot be read
 PREFIX-00000.list.csv      path, label: what that shard is made of
 
@@ -194,6 +194,13 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return file.getvalue()
 
 
+def csv_rows(content: bytes) -> list[list[str]]:
+    """The rows of what `csv_text` made, without their header."""
+    lines = csv.reader(io.StringIO(content.decode(), newline=""))
+    next(lines)
+    return list(lines)
+
+
 class Shards:
     """Shards that were written, to be read.
 
@@ -237,9 +244,8 @@ class Shards:
         for shard in range(self.manifest.shards):
             path = name(self._path, shard, BROKEN)
             if self._exists(path):
-                lines = csv.reader(io.StringIO(self._read(path).decode(), newline=""))
-                next(lines)
-                yield from ((photo, reason) for photo, reason in lines)
+                rows = csv_rows(self._read(path))
+                yield from ((photo, reason) for photo, reason in rows)
 
     def read(self, shard: int) -> tuple[list[Row], np.ndarray]:
         """The photos of a shard, and their embeddings, `[rows, learners, dim]`.
