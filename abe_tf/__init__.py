@@ -1,17 +1,22 @@
 """Attention-based ensembles for deep metric learning (ABE-M, ECCV 2018).
 
 Importing this package imports nothing heavy: TensorFlow comes in when a model is
-loaded, so that a command with a bad flag fails at once.
+loaded, so that a command with a bad flag fails at once. Import it before TensorFlow, of
+which it has Keras 2.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from abe_tf import keras_2
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from abe_tf.runs.trained import TrainedModel
+
+keras_2.choose()
 
 
 def load(workdir: str, checkpoint: str = "best") -> TrainedModel:

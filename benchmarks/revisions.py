@@ -8,15 +8,18 @@ digits (images a second, from metrics.jsonl), the input pipeline over JPEG files
 recall of random embeddings (seconds of the whole command), the local server under 16
 connections (needs wrk), evaluation and report of a run, and a training of one step,
 which is how long a command takes to start. Each ratio is of two neighbouring turns;
-above 1 this checkout is faster. Both run in the environment of this one.
+above 1 this checkout is faster. Both run in the environment of this one. CPU seconds
+are of all processes of a turn.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import statistics
@@ -30,7 +33,7 @@ import numpy as np
 import requests
 from absl import app, flags
 
-_BEFORE = flags.DEFINE_string("before", None, "the older checkout", required=True)
+_BEFORE = flags.DEFINE_string("before", None, "the older checkout")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "class folders of JPEGs")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "turns of each checkout", lower_bound=1)
 _SECONDS = flags.DEFINE_integer("seconds", 20, "of a load of the server")
@@ -61,11 +64,20 @@ os._exit(0)
 """
 
 
-def _run(checkout: str, *command: str) -> str:
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """What is compared: a checkout, and the interpreter that runs it."""
+
+    name: str
+    checkout: str = _NOW
+    python: str = sys.executable
+
+
+def _run(side: Side, *command: str) -> str:
     """What a Python command of a checkout prints."""
     return subprocess.run(
-        [sys.executable, *command],
-        cwd=checkout,
+        [side.python, *command],
+        cwd=side.checkout,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         check=True,
         capture_output=True,
@@ -73,22 +85,22 @@ def _run(checkout: str, *command: str) -> str:
     ).stdout
 
 
-def training(checkout: str) -> float:
+def training(side: Side) -> float:
     """Images a second, the median over the reports of a run."""
     with tempfile.TemporaryDirectory() as folder:
-        _run(checkout, "-m", "abe_tf.train", *_TRAINING, f"--workdir={folder}/run")
+        _run(side, "-m", "abe_tf.train", *_TRAINING, f"--workdir={folder}/run")
         with open(f"{folder}/run/metrics.jsonl", encoding="utf-8") as file:
             lines = [json.loads(line) for line in file]
     rates = [x["images_per_second"] for x in lines if "images_per_second" in x]
     return statistics.median(rates)
 
 
-def input_pipeline(checkout: str) -> float:
+def input_pipeline(side: Side) -> float:
     """Images a second."""
-    return float(_run(checkout, "-c", _INPUT, _DATA_DIR.value).split()[-1])
+    return float(_run(side, "-c", _INPUT, _DATA_DIR.value).split()[-1])
 
 
-def recall(checkout: str) -> float:
+def recall(side: Side) -> float:
     """Evaluations a second of 20,000 images of 4 x 64 dimensions."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=[20_000, 4, 64]).astype(np.float32)
@@ -98,43 +110,53 @@ def recall(checkout: str) -> float:
         np.savez(path, learner_embeddings=x, labels=np.arange(len(x)) // 5)
         start = time.perf_counter()
         _run(
-            *(checkout, "-m", "abe_tf.evaluate", f"--embeddings={path}"),
+            *(side, "-m", "abe_tf.evaluate", f"--embeddings={path}"),
             "--noclustering",
         )
         return 1 / (time.perf_counter() - start)
 
 
-def measuring(checkout: str) -> float:
+def measuring(side: Side) -> float:
     """Evaluations of a run with the report behind, an hour."""
     with tempfile.TemporaryDirectory() as folder:
         run = f"--workdir={folder}/run"
-        _run(checkout, "-m", "abe_tf.train", *_TRAINING, "--steps=0", run)
+        _run(side, "-m", "abe_tf.train", *_TRAINING, "--steps=0", run)
         start = time.perf_counter()
-        _run(checkout, "-m", "abe_tf.evaluate", run)
-        _run(checkout, "-m", "abe_tf.report", run)
+        _run(side, "-m", "abe_tf.evaluate", run)
+        _run(side, "-m", "abe_tf.report", run)
         return 3600 / (time.perf_counter() - start)
 
 
-def starting(checkout: str) -> float:
+def starting(side: Side) -> float:
     """Trainings of one step an hour: nearly all of it is the command's start."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         run = f"--workdir={folder}/run"
-        _run(checkout, "-m", "abe_tf.train", *_TRAINING, "--steps=1", run)
+        _run(side, "-m", "abe_tf.train", *_TRAINING, "--steps=1", run)
         return 3600 / (time.perf_counter() - start)
 
 
-def serving(checkout: str) -> float:
+def exporting(side: Side) -> float:
+    """Exports of a run an hour."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, models = os.path.join(folder, "run"), os.path.join(folder, "models")
+        _run(side, "-m", "abe_tf.train", *_TRAINING, "--steps=0", f"--workdir={run}")
+        start = time.perf_counter()
+        _export(side, run, models)
+        return 3600 / (time.perf_counter() - start)
+
+
+def _export(side: Side, run: str, models: str) -> None:
+    flags = (f"--workdir={run}", f"--export_dir={models}")
+    _run(side, "-m", "export.saved_model", *flags)
+
+
+def serving(side: Side) -> float:
     """Requests a second under 16 connections, each with a photo of 100 pixels."""
     with tempfile.TemporaryDirectory() as folder:
         run, models = os.path.join(folder, "run"), os.path.join(folder, "models")
-        _run(
-            checkout, "-m", "abe_tf.train", *_TRAINING, "--steps=0", f"--workdir={run}"
-        )
-        _run(
-            *(checkout, "-m", "export.saved_model"),
-            *(f"--workdir={run}", f"--export_dir={models}"),
-        )
+        _run(side, "-m", "abe_tf.train", *_TRAINING, "--steps=0", f"--workdir={run}")
+        _export(side, run, models)
         script = os.path.join(folder, "post.lua")
         with open(script, "w", encoding="ascii") as file:
             body = json.dumps({"instances": [{"b64": _photo()}]})
@@ -144,8 +166,8 @@ def serving(checkout: str) -> float:
             port = found.getsockname()[1]
         command = ["-m", "export.local_server", f"--model_dir={models}"]
         server = subprocess.Popen(
-            [sys.executable, *command, f"--port={port}"],
-            cwd=checkout,
+            [side.python, *command, f"--port={port}"],
+            cwd=side.checkout,
             stdout=subprocess.DEVNULL,
         )
         try:
@@ -188,34 +210,53 @@ def _wrk(script: str, url: str, seconds: int) -> float:
     return float(re.search(r"Requests/sec:\s+(\S+)", said)[1])  # type: ignore[index]
 
 
-_MEASURES: dict[str, tuple[Callable[[str], float], str]] = {
+MEASURES: dict[str, tuple[Callable[[Side], float], str]] = {
     "training": (training, "images/s"),
     "input": (input_pipeline, "images/s"),
     "recall": (recall, "evaluations/s"),
     "serving": (serving, "requests/s"),
     "measuring": (measuring, "an hour"),
     "start": (starting, "an hour"),
+    "export": (exporting, "an hour"),
 }
+
+
+def compare(part: str, one: Side, other: Side, rounds: int) -> None:
+    """Measures both in turns, and prints medians, and the ratio of the second's."""
+    measure, unit = MEASURES[part]
+    rates: dict[Side, list[float]] = {one: [], other: []}
+    spent: dict[Side, list[float]] = {one: [], other: []}
+    for number in range(rounds):
+        # Neither is always the first.
+        for side in [one, other][:: 1 if number % 2 else -1]:
+            before = _children_seconds()
+            rates[side].append(measure(side))
+            spent[side].append(_children_seconds() - before)
+    ratios = [b / a for a, b in zip(rates[one], rates[other], strict=True)]
+    first, second = (statistics.median(rates[side]) for side in (one, other))
+    cpu = [statistics.median(spent[side]) for side in (one, other)]
+    print(
+        f"{part}: {one.name} {first:.4g}, {other.name} {second:.4g} {unit}; "
+        f"{other.name} / {one.name} {statistics.median(ratios):.3f} "
+        f"({min(ratios):.3f} to {max(ratios):.3f}); "
+        f"CPU {cpu[0]:.1f} and {cpu[1]:.1f} s",
+        flush=True,
+    )
+
+
+def _children_seconds() -> float:
+    """CPU seconds of the processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main(_: list[str]) -> None:
     """Measures, in turns."""
     for part in _PARTS.value:
-        measure, unit = _MEASURES[part]
-        pairs = []
-        for number in range(_ROUNDS.value):
-            # Neither is always the first.
-            order = [_BEFORE.value, _NOW][:: 1 if number % 2 else -1]
-            found = {checkout: measure(checkout) for checkout in order}
-            pairs.append((found[_BEFORE.value], found[_NOW]))
-        ratios = [now / before for before, now in pairs]
-        before, now = (statistics.median(one) for one in zip(*pairs, strict=True))
-        print(
-            f"{part}: before {before:.4g}, now {now:.4g} {unit}; now / before "
-            f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
-            flush=True,
-        )
+        before, now = Side("before", _BEFORE.value), Side("now")
+        compare(part, before, now, _ROUNDS.value)
 
 
 if __name__ == "__main__":
+    flags.mark_flag_as_required("before")
     app.run(main)

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "turns of each variant")
+_TURNS = flags.DEFINE_integer("turns", 5, "of each variant")
 _STEPS = flags.DEFINE_integer("steps", 2, "steps a turn")
 _BATCH = flags.DEFINE_integer("batch", 16, "images a step")
 _GROWTH = flags.DEFINE_bool("growth", False, "measure time and memory over M and batch")
@@ -136,10 +136,11 @@ def _serve(connection: Any, make: Callable, arguments: tuple) -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             connection.send(peak)
             continue
-        begin = time.perf_counter()
+        begin = time.perf_counter(), time.process_time()
         for _ in range(steps):
             tasks[name]()
-        connection.send((time.perf_counter() - begin) / steps)
+        ended = time.perf_counter(), time.process_time()
+        connection.send([(b - a) / steps for a, b in zip(begin, ended, strict=True)])
 
 
 class Variant:
@@ -156,8 +157,17 @@ class Variant:
         self._connection.recv()
 
     def ask(self, name: str, steps: int = 1) -> float:
-        """Seconds a step, or megabytes for "memory"."""
+        """Seconds a step."""
+        return self.measure(name, steps)[0]
+
+    def measure(self, name: str, steps: int = 1) -> tuple[float, float]:
+        """Seconds a step, of the clock and of the processors."""
         self._connection.send((name, steps))
+        return self._connection.recv()
+
+    def memory(self) -> float:
+        """Megabytes at the most."""
+        self._connection.send(("memory", 0))
         return self._connection.recv()
 
     def end(self) -> None:
@@ -176,7 +186,7 @@ def compare(precision: str) -> None:
         variants[name] = Variant(peer, precision, count, folded, compiled)
     seconds: dict[tuple[str, str], list[float]] = {}
     multiply = []
-    for _ in range(_ROUNDS.value):
+    for _ in range(_TURNS.value):
         multiply.append(variants["ours"].ask("multiply", 5))
         for task in ("train", "infer"):
             for name, variant in variants.items():
@@ -204,7 +214,7 @@ def compare(precision: str) -> None:
             f"{peak / 1e9:.0f}"
         )
     for name, variant in variants.items():
-        print(f"{precision:9} memory {name:24}{variant.ask('memory'):7.0f} MB")
+        print(f"{precision:9} memory {name:24}{variant.memory():7.0f} MB")
         variant.end()
 
 
@@ -217,7 +227,7 @@ def growth() -> None:
         train, infer = (variant.ask(task, 2) for task in ("train", "infer"))
         print(
             f"M = {learners}, batch {count:2}: step {train:6.2f} s, inference "
-            f"{infer:6.2f} s, peak memory {variant.ask('memory'):6.0f} MB",
+            f"{infer:6.2f} s, peak memory {variant.memory():6.0f} MB",
             flush=True,
         )
         variant.end()

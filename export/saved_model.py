@@ -62,7 +62,9 @@ def main(
             f"{error} The version {path} is published; only the server's configuration "
             "beside it is the one from before. Let it be written, and export again."
         ) from error
-    print(serving_files.docker_line(export_dir, export.model_name))
+    print(
+        serving_files.docker_line(export_dir, export.model_name, export.serving_image)
+    )
 
 
 def publish(

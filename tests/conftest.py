@@ -9,6 +9,9 @@ import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import abe_tf  # noqa: F401  (before TensorFlow: it chooses Keras 2)
+
+# isort: split
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -1,23 +1,30 @@
-"""TensorFlow Addons: the one module that imports it.
+"""TensorFlow Addons' losses where it imports, and our own forms of them elsewhere.
 
-Its last release has reached its end of life and says so at each import; it is pinned
-together with the TensorFlow that it belongs to.
+The one module that imports it. Its last release imports on TensorFlow up to 2.15, and
+says at each import that it has reached its end of life.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import types
 import warnings
-from typing import Any
 
 import tensorflow as tf
 
+from abe_tf.losses import lifted_struct, npairs, triplet_semihard
 
-def _addons() -> types.ModuleType:
-    with warnings.catch_warnings():
+
+@functools.cache
+def tensorflow_addons() -> types.ModuleType | None:
+    """TensorFlow Addons; `None` where it is not installed or cannot be imported."""
+    with warnings.catch_warnings(), contextlib.suppress(ImportError):
         warnings.simplefilter("ignore")
         import tensorflow_addons
-    return tensorflow_addons
+
+        return tensorflow_addons
+    return None
 
 
 def triplet_semihard_loss(
@@ -32,15 +39,20 @@ def triplet_semihard_loss(
 
     Args:
       embeddings: `[batch, dim]` float32, unit length.
-      labels: `[batch]` integer classes.
+      labels: `[batch]` integer classes; some of one class, and at least two classes.
       margin: Negatives farther than the positive by this much cost nothing.
       distance: "squared" or "plain" Euclidean.
 
     Returns:
       Scalar float32, at least 0.
     """
+    theirs = tensorflow_addons()
+    if theirs is None:
+        return triplet_semihard.triplet_semihard_loss(
+            embeddings, labels, margin, distance
+        )
     metric = {"squared": "squared-L2", "plain": "L2"}[distance]
-    return _addons().losses.triplet_semihard_loss(labels, embeddings, margin, metric)
+    return theirs.losses.triplet_semihard_loss(labels, embeddings, margin, metric)
 
 
 def lifted_struct_loss(
@@ -54,13 +66,16 @@ def lifted_struct_loss(
 
     Args:
       embeddings: `[batch, dim]` float32, unit length.
-      labels: `[batch]` integer classes.
+      labels: `[batch]` integer classes; some of one class, and at least two classes.
       margin: Plain distances of negatives are pushed beyond this.
 
     Returns:
       Scalar float32, at least 0.
     """
-    return _addons().losses.lifted_struct_loss(labels, embeddings, margin)
+    theirs = tensorflow_addons()
+    if theirs is None:
+        return lifted_struct.lifted_struct_loss(embeddings, labels, margin)
+    return theirs.losses.lifted_struct_loss(labels, embeddings, margin)
 
 
 def npairs_loss(embeddings: tf.Tensor, labels: tf.Tensor, scale: float) -> tf.Tensor:
@@ -81,28 +96,13 @@ def npairs_loss(embeddings: tf.Tensor, labels: tf.Tensor, scale: float) -> tf.Te
     Returns:
       Scalar float32, at least 0; 0 where there is no pair.
     """
-    end = 2 * (tf.shape(labels)[0] // 2)
-    paired = tf.equal(labels[0:end:2], labels[1:end:2])
-    anchors, positives = (
-        tf.boolean_mask(embeddings[first:end:2], paired) for first in (0, 1)
-    )
+    theirs = tensorflow_addons()
+    if theirs is None:
+        return npairs.npairs_loss(embeddings, labels, scale)
+    anchors, positives, labels = npairs.pairs(embeddings, labels)
     logits = scale * tf.matmul(anchors, positives, transpose_b=True)
-    labels = tf.boolean_mask(labels[0:end:2], paired)
     return tf.cond(
-        tf.reduce_any(paired),
-        lambda: _addons().losses.npairs_loss(labels, logits),
+        tf.size(labels) > 0,
+        lambda: theirs.losses.npairs_loss(labels, logits),
         lambda: 0.0,
-    )
-
-
-def lamb(rate: Any, weight_decay: float, no_decay: list[str]) -> Any:
-    """LAMB (You et al., ICLR 2020), an optimizer of Keras' legacy kind.
-
-    Args:
-      rate: Learning rate, or a schedule of it.
-      weight_decay: Decoupled.
-      no_decay: What is in the names of the variables that do not decay.
-    """
-    return _addons().optimizers.LAMB(
-        rate, weight_decay=weight_decay, exclude_from_weight_decay=no_decay
     )

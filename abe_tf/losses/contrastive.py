@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.losses.pairwise import as_distance, squared_distances
+from abe_tf.losses.pairwise import as_distance, same_class, squared_distances
 
 
 def contrastive_loss(
@@ -38,7 +38,7 @@ def contrastive_loss(
       negative, pairs costs nothing for them.
     """
     distances = as_distance(squared_distances(learner_embeddings), distance)
-    same = tf.equal(labels[:, tf.newaxis], labels[tf.newaxis, :])
+    same = same_class(labels)
     negative_costs = tf.where(same, 0.0, tf.nn.relu(margin - distances))
     # An image paired with itself is at distance 0 and adds nothing to either sum.
     positive_sum = tf.reduce_sum(tf.where(same, distances, 0.0), axis=[1, 2])

@@ -35,3 +35,17 @@ def as_distance(squared: tf.Tensor, distance: str) -> tf.Tensor:
     positive = squared > 0
     root = tf.sqrt(tf.where(positive, squared, 1.0))
     return tf.where(positive, root, 0.0)
+
+
+def same_class(labels: tf.Tensor) -> tf.Tensor:
+    """Which pairs are of one class; `[batch, batch]` bool for `[batch]` labels."""
+    return tf.equal(labels[:, tf.newaxis], labels[tf.newaxis, :])
+
+
+def positive_pairs(same: tf.Tensor) -> tf.Tensor:
+    """Which pairs are two images of one class, in both orders.
+
+    Args:
+      same: What `same_class` gives.
+    """
+    return tf.linalg.set_diag(same, tf.zeros(tf.shape(same)[:1], tf.bool))

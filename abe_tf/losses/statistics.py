@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from abe_tf.losses.pairwise import as_distance, squared_distances
+from abe_tf.losses.pairwise import (
+    as_distance,
+    positive_pairs,
+    same_class,
+    squared_distances,
+)
 
 
 def batch_statistics(
@@ -25,8 +30,8 @@ def batch_statistics(
       the same image.
     """
     squared = squared_distances(learner_embeddings)
-    same = tf.equal(labels[:, tf.newaxis], labels[tf.newaxis, :])
-    positive = tf.linalg.set_diag(same, tf.zeros_like(labels, tf.bool))
+    same = same_class(labels)
+    positive = positive_pairs(same)
     plain = as_distance(squared, "plain")
     active = tf.cast(as_distance(squared, distance) < margin, tf.float32)
     statistics = {

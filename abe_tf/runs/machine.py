@@ -12,9 +12,11 @@ from typing import Any
 
 # The checkout, or what the package was installed into.
 _ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+# As far as they are installed: the project may be a mere checkout, and TensorFlow 2.15
+# goes with TensorFlow Addons, a newer one with tf-keras.
 _PACKAGES = (
-    *("tensorflow", "keras", "tensorflow-addons", "tensorflow-datasets", "numpy"),
-    "absl-py",
+    *("abe-tf", "tensorflow", "keras", "tf-keras", "tensorflow-addons"),
+    *("tensorflow-datasets", "numpy", "absl-py"),
 )
 
 
@@ -25,7 +27,7 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
       devices: What TensorFlow runs on, as it calls it.
     """
     return {
-        "versions": {name: importlib.metadata.version(name) for name in _packages()},
+        "versions": _versions(),
         "python": platform.python_version(),
         "machine": {
             "processor": _processor(),
@@ -38,13 +40,12 @@ def describe(devices: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _packages() -> tuple[str, ...]:
-    """Whose versions count; the project's own where it was installed."""
-    try:
-        importlib.metadata.version("abe-tf")
-    except importlib.metadata.PackageNotFoundError:
-        return _PACKAGES
-    return ("abe-tf", *_PACKAGES)
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _processor() -> str:

@@ -39,11 +39,24 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
             "Bring the file back from a copy, or use another checkpoint of the run."
         ) from error
     except _OTHER as error:
+        if _of_another_keras(path):
+            raise InputError(
+                "A checkpoint must be of Keras 2, abe_tf's on every TensorFlow. "
+                f"Received: {path}, whose variables have another Keras' names. Read it "
+                "with the program that wrote it."
+            ) from error
         raise InputError(
             "A checkpoint must be of the network in its run's flags.cfg. "
             f"Received: {path}: {_in_short(error)}. Bring back the flags.cfg that it "
             "was trained with, or use the run that wrote it."
         ) from error
+
+
+def _of_another_keras(path: str) -> bool:
+    """Whether a network is in a checkpoint by other names than Keras 2's."""
+    reader = tf.train.load_checkpoint(checkpoints.prefix(path))
+    names = reader.get_variable_to_shape_map()
+    return not any(name.startswith("network/layer_with_weights-") for name in names)
 
 
 def _in_short(error: Exception) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from abe_tf.config.training import TrainingConfig
-from abe_tf.losses import addons
-from abe_tf.training import keras_internals
+from abe_tf.training import keras_internals, lamb
 
 # Neither biases nor batch normalisation decay. Matched anywhere in a variable's name.
 _NO_DECAY = ["bias", "gamma", "beta"]
@@ -152,7 +151,7 @@ def create(config: TrainingConfig, precision: str = "float32") -> Optimizers:
 def _create(config: TrainingConfig, rate: float) -> Any:
     schedule = learning_rate(config, rate)
     if config.optimizer == "lamb":
-        return addons.lamb(schedule, config.weight_decay, _NO_DECAY)
+        return lamb.create(schedule, config.weight_decay, _NO_DECAY)
     averaging = {"use_ema": True, "ema_momentum": config.ema_momentum}
     common = {
         "weight_decay": config.weight_decay or None,

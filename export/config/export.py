@@ -38,6 +38,11 @@ class ExportConfig(Group):
         choices=("photos", "noise"),
     )
     model_name: str = option("abe", "what the server calls the model")
+    serving_image: str | None = option(
+        None,
+        "the server's image in the line that is printed; by default TensorFlow "
+        "Serving's of the same version as the TensorFlow that exports",
+    )
 
     def check_together(self) -> None:
         """Checks the name, which stands in addresses and in models.config."""

@@ -26,7 +26,6 @@ from export.runtime import model_folder
 
 # A batch is worth waiting for while it brings this much of the best throughput.
 _WORTH = 0.95
-IMAGE = "tensorflow/serving:2.15.1"
 
 
 def batch_sizes(rates: dict[int, float]) -> list[int]:
@@ -232,13 +231,20 @@ _MONITORING = (
 )
 
 
-def docker_line(export_dir: str, model_name: str) -> str:
-    """What starts the real server with all of these files."""
+def docker_line(export_dir: str, model_name: str, image: str | None) -> str:
+    """What starts the real server with all of these files.
+
+    Args:
+      export_dir: The model folder.
+      model_name: What the server calls the model.
+      image: The server's image; that of the exporter's own version by default.
+    """
+    image = image or f"tensorflow/serving:{tf.__version__}"
     inside = f"/models/{model_name}"
     return shlex.join(
         [
             *("docker", "run", "--rm", "-p", "8501:8501"),
-            *("-v", f"{os.path.abspath(export_dir)}:{inside}", IMAGE),
+            *("-v", f"{os.path.abspath(export_dir)}:{inside}", image),
             f"--model_config_file={inside}/models.config",
             "--model_config_file_poll_wait_seconds=60",
             # At the start nothing is loaded that a label could name.

@@ -330,11 +330,15 @@ def test_a_gallery_of_another_model_is_refused(model, shown, tmp_path):
 
 
 def test_the_docker_line_can_be_pasted():
-    line = serving_files.docker_line("/models of mine/abe", "abe")
+    line = serving_files.docker_line("/models of mine/abe", "abe", None)
     words = shlex.split(line)
+    assert f"tensorflow/serving:{tf.__version__}" in words
     assert words[words.index("-v") + 1] == "/models of mine/abe:/models/abe"
     # Without it the server does not start: nothing is loaded yet.
     assert "--allow_version_labels_for_unavailable_models" in words
+    other = serving_files.docker_line("/models/abe", "abe", "mine:1")
+    assert "mine:1" in shlex.split(other)
+    assert "tensorflow/serving" not in other
 
 
 def test_canary_is_named_only_where_there_are_two_versions():

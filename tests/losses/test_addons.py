@@ -1,4 +1,4 @@
-"""TensorFlow Addons' losses against a few lines of NumPy, and LAMB."""
+"""TensorFlow Addons' losses and our own forms of them against a few lines of NumPy."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
-from abe_tf.losses import addons
+from abe_tf.losses import addons, lifted_struct, npairs, triplet_semihard
 from abe_tf.losses.objective import ensemble_loss, metric_loss
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 0, 0])
@@ -17,6 +17,18 @@ def embeddings(seed, learners=1):
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=[len(LABELS), learners, 3]).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+@pytest.fixture(params=["as_installed", "own"])
+def form(request, monkeypatch):
+    """TensorFlow Addons where it is installed, and our own forms in any case."""
+    if request.param == "own":
+        monkeypatch.setattr(addons, "tensorflow_addons", lambda: None)
+
+
+needs_addons = pytest.mark.skipif(
+    addons.tensorflow_addons() is None, reason="TensorFlow Addons does not import"
+)
 
 
 def distances(vectors):
@@ -63,7 +75,7 @@ def lifted_oracle(vectors, labels, margin):
         ("npairs", npairs_oracle, 5.0),
     ],
 )
-def test_each_learner_has_the_loss_of_its_equation(name, oracle, argument, seed):
+def test_each_learner_has_the_loss_of_its_equation(name, oracle, argument, seed, form):
     config = LossConfig(metric_loss=name, margin_addons=0.3, npairs_scale=5.0)
     learners = embeddings(seed, 2)
     found = metric_loss(tf.constant(learners), tf.constant(LABELS), config)
@@ -75,7 +87,7 @@ def test_each_learner_has_the_loss_of_its_equation(name, oracle, argument, seed)
     )
 
 
-def test_npairs_leaves_out_what_is_no_pair():
+def test_npairs_leaves_out_what_is_no_pair(form):
     labels = np.array([0, 0, 1, 2, 3, 3, 4])
     vectors = embeddings(0)[: len(labels), 0]
     found = addons.npairs_loss(tf.constant(vectors), tf.constant(labels), 4.0)
@@ -86,10 +98,73 @@ def test_npairs_leaves_out_what_is_no_pair():
     assert float(alone) == 0.0
 
 
-def test_lamb_scales_each_step_by_the_length_of_the_weights():
-    optimizer = addons.lamb(0.1, 0.0, ["bias"])
-    weight = tf.Variable([3.0, 4.0], name="kernel")
-    optimizer.apply_gradients([(tf.constant([1.0, 1.0]), weight)])
-    # Adam's first step is the sign; LAMB gives it the weights' length, 5.
-    step = 0.1 * 5 / np.sqrt(2)
-    np.testing.assert_allclose(weight, [3 - step, 4 - step], rtol=1e-4)
+def gradient(loss, vectors, *arguments):
+    vectors = tf.constant(vectors)
+    with tf.GradientTape() as tape:
+        tape.watch(vectors)
+        value = loss(vectors, tf.constant(LABELS), *arguments)
+    return value, tape.gradient(value, vectors)
+
+
+@needs_addons
+@pytest.mark.parametrize("length", [1.0, 3.0])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "arguments"),
+    [
+        (
+            triplet_semihard.triplet_semihard_loss,
+            addons.triplet_semihard_loss,
+            (0.3, "plain"),
+        ),
+        (
+            triplet_semihard.triplet_semihard_loss,
+            addons.triplet_semihard_loss,
+            (0.3, "squared"),
+        ),
+        (lifted_struct.lifted_struct_loss, addons.lifted_struct_loss, (0.3,)),
+        (npairs.npairs_loss, addons.npairs_loss, (5.0,)),
+    ],
+)
+def test_our_forms_have_the_values_and_gradients_of_tensorflow_addons(
+    ours, theirs, arguments, length
+):
+    for seed in range(3):
+        vectors = length * embeddings(seed)[:, 0]
+        value, slope = gradient(ours, vectors, *arguments)
+        expected, expected_slope = gradient(theirs, vectors, *arguments)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        np.testing.assert_allclose(slope, expected_slope, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, y: triplet_semihard.triplet_semihard_loss(x, y, 1.0, "plain"),
+        lambda x, y: lifted_struct.lifted_struct_loss(x, y, 1.0),
+        lambda x, y: npairs.npairs_loss(x, y, 1.0),
+    ],
+)
+def test_our_forms_stay_finite_in_batches_that_say_nothing(loss):
+    vectors = tf.constant(embeddings(0)[:4, 0])
+    alike = tf.ones_like(vectors)
+    for batch, labels in (
+        (vectors, [0, 0, 0, 0]),  # no negative
+        (vectors, [0, 1, 2, 3]),  # no positive
+        (alike, [0, 0, 1, 1]),  # all at one point
+        (1e3 * vectors, [0, 0, 1, 1]),  # far apart
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            value = loss(batch, tf.constant(labels))
+        assert np.isfinite(value), labels
+        assert value >= 0
+        assert np.isfinite(tape.gradient(value, batch)).all(), labels
+    assert float(loss(vectors, tf.constant([0, 1, 2, 3]))) == 0.0
+
+
+def test_npairs_weighs_the_lengths_of_its_vectors():
+    vectors = tf.constant(2 * embeddings(1)[:, 0])
+    labels = tf.constant(LABELS)
+    more = npairs.npairs_loss(vectors, labels, 1.0, norm_weight=0.002)
+    added = more - npairs.npairs_loss(vectors, labels, 1.0)
+    np.testing.assert_allclose(added, 0.002 / 4 * (4 + 4), rtol=1e-3)

@@ -1,11 +1,14 @@
 import numpy as np
 import tensorflow as tf
-import tensorflow_addons as tfa
 
 from abe_tf.losses.pairwise import as_distance, squared_distances
+from tests.losses.test_addons import needs_addons
 
 
+@needs_addons
 def test_distances_agree_with_tensorflow_addons():
+    import tensorflow_addons as tfa
+
     embeddings = tf.math.l2_normalize(tf.random.stateless_normal([9, 2, 5], [1, 2]), -1)
     squared = squared_distances(embeddings)
     for learner in range(2):

@@ -3,12 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from abe_tf.losses import addons
-from abe_tf.training import keras_internals
+from abe_tf.training import keras_internals, lamb
 
 
 def test_build_legacy():
-    optimizer = addons.lamb(0.1, 0.01, ["bias"])
+    optimizer = lamb.create(0.1, 0.01, ["bias"])
     variable = tf.Variable([1.0, 2.0], name="kernel")
     keras_internals.build_legacy(optimizer, [variable])
     assert {v.shape.rank for v in optimizer.variables()} == {0, 1}

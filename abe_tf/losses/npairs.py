@@ -1,0 +1,63 @@
+"""N-pairs (Sohn, NIPS 2016, equation 7).
+
+    L = mean over pairs i of log(1 + sum over j != i of exp(s (a_i.p_j - a_i.p_i)))
+        + norm_weight / 4 * (mean of |a|^2 + mean of |p|^2)
+
+The paper takes vectors of any length, s = 1, and one pair a class. Where a class has
+several, the target of its rows is spread over their columns.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from abe_tf.losses.pairwise import same_class
+
+
+def npairs_loss(
+    embeddings: tf.Tensor, labels: tf.Tensor, scale: float, norm_weight: float = 0.0
+) -> tf.Tensor:
+    """The loss of one learner.
+
+        >>> x = tf.constant([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> round(float(npairs_loss(x, tf.constant([0, 0, 1, 1]), scale=1.0)), 2)
+        0.31
+
+    Args:
+      embeddings: `[batch, dim]` float32, of any length; its pairs are what `pairs`
+        finds.
+      labels: `[batch]` integer classes.
+      scale: Factor on the inner products.
+      norm_weight: Weight of the squared lengths; 0.002 in the paper.
+
+    Returns:
+      Scalar float32, at least 0; 0 where there is no pair.
+    """
+    anchors, positives, labels = pairs(embeddings, labels)
+    logits = scale * tf.matmul(anchors, positives, transpose_b=True)
+    same = tf.cast(same_class(labels), tf.float32)
+    targets = same / tf.reduce_sum(same, axis=1, keepdims=True)
+    aimed_at = tf.reduce_sum(targets * logits, axis=1)
+    costs = tf.reduce_logsumexp(logits, axis=1) - aimed_at
+    lengths = tf.reduce_sum(tf.square(anchors) + tf.square(positives), axis=1)
+    count = tf.cast(tf.shape(labels)[0], tf.float32)
+    total = tf.reduce_sum(costs + norm_weight / 4 * lengths)
+    return tf.math.divide_no_nan(total, count)
+
+
+def pairs(
+    embeddings: tf.Tensor, labels: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The pairs of a batch: its first and second, third and fourth, ... image.
+
+    Those that are of two classes are left out.
+
+    Returns:
+      Anchors and positives, `[pairs, dim]` both, and their classes, `[pairs]`.
+    """
+    end = 2 * (tf.shape(labels)[0] // 2)
+    paired = tf.equal(labels[0:end:2], labels[1:end:2])
+    anchors, positives = (
+        tf.boolean_mask(embeddings[first:end:2], paired) for first in (0, 1)
+    )
+    return anchors, positives, tf.boolean_mask(labels[0:end:2], paired)
