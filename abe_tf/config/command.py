@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from abe_tf import quiet
 from abe_tf.config import flagfiles, groups
 from abe_tf.errors import InputError, WorkerLostError
 
@@ -28,6 +29,7 @@ def run(
     """
     # TensorFlow announces its build and every missing CUDA library otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet.tensorflow()
     for group in config:
         groups.define(group, flags.FLAGS)
         for field in dataclasses.fields(group):  # type: ignore[arg-type]

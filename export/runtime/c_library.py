@@ -12,6 +12,7 @@ import os
 import sys
 from typing import Any
 
+from abe_tf import quiet
 from export.runtime import messages
 
 
@@ -115,7 +116,8 @@ def _load() -> ctypes.CDLL:
         raise RuntimeError("TensorFlow is not installed.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     folder = package.submodule_search_locations[0]
-    library = ctypes.CDLL(os.path.join(folder, "libtensorflow_cc.so.2"))
+    with quiet.silence():
+        library = ctypes.CDLL(os.path.join(folder, "libtensorflow_cc.so.2"))
     for name, (result, *arguments) in _FUNCTIONS.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
