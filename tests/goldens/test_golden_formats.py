@@ -1,15 +1,17 @@
-"""Formats of version 1 that stay readable: calibrations, shards of embeddings."""
+"""Formats of version 1 that stay readable, and a checkpoint that is not ours."""
 
 import json
 import tarfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from abe_tf.errors import InputError
 from abe_tf.photo_index import database, searching, taking_in
 from abe_tf.retrieval.calibration import Calibration
 from abe_tf.retrieval.shards import Manifest, Shards
+from abe_tf.storage.restoring import restore
 from tests.conftest import ROOT
 from tests.helpers.synthetic import SyntheticIndex
 
@@ -113,3 +115,21 @@ def test_shards_of_another_model_or_format_are_refused(shards, tmp_path):
     path.write_text("{}")
     with pytest.raises(InputError, match="A manifest must be what abe_tf.embed wrote"):
         Manifest.parse(path.read_bytes(), "here")
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_checkpoint_of_keras_3_is_told_from_one_of_another_network(tmp_path, ours):
+    with tarfile.open(GOLDENS / "keras_3.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    path = tmp_path / "checkpoint"
+    inputs = tf.keras.Input([4])
+    network = tf.keras.Model(inputs, tf.keras.layers.Dense(3)(inputs))
+    said = "must be of Keras 2, abe_tf's on every TensorFlow"
+    if ours:
+        path = tmp_path / "ours"
+        other = tf.keras.Model(inputs, tf.keras.layers.Dense(2)(inputs))
+        tf.train.Checkpoint(network=other).write(str(path / "weights"))
+        said = "must be of the network in its run's flags.cfg"
+    with pytest.raises(InputError, match=said) as raised:
+        restore(tf.train.Checkpoint(network=network), str(path))
+    assert "emove" not in str(raised.value)
