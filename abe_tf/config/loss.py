@@ -5,8 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 from abe_tf.config.groups import Group, option
+from abe_tf.errors import InputError
 
-METRIC_LOSSES = ("contrastive", "triplet_semihard", "lifted_struct", "npairs")
+# What --metric_loss names: each is the module of `abe_tf.losses` that has it.
+METRIC_LOSSES = (
+    *("contrastive", "triplet_semihard", "lifted_struct", "npairs", "angular"),
+    *("clustering", "proxy_nca", "margin", "proxy_anchor", "multi_similarity"),
+)
+# Published for vectors of any length.
+_FREE = ("lifted_struct", "npairs", "angular")
 DISTANCES = ("squared", "plain")
 REDUCTIONS = ("mean", "published")
 
@@ -18,7 +25,7 @@ class LossConfig(Group):
     metric_loss: str = option(
         "contrastive",
         "what each learner minimises beside the divergence: the paper's contrastive "
-        "loss, or one of TensorFlow Addons' losses",
+        "loss, or one that it is compared with (docs/losses.md)",
         choices=METRIC_LOSSES,
     )
     lambda_div: float = option(
@@ -32,10 +39,78 @@ class LossConfig(Group):
         "margin of triplet_semihard and lifted_struct, TensorFlow Addons' default",
         lower=0,
     )
+    contrastive_hinge: str = option(
+        "linear",
+        "how contrastive grows: D and [margin - D]+ as in the paper, or the squares of "
+        "the plain distance and of its hinge, the form of 2016",
+        choices=("linear", "squared"),
+    )
+    embedding_norm: str = option(
+        "unit",
+        "what the metric loss sees of learners: unit length, or any as lifted_struct, "
+        "npairs and angular were published. Retrieval and export are of unit length",
+        choices=("unit", "free"),
+    )
+    norm_weight: float = option(
+        0.002,
+        "with --embedding_norm=free: half of this times the mean squared length is "
+        "added; the N-pairs paper's lambda",
+        lower=0,
+    )
     npairs_scale: float = option(
         16.0,
-        "times the cosines that npairs takes as logits: learners have unit length",
+        "times the inner products that npairs takes as logits; 1 in the paper, whose "
+        "vectors are of any length",
         lower=0,
+    )
+    angular_degrees: float = option(
+        45.0, "alpha of angular, in degrees", lower=0, upper=89
+    )
+    npairs_weight: float = option(
+        0.0,
+        "of the N-pairs loss on top of angular; 0.5 is the paper's combination",
+        lower=0,
+    )
+    clustering_gamma: float = option(1.0, "weight of 1 - NMI in clustering", lower=0)
+    proxy_positive: str = option(
+        "excluded",
+        "whether the sum of proxy_nca leaves out the image's own class, as in the "
+        "paper, or has it",
+        choices=("excluded", "included"),
+    )
+    proxy_scale: float = option(
+        3.0, "times embeddings and proxies of proxy_nca; 1 in the paper", lower=0
+    )
+    proxy_smoothing: float = option(
+        0.0,
+        "share of proxy_nca's target that other classes get; with "
+        "--proxy_positive=included",
+        lower=0,
+        upper=0.9,
+    )
+    margin_alpha: float = option(0.2, "half the width of the border of margin", lower=0)
+    margin_beta: float = option(
+        1.2, "the border of margin at the start", lower=0, upper=2
+    )
+    margin_beta_per: str = option(
+        "class",
+        "whether margin learns a border for each class, or one",
+        choices=("class", "one"),
+    )
+    margin_nu: float = option(0.0, "weight of margin's borders", lower=0)
+    proxy_anchor_scale: float = option(32.0, "alpha of proxy_anchor", lower=0)
+    proxy_anchor_margin: float = option(0.1, "delta of proxy_anchor", lower=0, upper=2)
+    multi_similarity_alpha: float = option(
+        2.0, "steepness of multi_similarity's positives", lower=0.001
+    )
+    multi_similarity_beta: float = option(
+        50.0, "steepness of multi_similarity's negatives", lower=0.001
+    )
+    multi_similarity_base: float = option(
+        0.5, "cosine between multi_similarity's positives and negatives"
+    )
+    multi_similarity_epsilon: float = option(
+        0.1, "slack of the pairs that multi_similarity keeps", lower=0
     )
     margin_divergence: float = option(
         1.0, "learners farther apart than this cost nothing", lower=0
@@ -53,3 +128,17 @@ class LossConfig(Group):
         "the sums that the paper prints",
         choices=REDUCTIONS,
     )
+
+    def check_together(self) -> None:
+        """Refuses what no loss has a use for."""
+        if self.embedding_norm == "free" and self.metric_loss not in _FREE:
+            raise InputError(
+                f"--embedding_norm=free goes with --metric_loss={'|'.join(_FREE)}. "
+                f"Received: --metric_loss={self.metric_loss}, which is of vectors of "
+                "unit length. Leave --embedding_norm out."
+            )
+        if self.proxy_smoothing and self.proxy_positive == "excluded":
+            raise InputError(
+                "--proxy_smoothing goes with --proxy_positive=included. "
+                f"Received: {self.proxy_smoothing} with excluded."
+            )

@@ -76,7 +76,8 @@ class TrainingConfig(DistributionConfig):
     )
     optimizer: str = option(
         "adam",
-        "the optimizer; adamw is adam with --weight_decay, lamb is TensorFlow Addons'",
+        "the optimizer; adamw is adam with --weight_decay, lamb TensorFlow Addons' or "
+        "its equal",
         choices=OPTIMIZERS,
     )
     momentum: float = option(0.9, "of sgd", lower=0, upper=1)
@@ -85,6 +86,17 @@ class TrainingConfig(DistributionConfig):
         1.0,
         "times the learning rate: of the linear layers and the mask convolutions, "
         "which no pretrained weights exist for",
+        lower=0,
+    )
+    loss_optimizer: str = option(
+        "adam",
+        "of the loss' own variables: proxies, the borders of margin",
+        choices=("adam", "sgd"),
+    )
+    loss_learning_rate: float | None = option(
+        None,
+        "of the loss' own variables, at the start; 50 x --learning_rate where none is "
+        "given. They do not decay",
         lower=0,
     )
     schedule: str = option(

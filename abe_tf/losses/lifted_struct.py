@@ -5,23 +5,35 @@
     L = 1 / (2 |P|) * sum over positive pairs (i, j) in P of [J_ij]+ squared
 
 D is the plain distance, between vectors of any length: the paper does not normalise
-them. On the unit sphere no D exceeds 2.
+them. On the unit sphere no D exceeds 2. TensorFlow Addons has it where it imports.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from abe_tf.config.loss import LossConfig
+from abe_tf.losses import addons
+from abe_tf.losses.metric import EachLearner, MetricLoss, Sizes
 from abe_tf.losses.pairwise import (
     as_distance,
     positive_pairs,
     same_class,
     squared_distances,
 )
+from abe_tf.losses.stable import log_sum
 
-# An exponent of what is left out: exp gives 0, and the logarithm of nothing but these
-# stays finite, with gradient 0.
-_NEVER = -1e9
+
+def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
+    """The loss that the flags describe."""
+    theirs = addons.tensorflow_addons()
+    margin = config.margin_addons
+    if theirs is None:
+        return EachLearner(lambda x, labels: lifted_struct_loss(x, labels, margin))
+    loss = theirs.losses.lifted_struct_loss
+    return EachLearner(
+        lambda x, labels: addons.where_both(lambda: loss(labels, x, margin), labels)
+    )
 
 
 def lifted_struct_loss(
@@ -44,7 +56,7 @@ def lifted_struct_loss(
     """
     distances = as_distance(squared_distances(embeddings[:, tf.newaxis])[0], "plain")
     same = same_class(labels)
-    nearness = tf.reduce_logsumexp(tf.where(same, _NEVER, margin - distances), axis=1)
+    nearness = log_sum(margin - distances, ~same, axis=1)
     of_both = tf.reduce_logsumexp(
         tf.stack(tf.meshgrid(nearness, nearness, indexing="ij")), axis=0
     )

@@ -1,22 +1,42 @@
 """N-pairs (Sohn, NIPS 2016, equation 7).
 
     L = mean over pairs i of log(1 + sum over j != i of exp(s (a_i.p_j - a_i.p_i)))
-        + norm_weight / 4 * (mean of |a|^2 + mean of |p|^2)
 
 The paper takes vectors of any length, s = 1, and one pair a class. Where a class has
-several, the target of its rows is spread over their columns.
+several, the target of its rows is spread over their columns. TensorFlow Addons has the
+softmax where it imports.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from abe_tf.config.loss import LossConfig
+from abe_tf.losses import addons
+from abe_tf.losses.metric import EachLearner, MetricLoss, Sizes
 from abe_tf.losses.pairwise import same_class
 
 
-def npairs_loss(
-    embeddings: tf.Tensor, labels: tf.Tensor, scale: float, norm_weight: float = 0.0
-) -> tf.Tensor:
+def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
+    """The loss that the flags describe."""
+    theirs = addons.tensorflow_addons()
+    scale = config.npairs_scale
+    if theirs is None:
+        return EachLearner(lambda x, labels: npairs_loss(x, labels, scale))
+
+    def loss(embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        anchors, positives, labels = pairs(embeddings, labels)
+        logits = scale * tf.matmul(anchors, positives, transpose_b=True)
+        return tf.cond(
+            tf.size(labels) > 0,
+            lambda: theirs.losses.npairs_loss(labels, logits),
+            lambda: 0.0,
+        )
+
+    return EachLearner(loss)
+
+
+def npairs_loss(embeddings: tf.Tensor, labels: tf.Tensor, scale: float) -> tf.Tensor:
     """The loss of one learner.
 
         >>> x = tf.constant([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
@@ -28,7 +48,6 @@ def npairs_loss(
         finds.
       labels: `[batch]` integer classes.
       scale: Factor on the inner products.
-      norm_weight: Weight of the squared lengths; 0.002 in the paper.
 
     Returns:
       Scalar float32, at least 0; 0 where there is no pair.
@@ -39,10 +58,8 @@ def npairs_loss(
     targets = same / tf.reduce_sum(same, axis=1, keepdims=True)
     aimed_at = tf.reduce_sum(targets * logits, axis=1)
     costs = tf.reduce_logsumexp(logits, axis=1) - aimed_at
-    lengths = tf.reduce_sum(tf.square(anchors) + tf.square(positives), axis=1)
     count = tf.cast(tf.shape(labels)[0], tf.float32)
-    total = tf.reduce_sum(costs + norm_weight / 4 * lengths)
-    return tf.math.divide_no_nan(total, count)
+    return tf.math.divide_no_nan(tf.reduce_sum(costs), count)
 
 
 def pairs(

@@ -7,9 +7,9 @@ import dataclasses
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
-from abe_tf.losses import addons
-from abe_tf.losses.contrastive import contrastive_loss
+from abe_tf.losses import table
 from abe_tf.losses.divergence import divergence_loss
+from abe_tf.losses.metric import LossBatch, MetricLoss, Sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,18 +17,25 @@ class LossTerms:
     """The terms of one global batch, float32.
 
     Attributes:
-      metric: `[learners]`: what each minimises, the contrastive loss or another.
+      metric: `[learners]`: what each minimises, the contrastive loss or another, with
+        the penalty of lengths where these are free.
       divergence: Scalar, before it is weighted.
       total: Scalar: sum of metric + lambda_div * divergence.
+      scalars: What the metric loss tells of the batch, by TensorBoard tag.
     """
 
     metric: tf.Tensor
     divergence: tf.Tensor
     total: tf.Tensor
+    scalars: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
 
 def ensemble_loss(
-    learner_embeddings: tf.Tensor, labels: tf.Tensor, config: LossConfig
+    learner_embeddings: tf.Tensor,
+    labels: tf.Tensor,
+    config: LossConfig,
+    metric: MetricLoss | None = None,
+    seed: tf.Tensor | None = None,
 ) -> LossTerms:
     """The loss of a global batch.
 
@@ -38,47 +45,36 @@ def ensemble_loss(
         (array([1., 1.], dtype=float32), 0.0, 2.0)
 
     Args:
-      learner_embeddings: `[batch, learners, dim]` float32, unit length.
+      learner_embeddings: `[batch, learners, dim]` float32, unit length; of any with
+        `--embedding_norm=free`.
       labels: `[batch]` integer classes.
       config: Which metric loss, margins, distance, reduction and the weight of the
         divergence.
+      metric: What `table.create` gave of it; made anew where `None`, for losses that
+        have no variables.
+      seed: `[2]` integers, seed and step, for losses that draw; zeros where `None`.
     """
-    metric = metric_loss(learner_embeddings, labels, config)
+    if metric is None:
+        sizes = Sizes(*learner_embeddings.shape[1:], classes=())
+        metric = table.create(config, sizes)
+    seed = tf.zeros([2], tf.int64) if seed is None else seed
+    values, scalars = metric(LossBatch(learner_embeddings, labels, seed))
+    if config.embedding_norm == "free":
+        squares = tf.reduce_sum(tf.square(learner_embeddings), axis=2)
+        values += config.norm_weight / 2 * tf.reduce_mean(squares, axis=0)
+        scalars["embedding/length"] = tf.reduce_mean(tf.sqrt(squares))
     divergence = divergence_loss(
-        learner_embeddings,
+        unit_length(learner_embeddings, config),
         config.margin_divergence,
         config.distance,
         config.loss_reduction,
     )
-    total = tf.reduce_sum(metric) + config.lambda_div * divergence
-    return LossTerms(metric, divergence, total)
+    total = tf.reduce_sum(values) + config.lambda_div * divergence
+    return LossTerms(values, divergence, total, scalars)
 
 
-def metric_loss(
-    learner_embeddings: tf.Tensor, labels: tf.Tensor, config: LossConfig
-) -> tf.Tensor:
-    """The loss that `--metric_loss` names; `[learners]` float32, at least 0."""
-    if config.metric_loss == "contrastive":
-        return contrastive_loss(
-            learner_embeddings,
-            labels,
-            config.margin_contrastive,
-            config.distance,
-            config.loss_reduction,
-        )
-    learners = tf.unstack(learner_embeddings, axis=1)
-    return tf.stack([_addons_loss(one, labels, config) for one in learners])
-
-
-def _addons_loss(
-    embeddings: tf.Tensor, labels: tf.Tensor, config: LossConfig
-) -> tf.Tensor:
-    if config.metric_loss == "triplet_semihard":
-        return addons.triplet_semihard_loss(
-            embeddings, labels, config.margin_addons, config.distance
-        )
-    if config.metric_loss == "lifted_struct":
-        return addons.lifted_struct_loss(embeddings, labels, config.margin_addons)
-    if config.metric_loss == "npairs":
-        return addons.npairs_loss(embeddings, labels, config.npairs_scale)
-    raise NotImplementedError(f"--metric_loss={config.metric_loss}")
+def unit_length(learner_embeddings: tf.Tensor, config: LossConfig) -> tf.Tensor:
+    """The embeddings as retrieval has them."""
+    if config.embedding_norm == "unit":
+        return learner_embeddings
+    return tf.math.l2_normalize(learner_embeddings, axis=-1)

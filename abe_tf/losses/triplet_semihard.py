@@ -3,13 +3,16 @@
     L = mean over positive pairs (a, p) of [D_ap - D_an + margin]+
 
 n is the nearest image of another class that is farther from a than p is; where there
-is none, the farthest of another class.
+is none, the farthest of another class. TensorFlow Addons has it where it imports.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from abe_tf.config.loss import LossConfig
+from abe_tf.losses import addons
+from abe_tf.losses.metric import EachLearner, MetricLoss, Sizes
 from abe_tf.losses.pairwise import (
     as_distance,
     positive_pairs,
@@ -19,6 +22,23 @@ from abe_tf.losses.pairwise import (
 
 # Beyond all distances, and finite: what is masked has gradient 0 and no NaN.
 _FAR = 1e30
+
+
+def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
+    """The loss that the flags describe."""
+    theirs = addons.tensorflow_addons()
+    margin, distance = config.margin_addons, config.distance
+    if theirs is None:
+        return EachLearner(
+            lambda x, labels: triplet_semihard_loss(x, labels, margin, distance)
+        )
+    metric = {"squared": "squared-L2", "plain": "L2"}[distance]
+    loss = theirs.losses.triplet_semihard_loss
+    return EachLearner(
+        lambda x, labels: addons.where_both(
+            lambda: loss(labels, x, margin, metric), labels
+        )
+    )
 
 
 def triplet_semihard_loss(

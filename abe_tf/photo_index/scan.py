@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from abe_tf.compiled import as_numpy
 from abe_tf.photo_index.bounds import encoded_query
 from abe_tf.photo_index.vectors import Segment
-from abe_tf.retrieval.compiled import as_numpy
 
 # Of a sum of distances: what rounding it to float32 may change, and an absolute part.
 _SLACK, _LEAST_SLACK = 1e-6, 1e-5

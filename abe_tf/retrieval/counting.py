@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from abe_tf.retrieval.compiled import compiled
+from abe_tf.compiled import compiled
 
 
 @compiled

@@ -11,6 +11,7 @@ from abe_tf.config.groups import Group, read_flagfile, write_flagfile
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
+from abe_tf.errors import InputError
 
 # May change between the sessions of one run: where things lie, what becomes of photos
 # that cannot be read, how often it reports.
@@ -43,6 +44,13 @@ class RunFlags:
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
+
+    def __post_init__(self) -> None:
+        if self.loss.metric_loss == "clustering" and self.training.jit == "on":
+            raise InputError(
+                "--metric_loss=clustering does not go with --jit=on: its medoids are "
+                "found outside the graph. Received: both. Leave --jit out."
+            )
 
     @classmethod
     def parse(cls, text: str) -> RunFlags:

@@ -17,6 +17,8 @@ from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.data.unreadable import unreadable_images_named
 from abe_tf.errors import InputError
+from abe_tf.losses import table
+from abe_tf.losses.metric import Sizes
 from abe_tf.models.build import build
 from abe_tf.models.ensemble import PARTS, new_layer_variables
 from abe_tf.retrieval.embedding import Embedder
@@ -84,6 +86,7 @@ class Session:
                 training.keep,
                 self._console.line,
                 self._writes,
+                train.class_names,
             )
         self._start = self._checkpoints.restore()
 
@@ -94,12 +97,24 @@ class Session:
         if training.init_from and not begun:
             # Before the optimizers: their moving averages start from these weights.
             trained.initialise(network, training.init_from)
+        labels = tuple(np.unique(self._splits.train.labels).tolist())
+        sizes = Sizes(*network.output_shape[1:], classes=labels)
+        metric = table.create(self._run.loss, sizes)
         trainer = EnsembleTrainer(
-            network, new_layer_variables(network), self._run.loss, PARTS, self._stop
+            network,
+            new_layer_variables(network),
+            self._run.loss,
+            PARTS,
+            self._stop,
+            metric,
+            training.seed,
         )
+        compiles = strategies.compiles(self._strategy, training.jit)
         trainer.compile(
-            optimizers.create(training, model.precision),
-            jit_compile=strategies.compiles(self._strategy, training.jit),
+            optimizers.create(
+                training, model.precision, bool(metric.trainable_variables)
+            ),
+            jit_compile=compiles and metric.compilable,
         )
         return trainer
 

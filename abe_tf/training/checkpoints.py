@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
+from abe_tf.errors import InputError
 from abe_tf.storage import checkpoints, folders
 from abe_tf.storage.contents import contents
 from abe_tf.storage.restoring import restore_newest
@@ -14,6 +15,8 @@ from abe_tf.training.trainer import EnsembleTrainer
 
 # What TensorFlow and Python raise where a disk is full or cannot be written.
 _CANNOT_WRITE = (tf.errors.OpError, OSError)
+# Where a checkpoint has the classes that the loss has variables for.
+_CLASSES = "metric_loss/classes/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 class Checkpoints:
@@ -32,6 +35,7 @@ class Checkpoints:
       say: Tells of what could not be written or read.
       writes: Whether this process writes. Of several that train together all must
         take part, since each holds a part of some variables; only one writes here.
+      class_names: Of the data set by label, for messages.
     """
 
     def __init__(
@@ -42,7 +46,9 @@ class Checkpoints:
         keep: int,
         say: Callable[[str], None],
         writes: bool = True,
+        class_names: Sequence[str] = (),
     ) -> None:
+        self._class_names = class_names
         self._trainer, self._keep = trainer, keep
         self._last_dir, self._best_dir = last_dir, best_dir
         self._say, self._writes = say, writes
@@ -64,10 +70,32 @@ class Checkpoints:
         if self._writes:
             for folder in (self._last_dir, self._best_dir):
                 folders.clear(folder)
-        if not checkpoints.steps(self._last_dir):
+        steps = checkpoints.steps(self._last_dir)
+        if not steps:
             return 0
+        self._check_classes(checkpoints.path(self._last_dir, steps[-1]))
         restore_newest(self._checkpoint(), self._last_dir, self._say)
         return self.step()
+
+    def _check_classes(self, path: str) -> None:
+        """Refuses a checkpoint whose loss has its variables for other classes."""
+        state = self._trainer.state_of_loss().get("metric_loss")
+        if state is None:
+            return
+        try:
+            reader = tf.train.load_checkpoint(checkpoints.prefix(path))
+            theirs = set(reader.get_tensor(_CLASSES).tolist())
+        except (tf.errors.OpError, ValueError):  # torn, or of another loss
+            return
+        ours = set(tf.convert_to_tensor(state.classes).numpy().tolist())
+        if theirs != ours:
+            names = [self._class_names[label] for label in sorted(theirs ^ ours)]
+            raise InputError(
+                "A run whose loss has variables of its own must train the classes that "
+                f"it was started with. Received: {len(ours)} instead of {len(theirs)}; "
+                f"the first that differs: {names[0]}. Bring its photos back, or start "
+                "another run."
+            )
 
     def step(self) -> int:
         """Steps done."""
@@ -126,6 +154,7 @@ class Checkpoints:
             step=self._trainer.step,
             best_recall=self._best,
             evaluated=self._evaluated,
+            **self._trainer.state_of_loss(),
         )
 
     def _write(self, folder: str) -> str | None:

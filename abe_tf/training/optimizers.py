@@ -13,12 +13,14 @@ from abe_tf.training import keras_internals, lamb
 
 # Neither biases nor batch normalisation decay. Matched anywhere in a variable's name.
 _NO_DECAY = ["bias", "gamma", "beta"]
+# Learning rate of the loss' variables by default: this times the encoder's.
+_LOSS_TIMES = 50
 _LossScale = tf.keras.mixed_precision.LossScaleOptimizer
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizers:
-    """Two optimizers of one kind.
+    """Two optimizers of one kind, and one for the variables of the loss.
 
     One would not do: Adam's steps do not grow with the gradient, so a multiple of the
     learning rate is no multiple of the gradient.
@@ -26,16 +28,19 @@ class Optimizers:
     Attributes:
       encoder: For all variables but those of new layers.
       new_layers: For the layers without pretrained weights.
+      loss: For the variables of the loss; `None` where it has none.
       clip_norm: Norm that all gradients together are scaled down to; 0 for none.
     """
 
     encoder: Any
     new_layers: Any
+    loss: Any = None
     clip_norm: float = 0.0
 
     def by_group(self) -> dict[str, Any]:
         """The optimizers by the name of what they train."""
-        return {"encoder": self.encoder, "new_layers": self.new_layers}
+        groups = {"encoder": self.encoder, "new_layers": self.new_layers}
+        return groups if self.loss is None else {**groups, "loss": self.loss}
 
     def learning_rates(self) -> dict[str, float]:
         """The rates of the next step."""
@@ -48,9 +53,9 @@ class Optimizers:
             rates[name] = float(tf.convert_to_tensor(rate))
         return rates
 
-    def build(self, encoder: Sequence[tf.Variable], new: Sequence[tf.Variable]) -> None:
-        """Makes the slots of both."""
-        for optimizer, variables in ((self.encoder, encoder), (self.new_layers, new)):
+    def build(self, groups: Sequence[Sequence[tf.Variable]]) -> None:
+        """Makes the slots of the variables of each group."""
+        for optimizer, variables in zip(self.by_group().values(), groups, strict=True):
             if hasattr(optimizer, "build"):
                 optimizer.build(variables)
             else:  # of Keras' legacy kind
@@ -60,16 +65,16 @@ class Optimizers:
         """The loss times the loss scale, where there is one."""
         if self.loss_scale() is None:
             return loss
-        # Both scale loss and gradients alike, and each wants to be asked.
-        self.new_layers.get_scaled_loss(loss)
-        return self.encoder.get_scaled_loss(loss)
+        # All scale loss and gradients alike, and each wants to be asked.
+        return [o.get_scaled_loss(loss) for o in self.by_group().values()][0]
 
     def unscaled(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Gradients of the loss from those of the scaled loss."""
         if self.loss_scale() is None:
             return gradients
-        self.new_layers.get_unscaled_gradients(gradients)
-        return self.encoder.get_unscaled_gradients(gradients)
+        return [o.get_unscaled_gradients(gradients) for o in self.by_group().values()][
+            0
+        ]
 
     def loss_scale(self) -> tf.Tensor | None:
         """The loss scale of float16; `None` in other precisions."""
@@ -81,40 +86,35 @@ class Optimizers:
         self,
         gradients: list[tf.Tensor],
         norm: tf.Tensor,
-        encoder: Sequence[tf.Variable],
-        new: Sequence[tf.Variable],
+        groups: Sequence[Sequence[tf.Variable]],
     ) -> None:
-        """Trains both groups with gradients that are summed over the replicas.
+        """Trains all groups with gradients that are summed over the replicas.
 
         Args:
-          gradients: Gradients of the encoder's variables, then of the new ones.
+          gradients: Gradients of the variables, group after group.
           norm: Norm of all gradients together.
-          encoder: Variables of the first optimizer.
-          new: Variables of the second.
+          groups: Variables by group, in the order of `by_group`.
         """
         if self.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, norm)
         if self.loss_scale() is not None:
-            # Where one overflows, both optimizers pass over the step and halve their
+            # Where one overflows, all optimizers pass over the step and halve their
             # scale, which so stays the same.
             poison = tf.where(tf.math.is_finite(norm), 0.0, float("nan"))
             gradients = [gradient + poison for gradient in gradients]
-        count = len(encoder)
-        # An empty group: a network without a linear layer has no new variables.
-        for optimizer, of_group, variables in (
-            (self.encoder, gradients[:count], encoder),
-            (self.new_layers, gradients[count:], new),
-        ):
+        left = iter(gradients)
+        for optimizer, variables in zip(self.by_group().values(), groups, strict=True):
+            # An empty group: a network without a linear layer has no new variables.
             if variables:
+                of_group = [next(left) for _ in variables]
                 optimizer.apply_gradients(
-                    zip(of_group, variables, strict=True),
-                    **_already_summed(optimizer),
+                    zip(of_group, variables, strict=True), **_already_summed(optimizer)
                 )
 
     def averages(self, variables: Sequence[tf.Variable]) -> list[tf.Variable] | None:
         """The moving averages of variables, in their order; `None` without any."""
         averages = {}
-        for optimizer in map(_inner, self.by_group().values()):
+        for optimizer in map(_inner, (self.encoder, self.new_layers)):
             if not getattr(optimizer, "use_ema", False):
                 return None
             for variable in variables:
@@ -134,18 +134,34 @@ def _already_summed(optimizer: Any) -> dict[str, bool]:
     return {"skip_gradients_aggregation": True}
 
 
-def create(config: TrainingConfig, precision: str = "float32") -> Optimizers:
-    """Builds both optimizers; call it within the strategy's scope.
+def create(
+    config: TrainingConfig, precision: str = "float32", for_loss: bool = False
+) -> Optimizers:
+    """Builds all optimizers; call it within the strategy's scope.
 
     Args:
       config: The training flags.
       precision: float16 scales the loss, so that small gradients do not vanish.
+      for_loss: Whether the loss has variables.
     """
     rates = (1.0, config.new_layer_multiplier)
-    encoder, new = (_create(config, config.learning_rate * times) for times in rates)
+    made = [_create(config, config.learning_rate * times) for times in rates]
+    if for_loss:
+        made.append(_for_loss(config))
     if precision == "float16":
-        encoder, new = _LossScale(encoder), _LossScale(new)
-    return Optimizers(encoder, new, config.clip_norm)
+        made = [_LossScale(one) for one in made]
+    return Optimizers(*made, clip_norm=config.clip_norm)
+
+
+def _for_loss(config: TrainingConfig) -> Any:
+    """Of the loss' variables: without decay, which would pull them to nothing."""
+    rate = config.loss_learning_rate
+    if rate is None:
+        rate = _LOSS_TIMES * config.learning_rate
+    schedule = learning_rate(config, rate)
+    if config.loss_optimizer == "sgd":
+        return tf.keras.optimizers.SGD(schedule, momentum=config.momentum)
+    return tf.keras.optimizers.Adam(schedule)
 
 
 def _create(config: TrainingConfig, rate: float) -> Any:

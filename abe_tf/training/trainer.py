@@ -9,7 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
-from abe_tf.losses.objective import LossTerms, ensemble_loss
+from abe_tf.losses.metric import MetricLoss
+from abe_tf.losses.objective import LossTerms, ensemble_loss, unit_length
 from abe_tf.losses.statistics import batch_statistics
 from abe_tf.training.optimizers import Optimizers
 
@@ -33,6 +34,8 @@ class EnsembleTrainer(tf.keras.Model):
         the norms of the gradients.
       stop_requested: Where several processes train together: a variable of this one
         alone, not 0 where it wants all to stop.
+      metric: The metric loss, with its variables; made from `loss` where `None`.
+      seed: What the loss draws from, with the step.
 
     Attributes:
       step: Steps done.
@@ -45,18 +48,24 @@ class EnsembleTrainer(tf.keras.Model):
         loss: LossConfig,
         parts: dict[str, str] | None = None,
         stop_requested: tf.Variable | None = None,
+        metric: MetricLoss | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(name="trainer")
         # Every replica reports the global batch; Keras would add the reports up.
         self.distribute_reduction_method = "first"
         self.network = network
         self._loss = loss
+        self._metric, self._seed = metric, seed
         self._stop_requested = stop_requested
+        self._embed = _before_unit_length(network, loss)
         new = {id(variable) for variable in new_variables}
         trainable = network.trainable_variables
         self._new_variables = [v for v in trainable if id(v) in new]
         self._encoder_variables = [v for v in trainable if id(v) not in new]
+        self._loss_variables = list(metric.trainable_variables) if metric else []
         self._part_of = _parts_of_variables(network, parts or {})
+        self._part_of |= {id(variable): "loss" for variable in self._loss_variables}
         self.step = _counter(0, "step")
         self._failed_step = _counter(-1, "failed_step")
         self._failed_terms = tf.Variable(
@@ -66,14 +75,25 @@ class EnsembleTrainer(tf.keras.Model):
         )
 
     def compile(self, optimizers: Optimizers, **kwargs: Any) -> None:
-        """Takes both optimizers and makes their slots, so that a checkpoint fits."""
+        """Takes all optimizers and makes their slots, so that a checkpoint fits."""
         # Keras' own optimizer stays unused: at the end of `fit` it would overwrite
         # weights with its averages.
         super().compile(**kwargs)
         self.encoder_optimizer = optimizers.encoder
         self.new_layer_optimizer = optimizers.new_layers
         self._optimizers = optimizers
-        optimizers.build(self._encoder_variables, self._new_variables)
+        optimizers.build(self._groups())
+
+    def _groups(self) -> list[list[tf.Variable]]:
+        """The variables of each optimizer."""
+        groups = [self._encoder_variables, self._new_variables]
+        return [*groups, self._loss_variables] if self._loss_variables else groups
+
+    def state_of_loss(self) -> dict[str, Any]:
+        """What a checkpoint holds of the loss; nothing where it has no variables."""
+        if not self._loss_variables:
+            return {}
+        return {"metric_loss": self._metric, "loss_optimizer": self._optimizers.loss}
 
     def call(self, pixels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Embeds uint8 RGB `[batch, height, width, 3]`."""
@@ -95,11 +115,12 @@ class EnsembleTrainer(tf.keras.Model):
         # does not of what comes from a data set.
         labels = replica.all_gather(tf.identity(local_labels), axis=0)
         with tf.GradientTape() as tape:
-            local = self.network(pixels, training=True)
+            local = self._embed(pixels, training=True)
             learners = replica.all_gather(local, axis=0)
             # Gathering forgets all static sizes.
             learners = tf.ensure_shape(learners, [None, *local.shape[1:]])
-            terms = ensemble_loss(learners, labels, self._loss)
+            seed = tf.stack([tf.constant(self._seed, tf.int64), self.step])
+            terms = ensemble_loss(learners, labels, self._loss, self._metric, seed)
             # Every replica computes the same global loss, and the gradients of all
             # replicas are summed.
             share = terms.total / replica.num_replicas_in_sync
@@ -110,7 +131,10 @@ class EnsembleTrainer(tf.keras.Model):
         scalars = {
             **_loss_scalars(terms, self._loss.lambda_div),
             **batch_statistics(
-                learners, labels, self._loss.margin_contrastive, self._loss.distance
+                unit_length(learners, self._loss),
+                labels,
+                self._loss.margin_contrastive,
+                self._loss.distance,
             ),
             **norms,
         }
@@ -122,14 +146,15 @@ class EnsembleTrainer(tf.keras.Model):
 
     def _apply(self, tape: tf.GradientTape, loss: tf.Tensor) -> dict[str, tf.Tensor]:
         """Trains all variables; gives the norms of the gradients by part."""
-        encoder, new = self._encoder_variables, self._new_variables
-        gradients = tape.gradient(loss, encoder + new)
+        groups = self._groups()
+        variables = [variable for group in groups for variable in group]
+        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         replica = tf.distribute.get_replica_context()
         if replica.num_replicas_in_sync > 1:
             gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         gradients = self._optimizers.unscaled(gradients)
-        norms = self._norms(gradients, encoder + new)
-        self._optimizers.apply(gradients, norms["gradient_norm/all"], encoder, new)
+        norms = self._norms(gradients, variables)
+        self._optimizers.apply(gradients, norms["gradient_norm/all"], groups)
         return norms
 
     def _norms(
@@ -237,4 +262,12 @@ def _loss_scalars(terms: LossTerms, lambda_div: float) -> dict[str, tf.Tensor]:
             f"loss/metric/learner_{number}": loss
             for number, loss in enumerate(by_learner, 1)
         },
+        **terms.scalars,
     }
+
+
+def _before_unit_length(network: tf.keras.Model, loss: LossConfig) -> tf.keras.Model:
+    """The network that the loss sees: without its last layer where lengths are free."""
+    if loss.embedding_norm == "unit":
+        return network
+    return tf.keras.Model(network.input, network.layers[-1].input)

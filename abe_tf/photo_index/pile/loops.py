@@ -6,8 +6,8 @@ import functools
 
 import numpy as np
 
+from abe_tf.compiled import as_numpy, compiled
 from abe_tf.photo_index.scan import exact
-from abe_tf.retrieval.compiled import as_numpy, compiled
 
 # Squares that are looked at together.
 _STRIDE = 256

@@ -1,0 +1,61 @@
+"""Clustering loss by facility location (Song et al., CVPR 2017, section 3).
+
+    F(S) = - sum over images i of the smallest D_ij to a medoid j in S
+    L = [max over |S| = K of (F(S) + gamma Delta(S)) - F(medoids of the classes)]+
+
+D is the plain distance of unit vectors, K the number of classes in the batch, Delta 1
+minus the normalised mutual information of clusters and classes, by the geometric mean
+of their entropies. S is found greedily and refined (`facility.py`); S and Delta are
+constants for the gradient. The sums grow with the batch, as in the paper.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from abe_tf.config.loss import LossConfig
+from abe_tf.losses import facility
+from abe_tf.losses.metric import EachLearner, MetricLoss, Sizes
+from abe_tf.losses.pairwise import as_distance, squared_distances
+
+
+def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
+    """The loss that the flags describe."""
+    loss = EachLearner(
+        lambda embeddings, labels: clustering_loss(
+            embeddings, labels, config.clustering_gamma
+        )
+    )
+    loss.compilable = False  # S is found by a program of its own
+    return loss
+
+
+def clustering_loss(
+    embeddings: tf.Tensor, labels: tf.Tensor, gamma: float = 1.0
+) -> tf.Tensor:
+    """The loss of one learner.
+
+        >>> x = tf.constant([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> round(float(clustering_loss(x, tf.constant([0, 0, 1, 1]))), 3)
+        3.828
+
+    Args:
+      embeddings: `[batch, dim]` float32, unit length.
+      labels: `[batch]` integer classes.
+      gamma: Weight of Delta.
+
+    Returns:
+      Scalar float32, at least 0.
+    """
+    distances = as_distance(squared_distances(embeddings[:, tf.newaxis])[0], "plain")
+    nearest, own, delta = tf.numpy_function(
+        lambda d, y: facility.locate(d, y, gamma),
+        [tf.stop_gradient(distances), labels],
+        [tf.int64, tf.int64, tf.float32],
+        stateful=False,
+    )
+    to_chosen, to_own = (
+        tf.reduce_sum(tf.gather(distances, tf.ensure_shape(one, [None]), batch_dims=1))
+        for one in (nearest, own)
+    )
+    return tf.nn.relu(to_own - to_chosen + gamma * tf.ensure_shape(delta, []))

@@ -1,0 +1,310 @@
+"""The losses that ABE is compared with: values, gradients, and what says nothing.
+
+The fixture is six unit vectors in the plane, of three classes; the values were computed
+from the papers' equations, in float64.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from abe_tf.config.loss import METRIC_LOSSES, LossConfig
+from abe_tf.losses import facility, margin, table
+from abe_tf.losses.metric import LossBatch, Sizes
+from abe_tf.losses.objective import ensemble_loss
+
+ANGLES = np.radians([0, 20, 60, 90, 180, 200])
+PLANE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
+LABELS = np.array([0, 0, 1, 1, 2, 2])
+PROXIES = np.radians([10, 75, 190])
+
+
+def of(config, x, labels=LABELS, classes=(0, 1, 2), seed=(0, 0)):
+    """The loss of one learner, and the object that gives it."""
+    x = tf.convert_to_tensor(x, tf.float32)
+    loss = table.create(config, Sizes(1, x.shape[-1], tuple(classes)))
+    batch = LossBatch(x[:, tf.newaxis], tf.constant(labels), tf.constant(seed))
+    return loss, lambda: loss(batch)[0][0]
+
+
+def value(config, **with_proxies):
+    loss, compute = of(config, PLANE)
+    if with_proxies:
+        places = np.stack([np.cos(PROXIES), np.sin(PROXIES)], 1)
+        loss.proxies.assign(places[np.newaxis])
+    return float(compute())
+
+
+def config(name, **settings):
+    return LossConfig(metric_loss=name, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (config("contrastive", loss_reduction="published"), 0.347089199),
+        # 0 and 60 degrees are at the margin, and cost nothing: half of what is active
+        # just beyond it.
+        (config("contrastive"), 0.701815),
+        (config("contrastive", margin_contrastive=1.000001), 0.435770680),
+        (
+            config(
+                "contrastive", loss_reduction="published", contrastive_hinge="squared"
+            ),
+            0.101501542,
+        ),
+        (config("lifted_struct"), 2.013155168),
+        (config("npairs", npairs_scale=16.0), 0.061317503),
+        (config("npairs", npairs_scale=1.0), 0.536711564),
+        (config("angular"), 0.461245161),
+        (config("clustering"), 0.0),
+        (config("clustering", clustering_gamma=4.0), pytest.approx(0.4258, abs=5e-5)),
+    ],
+    ids=lambda one: getattr(one, "metric_loss", None),
+)
+def test_values_of_the_equations(settings, expected):
+    if isinstance(expected, float):
+        expected = pytest.approx(expected, rel=2e-5, abs=1e-6)
+    assert value(settings) == expected
+
+
+def test_the_paper_of_npairs_adds_the_lengths():
+    free = config("npairs", npairs_scale=1.0, embedding_norm="free")
+    x = tf.constant(PLANE[:, np.newaxis], tf.float32)
+    terms = ensemble_loss(x, tf.constant(LABELS), free)
+    assert float(terms.metric[0]) == pytest.approx(0.537711564, rel=1e-6)
+    assert float(terms.scalars["embedding/length"]) == pytest.approx(1, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("positive", "scale", "expected"),
+    [
+        ("excluded", 1.0, -1.488816106),
+        ("included", 1.0, 0.246405061),
+        ("excluded", 3.0, -15.163517651),
+        ("included", 3.0, 0.000597687),
+    ],
+)
+def test_proxy_nca(positive, scale, expected):
+    settings = config("proxy_nca", proxy_positive=positive, proxy_scale=scale)
+    assert value(settings, proxies=True) == pytest.approx(expected, rel=2e-4)
+
+
+def test_proxy_nca_smooths_its_target():
+    x, p = PLANE, np.stack([np.cos(PROXIES), np.sin(PROXIES)], 1)
+    logits = -np.square(x[:, None] - p[None]).sum(-1)
+    target = np.where(LABELS[:, None] == np.arange(3), 0.9, 0.05)
+    log_shares = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    settings = config(
+        "proxy_nca", proxy_positive="included", proxy_scale=1.0, proxy_smoothing=0.1
+    )
+    expected = -(target * log_shares).sum(1).mean()
+    assert value(settings, proxies=True) == pytest.approx(expected, rel=1e-5)
+
+
+def log1p_sum(exponents):
+    return np.log1p(np.exp(np.asarray(exponents, np.float64)).sum())
+
+
+def test_proxy_anchor_of_random_batches():
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        x, p = (rng.normal(size=[n, 5]) for n in (8, 6))
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        labels = rng.integers(0, 4, 8)
+        loss, compute = of(config("proxy_anchor"), x, labels, range(6))
+        loss.proxies.assign(p[np.newaxis])
+        s = x @ (p / np.linalg.norm(p, axis=1, keepdims=True)).T
+        near = [log1p_sum(-32 * (s[labels == c, c] - 0.1)) for c in np.unique(labels)]
+        far = [log1p_sum(32 * (s[labels != c, c] + 0.1)) for c in range(6)]
+        expected = np.mean(near) + np.mean(far)
+        assert float(compute()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_multi_similarity_of_random_batches():
+    rng = np.random.default_rng(4)
+    for _ in range(3):
+        x = rng.normal(size=[9, 5])
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        labels = rng.integers(0, 3, 9)
+        s, costs = x @ x.T, []
+        for i in range(9):
+            positives = s[i, (labels == labels[i]) & (np.arange(9) != i)]
+            negatives = s[i, labels != labels[i]]
+            if not len(positives) or not len(negatives):
+                continue
+            kept = positives[positives < negatives.max() + 0.1]
+            pushed = negatives[negatives > positives.min() - 0.1]
+            costs.append(
+                log1p_sum(-2 * (kept - 0.5)) / 2 + log1p_sum(50 * (pushed - 0.5)) / 50
+            )
+        _, compute = of(config("multi_similarity"), x, labels)
+        assert float(compute()) == pytest.approx(np.sum(costs) / 9, rel=1e-4)
+
+
+def test_margin_of_given_triplets():
+    d = np.linalg.norm(PLANE[:, None] - PLANE[None], axis=-1)
+    partner = np.array([1, 0, 3, 2, 5, 4])
+    different = LABELS[:, None] != LABELS[None]
+    nearest = np.where(different, d, 9).min(1)
+    triplets = np.zeros([1, 6, 6], bool)
+    triplets[0, np.arange(6), partner] = True
+    to_negative = np.broadcast_to(nearest[None, :, None], [1, 6, 6])
+    loss = margin.MarginLoss(Sizes(1, 2, (0, 1, 2)), margin.Settings())
+    with tf.GradientTape() as tape:
+        found = loss.of_triplets(
+            *(tf.constant(one, tf.float32) for one in (d[np.newaxis], to_negative)),
+            tf.constant(triplets),
+            tf.constant(LABELS),
+        )
+    assert float(found[0]) == pytest.approx(0.521191638, rel=1e-6)
+    assert float(tf.reduce_sum(tape.gradient(found, loss.beta))) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("dim", "expected"),
+    [
+        (128, [91.37, 91.37, 39.013, 17.98, 4.92, -0.307]),
+        (512, [369.93, 369.93, 158.176, 73.215, 20.596, -0.219]),
+    ],
+)
+def test_weights_of_the_distances(dim, expected):
+    distances = tf.constant([0.3, 0.5, 0.8, 1.0, 1.2, 1.399])
+    np.testing.assert_allclose(
+        margin.log_weights(distances, dim), expected, rtol=1e-4, atol=5e-3
+    )
+    assert np.isneginf(margin.log_weights(tf.constant([1.4, 2.0]), dim)).all()
+
+
+def test_negatives_are_drawn_with_these_weights():
+    # One anchor of a class of its own, four negatives.
+    d = np.ones([1, 5, 5], np.float32)
+    d[0, 0, 1:] = [0.8, 1.0, 1.2, 1.39]
+    same = np.eye(5, dtype=bool)
+    drawn = [
+        margin.draw_negatives(tf.constant(d), tf.constant(same), 4, [7, step])[0][0, 0]
+        for step in range(4000)
+    ]
+    shares = np.bincount(np.ravel(drawn), minlength=5) / (4000 * 5)
+    expected = [0, 0.383329, 0.259634, 0.195182, 0.161855]
+    np.testing.assert_allclose(shares, expected, atol=0.01)
+
+
+def test_an_anchor_without_a_negative_is_left_out_and_counted():
+    # All of another class lie opposite: beyond 1.4.
+    x = np.array([[1.0, 0], [1, 0], [-1, 0], [-1, 0]])
+    loss, compute = of(config("margin"), x, [0, 0, 1, 1])
+    assert float(compute()) == 0.0
+    batch = LossBatch(
+        tf.constant(x[:, None], tf.float32), tf.constant([0, 0, 1, 1]), [0, 0]
+    )
+    assert float(loss(batch)[1]["margin/anchors_without_negative"]) == 1.0
+
+
+def test_mutual_information_is_normalised_by_the_geometric_mean():
+    clusters, classes = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    p = np.array([[2, 0], [1, 1]]).T / 4
+    shared = sum(
+        p[i, j] * np.log(p[i, j] / (p.sum(1)[i] * p.sum(0)[j]))
+        for i, j in itertools.product(range(2), range(2))
+        if p[i, j]
+    )
+    entropies = [-(q * np.log(q)).sum() for q in (p.sum(0), p.sum(1))]
+    found = facility.mutual_information(clusters, classes, 2, 2)
+    assert found == pytest.approx(shared / np.sqrt(np.prod(entropies)))
+    assert facility.mutual_information(np.zeros(4, int), classes, 1, 2) == 0.0
+
+
+def test_medoids_are_as_good_as_the_best_of_all_sets():
+    """Of the fixture greedy finds {2, 4, 5}, and refinement {1, 4, 5}, the best."""
+    d = np.linalg.norm(PLANE[:, None] - PLANE[None], axis=-1)
+    nearest, own, delta = facility.locate(d, LABELS, 4.0)
+    assert set(nearest.tolist()) == {1, 4, 5}
+    assert own.tolist() == [0, 0, 2, 2, 4, 4]
+    best = max(
+        4 * (1 - facility.mutual_information(g, LABELS, 3, 3))
+        - d[np.arange(6), np.array(s)[g]].sum()
+        for s in itertools.combinations(range(6), 3)
+        for g in [facility._assign(d, np.array(s))]
+    )
+    found = 4 * delta - d[np.arange(6), nearest].sum()
+    assert found == pytest.approx(best, rel=1e-6)
+
+
+def every_loss():
+    yield from (config(name) for name in METRIC_LOSSES)
+    yield config("contrastive", contrastive_hinge="squared")
+    yield config("proxy_nca", proxy_positive="included", proxy_scale=3.0)
+    yield config("angular", npairs_weight=0.5)
+
+
+def case(settings):
+    return (
+        "-".join(str(v) for v in (settings.metric_loss, settings.contrastive_hinge[0]))
+        + settings.proxy_positive[0]
+        + str(settings.npairs_weight)
+    )
+
+
+def sphere(seed, count=8, dim=5):
+    x = np.random.default_rng(seed).normal(size=[count, dim])
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("settings", every_loss(), ids=case)
+def test_gradients_agree_with_differences(settings):
+    """Along random directions; medoids, negatives and proxies stay as they are."""
+    labels = np.repeat([0, 1, 2, 3], 2)
+    x, step = sphere(5), 1e-3
+    tf.random.set_seed(1)
+    loss, _ = of(settings, x, labels, range(4))
+
+    def at(vectors):
+        batch = LossBatch(vectors[:, tf.newaxis], tf.constant(labels), [0, 3])
+        return loss(batch)[0][0]
+
+    vectors = tf.constant(x, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(vectors)
+        found = at(vectors)
+    slope = tape.gradient(found, vectors).numpy()
+    assert np.isfinite(slope).all()
+    agreed = 0
+    for seed in range(6):
+        direction = np.random.default_rng(seed).normal(size=x.shape).astype("f")
+        direction /= np.linalg.norm(direction)
+        ahead, behind = (at(vectors + sign * step * direction) for sign in (1, -1))
+        difference = float(ahead - behind) / (2 * step)
+        expected = (slope * direction).sum()
+        agreed += abs(difference - expected) < 2e-2 * max(1, np.abs(slope).max())
+    # A hinge or a draw may lie between the two points, rarely.
+    assert agreed >= 5
+
+
+@pytest.mark.parametrize("settings", every_loss(), ids=case)
+def test_batches_that_say_nothing_cost_nothing_and_have_gradients(settings):
+    alike, opposite = np.ones([4, 3]) / np.sqrt(3), sphere(1, 2, 3)
+    opposite = np.concatenate([opposite, -opposite])
+    for x, labels in (
+        (sphere(2, 4, 3), [0, 0, 0, 0]),
+        (sphere(2, 4, 3), [0, 1, 2, 3]),
+        (alike, [0, 0, 1, 1]),
+        (opposite, [0, 1, 0, 1]),
+    ):
+        loss, _ = of(settings, x, labels, range(4))
+        vectors = tf.constant(x, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(vectors)
+            batch = LossBatch(vectors[:, tf.newaxis], tf.constant(labels), [0, 0])
+            found = loss(batch)[0]
+        own = loss.trainable_variables
+        gradients = tape.gradient(found, [vectors, *own], unconnected_gradients="zero")
+        assert np.isfinite(found).all(), labels
+        for gradient in gradients:
+            assert np.isfinite(gradient).all(), labels
+
+
+def test_every_name_is_in_the_table():
+    assert tuple(table.CREATE) == METRIC_LOSSES
