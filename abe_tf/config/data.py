@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 
+from abe_tf.config.batches import BatchesConfig
 from abe_tf.config.benchmarks import BENCHMARKS, RECALL_AT, STRETCHED, is_prepared
-from abe_tf.config.groups import Group, option
+from abe_tf.config.groups import option
 from abe_tf.errors import InputError
 
 # The paper scales to 256 and crops 224.
@@ -19,8 +19,6 @@ _FOLDERS = {
 }
 DATASETS = ("digits", *_FOLDERS, *BENCHMARKS)
 ON_BAD_IMAGE = ("error", "skip")
-# Of flags that follow the data where they are not given.
-CLASSES_PER_BATCH, IMAGES_PER_CLASS = 16, 4
 # Phones take 108 million; decoded, those are a third of a gigabyte, and several times
 # that while something is laid over white.
 MAX_PIXELS = 120_000_000
@@ -28,7 +26,7 @@ CHECKS = ("header", "decode")
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(Group):
+class DataConfig(BatchesConfig):
     """Data set, classes, preprocessing and batches."""
 
     dataset: str = option(
@@ -149,31 +147,6 @@ class DataConfig(Group):
         lower=0,
         upper=1,
     )
-    batches: str = option(
-        "classes",
-        "P classes x K images (classes), or positive and negative pairs (pairs; the "
-        "paper's). An epoch has as many batches as there are different classes to "
-        "fill them: no class comes twice in it, and those left over come in others",
-        choices=("classes", "pairs"),
-    )
-    classes_per_batch: int | None = option(
-        None,
-        "P, classes in a batch of P x K images; where none is given 16, or as many as "
-        "train",
-        lower=2,
-    )
-    images_per_class: int | None = option(
-        None,
-        "K, images of each class in a batch; where none is given 4, or as many as the "
-        "smallest training class has",
-        lower=2,
-    )
-    positive_pairs: int = option(
-        16, "pairs of one class in a batch, each of another class", lower=1
-    )
-    negative_pairs: int = option(
-        16, "pairs of two classes in a batch, each of two others", lower=0
-    )
 
     def check_together(self) -> None:
         """Refuses ranges that overlap and crops larger than the image."""
@@ -195,7 +168,7 @@ class DataConfig(Group):
     def _check_batches(self, train: tuple[int, int] | None) -> None:
         """Refuses batches that the flags alone show to be impossible to fill."""
         most, fewest = self.max_images_per_class, self.min_images_per_class
-        each = 2 if self.batches == "pairs" else self.images_per_class or 2
+        each = self.images_per_class or 2 if self.batches == "classes" else 2
         if most is not None and most < each:
             raise InputError(
                 "--images_per_class must be at most --max_images_per_class. "
@@ -206,6 +179,8 @@ class DataConfig(Group):
                 "--min_images_per_class must be at most --max_images_per_class. "
                 f"Received: {fewest} and {most}."
             )
+        if self.batches == "uniform":
+            return
         given = self.batches == "pairs" or self.classes_per_batch
         if given and train and train[1] - train[0] < len(self.images_per_slot):
             raise InputError(
@@ -287,34 +262,6 @@ class DataConfig(Group):
     def recall_at(self) -> tuple[int, ...]:
         """The K of Recall@K that the paper has for the data set."""
         return RECALL_AT.get(self.dataset, (1, 2, 4, 8))
-
-    @property
-    def batch_size(self) -> int:
-        """Images in a batch, over all replicas."""
-        return sum(self.images_per_slot)
-
-    @property
-    def images_per_slot(self) -> tuple[int, ...]:
-        """How many images each class of a batch gives; no class has two slots."""
-        if self.batches == "pairs":
-            return (2,) * self.positive_pairs + (1,) * (2 * self.negative_pairs)
-        classes = self.classes_per_batch or CLASSES_PER_BATCH
-        return (self.images_per_class or IMAGES_PER_CLASS,) * classes
-
-    def fitted(self, counts: Sequence[int]) -> DataConfig:
-        """Batches as large as the data allow, where the flags do not say how large.
-
-        Args:
-          counts: Images of each training class, two at least.
-        """
-        if self.batches == "pairs" or not counts:
-            return self
-        return dataclasses.replace(
-            self,
-            classes_per_batch=self.classes_per_batch
-            or max(2, min(CLASSES_PER_BATCH, len(counts))),
-            images_per_class=self.images_per_class or min(IMAGES_PER_CLASS, *counts),
-        )
 
 
 def parse_range(name: str, text: str | None) -> tuple[int, int] | None:

@@ -18,10 +18,9 @@ def main(data: DataConfig, show: ShowConfig) -> None:
     # From here on TensorFlow is needed, which takes seconds to import.
     import tensorflow as tf
 
-    from abe_tf.data import contact_sheet, datasets, saving
+    from abe_tf.data import contact_sheet, datasets, sampling, saving
     from abe_tf.data.pipeline import Loader, training_batches
     from abe_tf.data.pixels.preprocessing import Preprocessing
-    from abe_tf.data.sampling import ClassSampler
     from abe_tf.data.unreadable import unreadable_images_named
     from abe_tf.storage.files import write_atomically
 
@@ -33,9 +32,7 @@ def main(data: DataConfig, show: ShowConfig) -> None:
     data = datasets.fitted(data, splits)
     train = splits.train
     loader = Loader(train, Preprocessing.of(data))
-    sampler = ClassSampler(
-        train.labels, data.images_per_slot, show.seed, train.class_names
-    )
+    sampler = sampling.create(data, train, show.seed)
     with unreadable_images_named(loader):
         for name in ("train", "validation", "test", "gallery"):
             examples = getattr(splits, name)

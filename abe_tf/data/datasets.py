@@ -6,8 +6,9 @@ import sys
 
 import numpy as np
 
+from abe_tf.config.batches import CLASSES_PER_BATCH, IMAGES_PER_CLASS
 from abe_tf.config.benchmarks import BENCHMARKS
-from abe_tf.config.data import CLASSES_PER_BATCH, IMAGES_PER_CLASS, DataConfig
+from abe_tf.config.data import DataConfig
 from abe_tf.data import folders, grocery, splitting, twins
 from abe_tf.data.converted import ConvertedPhotos, default_folder
 from abe_tf.data.examples import Examples, Splits, all_of, in_memory

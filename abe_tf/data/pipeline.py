@@ -13,7 +13,7 @@ import tensorflow as tf
 from abe_tf.data.examples import Examples, in_memory
 from abe_tf.data.pixels import kinds
 from abe_tf.data.pixels.preprocessing import Augmentation, Preprocessing
-from abe_tf.data.sampling import ClassSampler
+from abe_tf.data.sampling import Sampler
 from abe_tf.data.unreadable import Unreadable, unreadable, unreadable_images_named
 
 # Files that are looked at at once.
@@ -149,7 +149,7 @@ class Share:
 
 def training_batches(
     loader: Loader,
-    sampler: ClassSampler,
+    sampler: Sampler,
     seed: int,
     first: int,
     end: int,

@@ -1,4 +1,4 @@
-"""Batches of classes and their images, each a function of seed and number alone.
+"""Batches of images, each a function of seed and number alone.
 
 Nothing is carried from batch to batch, so a run that stopped after step n goes on with
 batch n + 1 without drawing the n before it.
@@ -8,13 +8,89 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
+from abe_tf.config.batches import BatchesConfig
+from abe_tf.data.examples import Examples
 from abe_tf.errors import InputError
 
 # Kinds of random numbers, so that equal counters give independent streams.
-_CLASS_ORDER, _IMAGE_ORDER = 0, 1
+_CLASS_ORDER, _IMAGE_ORDER, _ANY_ORDER = 0, 1, 2
+
+
+class Sampler(Protocol):
+    """Says which images a batch has."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch."""
+
+    @property
+    def num_small_classes(self) -> int:
+        """Classes too small for a positive pair in any batch."""
+
+    def batch(self, number: int) -> np.ndarray:
+        """Positions of the images of a batch, counted from 0; `[batch_size]` int64."""
+
+
+def create(config: BatchesConfig, examples: Examples, seed: int) -> Sampler:
+    """The sampler that `--batches` names.
+
+    Args:
+      config: What a batch is made of.
+      examples: The images that train.
+      seed: Not negative.
+
+    Raises:
+      InputError: There are too few images or classes.
+    """
+    if config.batches == "uniform":
+        return UniformSampler(len(examples), config.images_per_batch, seed)
+    return ClassSampler(
+        examples.labels, config.images_per_slot, seed, examples.class_names
+    )
+
+
+class UniformSampler:
+    """Fills batches with any images, in a new random order each epoch.
+
+    Images that are left over at the end of an epoch come in others.
+
+    Args:
+      count: Number of images.
+      batch_size: Images in a batch.
+      seed: Not negative.
+
+    Raises:
+      InputError: There are too few for one batch.
+    """
+
+    num_small_classes = 0
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        if batch_size > count:
+            raise InputError(
+                "--images_per_batch must be at most the number of training images. "
+                f"Received: {batch_size}, with {count}."
+            )
+        self._count, self._size, self._seed = count, batch_size, seed
+        self._order = functools.lru_cache(maxsize=2)(self._ordered)
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a batch."""
+        return self._size
+
+    def batch(self, number: int) -> np.ndarray:
+        """Positions of the images of a batch, counted from 0; none twice."""
+        epoch, place = divmod(number, self._count // self._size)
+        return self._order(epoch)[place * self._size : (place + 1) * self._size]
+
+    def _ordered(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self._seed, _ANY_ORDER, epoch])
+        return rng.permutation(self._count)
 
 
 class ClassSampler:

@@ -63,7 +63,7 @@ class MarginLoss(OfClasses):
     """The loss, with its borders.
 
     Args:
-      sizes: Of the borders; the dimensions are those that the density is of.
+      sizes: Learners and classes of the borders; dimensions of the density.
       settings: Its constants.
     """
 

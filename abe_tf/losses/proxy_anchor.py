@@ -25,7 +25,7 @@ class ProxyAnchor(ProxyLoss):
     """The loss, with its proxies.
 
     Args:
-      sizes: Of the proxies.
+      sizes: Learners, dimensions and classes of the proxies.
       scale: Steepness; the paper's alpha.
       margin: The paper's delta.
     """

@@ -31,7 +31,7 @@ class ProxyNca(ProxyLoss):
     """The loss, with its proxies.
 
     Args:
-      sizes: Of the proxies.
+      sizes: Learners, dimensions and classes of the proxies.
       scale: Factor on embeddings and proxies alike.
       included: Whether the sum has the image's own class.
       smoothing: Share of the target that goes to the other classes alike; with

@@ -11,31 +11,26 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from abe_tf.config import cluster
-from abe_tf.data import datasets
+from abe_tf.data import datasets, sampling
 from abe_tf.data.pipeline import Loader, Share, cached_loader, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
-from abe_tf.data.sampling import ClassSampler
 from abe_tf.data.unreadable import unreadable_images_named
 from abe_tf.errors import InputError
-from abe_tf.losses import table
-from abe_tf.losses.metric import Sizes
-from abe_tf.models.build import build
-from abe_tf.models.ensemble import PARTS, new_layer_variables
 from abe_tf.retrieval.embedding import Embedder
-from abe_tf.runs import records, trained
+from abe_tf.runs import records
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.held_out import HeldOut
 from abe_tf.session import dry_run
+from abe_tf.session.building import build_trainer
 from abe_tf.session.flags import SessionFlags
 from abe_tf.session.validation import RECALL_TAG, Validation
 from abe_tf.storage import checkpoints
-from abe_tf.training import callbacks, optimizers, strategies
+from abe_tf.training import callbacks, strategies
 from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.guards import FiniteGuard
 from abe_tf.training.metrics_writer import MetricsWriter
 from abe_tf.training.progress import Clock, Console
 from abe_tf.training.signals import StopSignals
-from abe_tf.training.trainer import EnsembleTrainer
 
 # Batches that are read ahead of the step, and some more.
 _AHEAD = 16
@@ -73,12 +68,16 @@ class Session:
         strategies.check_batch(self._strategy, data.batch_size)
         train = self._splits.train
         folder.check_classes(train.class_names)
-        self._sampler = ClassSampler(
-            train.labels, data.images_per_slot, training.seed, train.class_names
-        )
+        self._sampler = sampling.create(data, train, training.seed)
         self._preprocessing = Preprocessing.of(data)
         with self._strategy.scope():
-            self._trainer = self._build_trainer()
+            self._trainer = build_trainer(
+                self._run,
+                np.unique(train.labels).tolist(),
+                self._strategy,
+                self._stop,
+                begun=bool(checkpoints.steps(folder.checkpoints("last"))),
+            )
             self._checkpoints = Checkpoints(
                 self._trainer,
                 folder.checkpoints("last"),
@@ -89,34 +88,6 @@ class Session:
                 train.class_names,
             )
         self._start = self._checkpoints.restore()
-
-    def _build_trainer(self) -> EnsembleTrainer:
-        model, training = self._run.model, self._run.training
-        network = build(model, self._run.data.image_size)
-        begun = checkpoints.steps(self._folder.checkpoints("last"))
-        if training.init_from and not begun:
-            # Before the optimizers: their moving averages start from these weights.
-            trained.initialise(network, training.init_from)
-        labels = tuple(np.unique(self._splits.train.labels).tolist())
-        sizes = Sizes(*network.output_shape[1:], classes=labels)
-        metric = table.create(self._run.loss, sizes)
-        trainer = EnsembleTrainer(
-            network,
-            new_layer_variables(network),
-            self._run.loss,
-            PARTS,
-            self._stop,
-            metric,
-            training.seed,
-        )
-        compiles = strategies.compiles(self._strategy, training.jit)
-        trainer.compile(
-            optimizers.create(
-                training, model.precision, bool(metric.trainable_variables)
-            ),
-            jit_compile=compiles and metric.compilable,
-        )
-        return trainer
 
     def train(self) -> signal.Signals | None:
         """Trains to the last step, or until a signal.

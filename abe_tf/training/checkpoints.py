@@ -35,7 +35,7 @@ class Checkpoints:
       say: Tells of what could not be written or read.
       writes: Whether this process writes. Of several that train together all must
         take part, since each holds a part of some variables; only one writes here.
-      class_names: Of the data set by label, for messages.
+      class_names: Names of the data set's classes by label, for messages.
     """
 
     def __init__(

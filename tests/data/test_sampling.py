@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from abe_tf.data.sampling import ClassSampler
+from abe_tf.data.sampling import ClassSampler, UniformSampler
 from abe_tf.errors import InputError
 
 LABELS = np.repeat(np.arange(10), [4, 5, 6, 7, 8, 9, 10, 11, 12, 13])
@@ -113,3 +113,22 @@ def test_too_few_classes_with_a_positive_pair_are_refused():
     labels = np.repeat(np.arange(12), [1] * 10 + [2] * 2)
     with pytest.raises(InputError, match="Received: 3, with 2"):
         ClassSampler(labels, PAIRS, 0)
+
+
+def test_uniform_batches_have_every_image_once_an_epoch():
+    sampler = UniformSampler(23, 5, seed=1)
+    for epoch in range(20):
+        batches = [sampler.batch(4 * epoch + number) for number in range(4)]
+        assert {len(batch) for batch in batches} == {5}
+        assert len(np.unique(batches)) == 20
+    drawn = np.bincount(np.concatenate([sampler.batch(n) for n in range(4 * 500)]))
+    assert drawn.min() > 0.9 * 500 * 20 / 23
+    # Nothing is carried: any batch is had alone, and anew.
+    again = UniformSampler(23, 5, seed=1).batch(77)
+    np.testing.assert_array_equal(again, sampler.batch(77))
+    assert (UniformSampler(23, 5, seed=2).batch(77) != again).any()
+
+
+def test_more_images_a_batch_than_there_are_is_refused():
+    with pytest.raises(InputError, match="Received: 24, with 23"):
+        UniformSampler(23, 24, seed=0)
