@@ -14,6 +14,7 @@ from abe_tf.config.training import TrainingConfig
 from abe_tf.models.build import build
 from abe_tf.models.cost import cost
 from abe_tf.paper import COSTS
+from abe_tf.runs.flags import RunFlags
 from abe_tf.summary import model_of
 from tests.conftest import ROOT
 
@@ -21,7 +22,9 @@ COMMON = "_common.cfg"
 FILES = sorted((ROOT / "flags").rglob("*.cfg"))
 RUN = [path for path in FILES if not path.name.endswith(COMMON)]
 GROUPS = [ModelConfig, DataConfig, LossConfig, TrainingConfig]
-PAPER = [path for path in RUN if path.parent.name in BENCHMARKS]
+OF_BENCHMARKS = [path for path in RUN if path.parent.name in BENCHMARKS]
+COMPARED = [path for path in OF_BENCHMARKS if "_compared_" in path.stem]
+PAPER = [path for path in OF_BENCHMARKS if path not in COMPARED]
 
 
 def read(path, monkeypatch):
@@ -64,6 +67,33 @@ def test_the_papers_rows_follow_the_papers_protocol(path, monkeypatch):
     alone = model.num_learners == 1 or model.ensemble == "heads"
     assert loss.lambda_div == (0 if alone or "no_div" in path.stem else 1)
     assert (training.optimizer, training.momentum) == ("sgd", 0.9)
+
+
+@pytest.mark.parametrize("path", COMPARED, ids=lambda path: path.stem)
+def test_compared_rows_are_of_one_learner_and_the_loss_of_their_name(path, monkeypatch):
+    model, data, loss, training = read(path, monkeypatch)
+    RunFlags(model, data, loss, training)
+    name = path.stem.partition("_compared_")[2]
+    assert path.stem == f"{data.dataset}_compared_{name}"
+    assert (loss.metric_loss, loss.lambda_div) == (name, 0)
+    assert (model.ensemble, model.num_learners) == ("none", 1)
+    published = {"clustering": 64, "proxy_nca": 64, "contrastive": 128, "margin": 128}
+    free = {"npairs": 512, "angular": 512, "lifted_struct": 64}
+    if data.dataset == "stanford_online_products":
+        free["lifted_struct"] = 512
+    assert model.embedding_dim == (published | free)[name]
+    assert (loss.embedding_norm == "free") == (name in free)
+
+
+def test_every_benchmark_with_published_rows_has_them():
+    by_folder = {}
+    for path in COMPARED:
+        by_folder.setdefault(path.parent.name, []).append(path)
+    assert {name: len(paths) for name, paths in by_folder.items()} == {
+        "cars196": 7,
+        "cub200_2011": 7,
+        "stanford_online_products": 7,
+    }
 
 
 def test_cars_has_a_file_for_each_row_of_the_table():
