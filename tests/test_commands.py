@@ -37,6 +37,8 @@ INSTALLS = (
     "git clone ",
     ". .venv",
     "make test",
+    # Of the second set of pins: README's first lines again.
+    "make TF=2.21 ",
 )
 # Run below by other means than `follow`.
 OTHERWISE = (
@@ -165,6 +167,12 @@ def test_the_run_is_evaluated_reported_and_looked_at(follow, mine, place):
     assert "ensemble" in follow("README.md", "python -m abe_tf.evaluate")
     follow("README.md", "python -m abe_tf.report")
     assert (place / "runs/mine/report.html").is_file()
+
+
+def test_a_loss_with_proxies_trains(follow, place):
+    few = ("--steps=2", "--num_learners=2")
+    assert "2/2" in follow("losses.md", "python -m abe_tf.train", *few)
+    assert (place / "runs/anchored/checkpoints/step-2").is_dir()
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def multi_similarity_loss(
 
         >>> x = tf.constant([[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])
         >>> multi_similarity_loss(x, tf.constant([0, 0, 1])).numpy().round(3)
-        array([0.771], dtype=float32)
+        array([0.604], dtype=float32)
 
     Args:
       learner_embeddings: `[batch, learners, dim]` float32, unit length.

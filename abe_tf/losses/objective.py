@@ -53,10 +53,15 @@ def ensemble_loss(
       metric: What `table.create` gave of it; made anew where `None`, for losses that
         have no variables.
       seed: `[2]` integers, seed and step, for losses that draw; zeros where `None`.
+
+    Raises:
+      ValueError: The loss has variables, and was not given.
     """
     if metric is None:
         sizes = Sizes(*learner_embeddings.shape[1:], classes=())
         metric = table.create(config, sizes)
+        if metric.trainable_variables:
+            raise ValueError(f"{config.metric_loss} has variables: it must be given.")
     seed = tf.zeros([2], tf.int64) if seed is None else seed
     values, scalars = metric(LossBatch(learner_embeddings, labels, seed))
     if config.embedding_norm == "free":

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import addons, lifted_struct, npairs, triplet_semihard
-from abe_tf.losses.objective import ensemble_loss, metric_loss
+from abe_tf.losses.objective import ensemble_loss
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 0, 0])
 
@@ -66,6 +66,12 @@ def lifted_oracle(vectors, labels, margin):
     return np.sum(costs) / (2 * len(costs))
 
 
+def computed(config, learners, labels):
+    """The loss of each learner, as training has it."""
+    labels = tf.constant(labels)
+    return ensemble_loss(tf.constant(learners), labels, config).metric.numpy()
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("name", "oracle", "argument"),
@@ -78,7 +84,7 @@ def lifted_oracle(vectors, labels, margin):
 def test_each_learner_has_the_loss_of_its_equation(name, oracle, argument, seed, form):
     config = LossConfig(metric_loss=name, margin_addons=0.3, npairs_scale=5.0)
     learners = embeddings(seed, 2)
-    found = metric_loss(tf.constant(learners), tf.constant(LABELS), config)
+    found = computed(config, learners, LABELS)
     expected = [oracle(learners[:, m], LABELS, argument) for m in range(2)]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     total = ensemble_loss(tf.constant(learners), tf.constant(LABELS), config)
@@ -90,48 +96,59 @@ def test_each_learner_has_the_loss_of_its_equation(name, oracle, argument, seed,
 def test_npairs_leaves_out_what_is_no_pair(form):
     labels = np.array([0, 0, 1, 2, 3, 3, 4])
     vectors = embeddings(0)[: len(labels), 0]
-    found = addons.npairs_loss(tf.constant(vectors), tf.constant(labels), 4.0)
+    config = LossConfig(metric_loss="npairs", npairs_scale=4.0)
+    (found,) = computed(config, vectors[:, np.newaxis], labels)
     kept = [0, 1, 4, 5]
     expected = npairs_oracle(vectors[kept], labels[kept], 4.0)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    alone = addons.npairs_loss(tf.constant(vectors), tf.range(len(labels)), 4.0)
-    assert float(alone) == 0.0
+    alone = computed(config, vectors[:, np.newaxis], np.arange(len(labels)))
+    assert alone.tolist() == [0.0]
 
 
-def gradient(loss, vectors, *arguments):
+def gradient(loss, vectors):
     vectors = tf.constant(vectors)
     with tf.GradientTape() as tape:
         tape.watch(vectors)
-        value = loss(vectors, tf.constant(LABELS), *arguments)
+        value = loss(vectors, tf.constant(LABELS))
     return value, tape.gradient(value, vectors)
 
 
 @needs_addons
 @pytest.mark.parametrize("length", [1.0, 3.0])
 @pytest.mark.parametrize(
-    ("ours", "theirs", "arguments"),
+    ("settings", "ours"),
     [
         (
-            triplet_semihard.triplet_semihard_loss,
-            addons.triplet_semihard_loss,
-            (0.3, "plain"),
+            {"metric_loss": "triplet_semihard", "distance": distance},
+            lambda x, y, d=distance: triplet_semihard.triplet_semihard_loss(
+                x, y, 0.3, d
+            ),
+        )
+        for distance in ("plain", "squared")
+    ]
+    + [
+        (
+            {"metric_loss": "lifted_struct"},
+            lambda x, y: lifted_struct.lifted_struct_loss(x, y, 0.3),
         ),
         (
-            triplet_semihard.triplet_semihard_loss,
-            addons.triplet_semihard_loss,
-            (0.3, "squared"),
+            {"metric_loss": "npairs", "npairs_scale": 5.0},
+            lambda x, y: npairs.npairs_loss(x, y, 5.0),
         ),
-        (lifted_struct.lifted_struct_loss, addons.lifted_struct_loss, (0.3,)),
-        (npairs.npairs_loss, addons.npairs_loss, (5.0,)),
     ],
 )
 def test_our_forms_have_the_values_and_gradients_of_tensorflow_addons(
-    ours, theirs, arguments, length
+    settings, ours, length
 ):
+    config = LossConfig(**settings, margin_addons=0.3, lambda_div=0.0)
+
+    def theirs(x, labels):
+        return ensemble_loss(x[:, tf.newaxis], labels, config).total
+
     for seed in range(3):
         vectors = length * embeddings(seed)[:, 0]
-        value, slope = gradient(ours, vectors, *arguments)
-        expected, expected_slope = gradient(theirs, vectors, *arguments)
+        value, slope = gradient(ours, vectors)
+        expected, expected_slope = gradient(theirs, vectors)
         np.testing.assert_allclose(value, expected, rtol=1e-5)
         np.testing.assert_allclose(slope, expected_slope, atol=1e-5)
 
@@ -160,11 +177,3 @@ def test_our_forms_stay_finite_in_batches_that_say_nothing(loss):
         assert value >= 0
         assert np.isfinite(tape.gradient(value, batch)).all(), labels
     assert float(loss(vectors, tf.constant([0, 1, 2, 3]))) == 0.0
-
-
-def test_npairs_weighs_the_lengths_of_its_vectors():
-    vectors = tf.constant(2 * embeddings(1)[:, 0])
-    labels = tf.constant(LABELS)
-    more = npairs.npairs_loss(vectors, labels, 1.0, norm_weight=0.002)
-    added = more - npairs.npairs_loss(vectors, labels, 1.0)
-    np.testing.assert_allclose(added, 0.002 / 4 * (4 + 4), rtol=1e-3)

@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 
 from abe_tf.config.loss import METRIC_LOSSES, LossConfig
+from abe_tf.losses import table
 from abe_tf.losses.contrastive import contrastive_loss
 from abe_tf.losses.divergence import divergence_loss
+from abe_tf.losses.metric import Sizes
 from abe_tf.losses.objective import ensemble_loss
 from abe_tf.losses.statistics import batch_statistics, self_pair_cosines
 
@@ -157,8 +159,12 @@ def test_every_name_is_a_loss_of_its_own():
     x = rng.normal(size=[8, 2, 4]).astype(np.float32)
     x /= np.linalg.norm(x, axis=-1, keepdims=True)
     labels = tf.constant([0, 0, 1, 1, 2, 2, 3, 3])
-    totals = [
-        float(ensemble_loss(x, labels, LossConfig(metric_loss=name)).total)
-        for name in METRIC_LOSSES
-    ]
-    assert len(set(totals)) == len(METRIC_LOSSES)
+    totals = set()
+    for name in METRIC_LOSSES:
+        config = LossConfig(metric_loss=name)
+        metric = table.create(config, Sizes(2, 4, (0, 1, 2, 3)))
+        totals.add(float(ensemble_loss(x, labels, config, metric).total))
+        if metric.trainable_variables:
+            with pytest.raises(ValueError, match="must be given"):
+                ensemble_loss(x, labels, config)
+    assert len(totals) == len(METRIC_LOSSES)
