@@ -94,4 +94,4 @@ lint: $(VENV)/development
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) $(VENV)-bulk .venv-2.21 runs models indexes photos/digits
+	rm -rf $(VENV) .venv-* runs models indexes photos/digits

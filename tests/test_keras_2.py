@@ -31,6 +31,7 @@ def run(tmp_path, *arguments, installed=(), **environment):
     )
 
 
+@pytest.mark.parametrize("module", ["abe_tf.train", "export.client"])
 @pytest.mark.parametrize(
     ("installed", "environment", "said"),
     [
@@ -52,8 +53,8 @@ def run(tmp_path, *arguments, installed=(), **environment):
         ),
     ],
 )
-def test_what_does_not_fit_is_one_line(tmp_path, installed, environment, said):
-    command = ("-m", "abe_tf.train", "--help")
+def test_what_does_not_fit_is_one_line(tmp_path, module, installed, environment, said):
+    command = ("-m", module, "--help")
     done = run(tmp_path, *command, installed=installed, **environment)
     assert done.returncode == 1
     assert done.stderr.startswith("abe_tf: "), done.stderr

@@ -14,6 +14,35 @@ METRIC_LOSSES = (
 )
 # Published for vectors of any length.
 _FREE = ("lifted_struct", "npairs", "angular")
+# The N-pairs paper's.
+NORM_WEIGHT = 0.002
+# With variables of their own; of the first and second, third and fourth, ... image.
+WITH_VARIABLES = ("proxy_nca", "margin", "proxy_anchor")
+OF_NEIGHBOURS = ("npairs", "angular")
+NOT_COMPILED = {
+    "angular": "TensorFlow 2.15's XLA cannot tell how many pairs there are",
+    "clustering": "its medoids are found outside the graph",
+    "margin": "XLA would draw other negatives",
+}
+# Settings that only some losses have.
+_SETTINGS = {
+    "contrastive_hinge": ("contrastive",),
+    "norm_weight": _FREE,
+    "angular_degrees": ("angular",),
+    "npairs_weight": ("angular",),
+    "clustering_gamma": ("clustering",),
+    **dict.fromkeys(
+        ("proxy_positive", "proxy_scale", "proxy_smoothing"), ("proxy_nca",)
+    ),
+    **dict.fromkeys(
+        ("margin_alpha", "margin_beta", "margin_beta_per", "margin_nu"), ("margin",)
+    ),
+    **dict.fromkeys(("proxy_anchor_scale", "proxy_anchor_margin"), ("proxy_anchor",)),
+    **{
+        f"multi_similarity_{name}": ("multi_similarity",)
+        for name in ("alpha", "beta", "base", "epsilon")
+    },
+}
 DISTANCES = ("squared", "plain")
 REDUCTIONS = ("mean", "published")
 
@@ -52,7 +81,7 @@ class LossConfig(Group):
         choices=("unit", "free"),
     )
     norm_weight: float = option(
-        0.002,
+        NORM_WEIGHT,
         "with --embedding_norm=free: half of this times the mean squared length is "
         "added; the N-pairs paper's lambda",
         lower=0,
@@ -129,8 +158,14 @@ class LossConfig(Group):
         choices=REDUCTIONS,
     )
 
+    @property
+    def hinged_distance(self) -> str:
+        """Which distance the contrastive margin is of."""
+        return "plain" if self.contrastive_hinge == "squared" else self.distance
+
     def check_together(self) -> None:
         """Refuses what no loss has a use for."""
+        self._check_settings()
         if self.embedding_norm == "free" and self.metric_loss not in _FREE:
             raise InputError(
                 f"--embedding_norm=free goes with --metric_loss={'|'.join(_FREE)}. "
@@ -141,4 +176,21 @@ class LossConfig(Group):
             raise InputError(
                 "--proxy_smoothing goes with --proxy_positive=included. "
                 f"Received: {self.proxy_smoothing} with excluded."
+            )
+
+    def _check_settings(self) -> None:
+        """Refuses settings of another loss than the one that is named."""
+        for field in dataclasses.fields(self):
+            losses = _SETTINGS.get(field.name, METRIC_LOSSES)
+            value = getattr(self, field.name)
+            if self.metric_loss not in losses and value != field.default:
+                raise InputError(
+                    f"--{field.name} goes with --metric_loss={'|'.join(losses)}. "
+                    f"Received: {value} with --metric_loss={self.metric_loss}. Leave "
+                    f"--{field.name} out."
+                )
+        if self.embedding_norm == "unit" and self.norm_weight != NORM_WEIGHT:
+            raise InputError(
+                "--norm_weight goes with --embedding_norm=free. "
+                f"Received: {self.norm_weight} with unit. Leave --norm_weight out."
             )

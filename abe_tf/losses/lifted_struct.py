@@ -28,7 +28,8 @@ def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
     """The loss that the flags describe."""
     theirs = addons.tensorflow_addons()
     margin = config.margin_addons
-    if theirs is None:
+    if theirs is None or config.embedding_norm == "free":
+        # Theirs sums exponentials of distances, which overflow beyond some 70.
         return EachLearner(lambda x, labels: lifted_struct_loss(x, labels, margin))
     loss = theirs.losses.lifted_struct_loss
     return EachLearner(

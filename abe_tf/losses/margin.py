@@ -9,8 +9,9 @@ with probability proportional to 1 / q(D), q the density of distances on the sph
 
     log w(D) = (2 - n) log D - (n - 3) / 2 log(1 - D^2 / 4)      n dimensions
 
-D is not taken below 0.5, and what is at 1.4 or beyond, where it would cost nothing, is
-never drawn. An anchor that has no such negative is left out, and counted.
+D is not taken below 0.5, and what is at 1.4 or beyond, where with the first beta it
+costs nothing, is never drawn. An anchor that has no such negative is left out, and
+counted.
 """
 
 from __future__ import annotations
@@ -66,6 +67,9 @@ class MarginLoss(OfClasses):
       sizes: Learners and classes of the borders; dimensions of the density.
       settings: Its constants.
     """
+
+    # XLA would draw other negatives.
+    compilable = False
 
     def __init__(self, sizes: Sizes, settings: Settings) -> None:
         super().__init__(sizes)
@@ -155,7 +159,7 @@ def draw_negatives(
     logits = tf.where(found[:, :, tf.newaxis], logits, 0.0)
     shape = tf.shape(distances)
     drawn = tf.random.stateless_categorical(
-        tf.reshape(logits, [-1, shape[2]]), shape[2], seed
+        tf.reshape(logits, [-1, shape[2]]), shape[2], tf.cast(seed, tf.int32)
     )
     return tf.reshape(drawn, shape), found
 

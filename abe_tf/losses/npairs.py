@@ -52,7 +52,13 @@ def npairs_loss(embeddings: tf.Tensor, labels: tf.Tensor, scale: float) -> tf.Te
     Returns:
       Scalar float32, at least 0; 0 where there is no pair.
     """
-    anchors, positives, labels = pairs(embeddings, labels)
+    return of_pairs(*pairs(embeddings, labels), scale)
+
+
+def of_pairs(
+    anchors: tf.Tensor, positives: tf.Tensor, labels: tf.Tensor, scale: float
+) -> tf.Tensor:
+    """The loss of what `pairs` gave."""
     logits = scale * tf.matmul(anchors, positives, transpose_b=True)
     same = tf.cast(same_class(labels), tf.float32)
     targets = same / tf.reduce_sum(same, axis=1, keepdims=True)
@@ -73,8 +79,9 @@ def pairs(
       Anchors and positives, `[pairs, dim]` both, and their classes, `[pairs]`.
     """
     end = 2 * (tf.shape(labels)[0] // 2)
-    paired = tf.equal(labels[0:end:2], labels[1:end:2])
-    anchors, positives = (
-        tf.boolean_mask(embeddings[first:end:2], paired) for first in (0, 1)
-    )
-    return anchors, positives, tf.boolean_mask(labels[0:end:2], paired)
+    two = tf.reshape(labels[:end], [-1, 2])
+    paired = tf.equal(two[:, 0], two[:, 1])
+    # One list of places for all three, so that XLA knows them to be as long.
+    firsts = 2 * tf.where(paired)[:, 0]
+    anchors, positives = (tf.gather(embeddings, firsts + one) for one in (0, 1))
+    return anchors, positives, tf.gather(labels, firsts)

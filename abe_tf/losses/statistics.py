@@ -24,10 +24,10 @@ def batch_statistics(
       distance: "squared" or "plain": what the margin applies to.
 
     Returns:
-      Scalars by TensorBoard tag: mean plain distance (0 to 2) of positive and of
-      negative pairs, share of negative pairs (0 to 1) within the margin, and, with more
-      than one learner, the mean cosine (-1 to 1) between two learners' embeddings of
-      the same image.
+      Scalars by TensorBoard tag: share of images without a positive (0 to 1), mean
+      plain distance (0 to 2) of positive and of negative pairs, share of negative pairs
+      (0 to 1) within the margin, and, with more than one learner, the mean cosine (-1
+      to 1) between two learners' embeddings of the same image.
     """
     squared = squared_distances(learner_embeddings)
     same = same_class(labels)
@@ -38,6 +38,9 @@ def batch_statistics(
         "distance/positive": _mean_where(plain, positive),
         "distance/negative": _mean_where(plain, ~same),
         "pairs/active_negatives": _mean_where(active, ~same),
+        "pairs/images_without_positive": tf.reduce_mean(
+            tf.cast(~tf.reduce_any(positive, axis=1), tf.float32)
+        ),
     }
     if learner_embeddings.shape[1] > 1:
         cosines = self_pair_cosines(learner_embeddings)

@@ -8,7 +8,12 @@ from typing import Any
 
 from abe_tf.config.data import DataConfig
 from abe_tf.config.groups import Group, read_flagfile, write_flagfile
-from abe_tf.config.loss import LossConfig
+from abe_tf.config.loss import (
+    NOT_COMPILED,
+    OF_NEIGHBOURS,
+    WITH_VARIABLES,
+    LossConfig,
+)
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
@@ -46,10 +51,24 @@ class RunFlags:
     training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        if self.loss.metric_loss == "clustering" and self.training.jit == "on":
+        name = self.loss.metric_loss
+        if name in NOT_COMPILED and self.training.jit == "on":
             raise InputError(
-                "--metric_loss=clustering does not go with --jit=on: its medoids are "
-                "found outside the graph. Received: both. Leave --jit out."
+                f"--metric_loss={name} does not go with --jit=on: "
+                f"{NOT_COMPILED[name]}. Received: both. Leave --jit out."
+            )
+        if name in OF_NEIGHBOURS and self.data.batches == "uniform":
+            raise InputError(
+                f"--metric_loss={name} takes neighbours in the batch as pairs, which "
+                "uniform batches seldom have. Received: --batches=uniform. Use "
+                "--batches=classes --images_per_class=2."
+            )
+        if name not in WITH_VARIABLES and self.training.loss_learning_rate is not None:
+            raise InputError(
+                "--loss_learning_rate goes with "
+                f"--metric_loss={'|'.join(WITH_VARIABLES)}. "
+                f"Received: {self.training.loss_learning_rate} with "
+                f"--metric_loss={name}. Leave it out."
             )
 
     @classmethod

@@ -73,7 +73,8 @@ class Checkpoints:
         steps = checkpoints.steps(self._last_dir)
         if not steps:
             return 0
-        self._check_classes(checkpoints.path(self._last_dir, steps[-1]))
+        for step in steps:
+            self._check_classes(checkpoints.path(self._last_dir, step))
         restore_newest(self._checkpoint(), self._last_dir, self._say)
         return self.step()
 

@@ -83,15 +83,6 @@ class Lamb(tf.keras.optimizers.legacy.Optimizer):
             update *= _trust_ratio(handle, update)
         return handle.assign_sub(rate * update)
 
-    def get_config(self) -> dict[str, Any]:
-        """What the optimizer is made of."""
-        return {
-            **super().get_config(),
-            "rate": self._serialize_hyperparameter("learning_rate"),
-            "weight_decay": self._serialize_hyperparameter("weight_decay"),
-            "no_decay": list(self._no_decay),
-        }
-
 
 def _trust_ratio(weight: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
     """|weight| / |update|, and 1 where either is 0."""

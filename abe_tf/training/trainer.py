@@ -115,7 +115,8 @@ class EnsembleTrainer(tf.keras.Model):
         # does not of what comes from a data set.
         labels = replica.all_gather(tf.identity(local_labels), axis=0)
         with tf.GradientTape() as tape:
-            local = self._embed(pixels, training=True)
+            # What is before the last layer may be of lower precision.
+            local = tf.cast(self._embed(pixels, training=True), tf.float32)
             learners = replica.all_gather(local, axis=0)
             # Gathering forgets all static sizes.
             learners = tf.ensure_shape(learners, [None, *local.shape[1:]])
@@ -126,7 +127,7 @@ class EnsembleTrainer(tf.keras.Model):
             share = terms.total / replica.num_replicas_in_sync
             scaled = self._optimizers.scaled(share)
         norms = self._apply(tape, scaled)
-        self._note_failure(terms, norms["gradient_norm/all"])
+        self._note_failure(terms, learners, norms["gradient_norm/all"])
         self.step.assign_add(1)
         scalars = {
             **_loss_scalars(terms, self._loss.lambda_div),
@@ -134,7 +135,7 @@ class EnsembleTrainer(tf.keras.Model):
                 unit_length(learners, self._loss),
                 labels,
                 self._loss.margin_contrastive,
-                self._loss.distance,
+                self._loss.hinged_distance,
             ),
             **norms,
         }
@@ -170,12 +171,17 @@ class EnsembleTrainer(tf.keras.Model):
             for part, of_part in by_part.items()
         }
 
-    def _note_failure(self, terms: LossTerms, norm: tf.Tensor) -> None:
+    def _note_failure(
+        self, terms: LossTerms, learners: tf.Tensor, norm: tf.Tensor
+    ) -> None:
         """Remembers the first step that was not finite.
 
         In the graph, so that no step waits until the host has looked at it.
         """
-        values = tf.stack([tf.reduce_sum(terms.metric), terms.divergence, norm])
+        # Comparisons pass over what is no number: a loss may be finite without.
+        known = tf.reduce_all(tf.math.is_finite(learners))
+        metric = tf.where(known, tf.reduce_sum(terms.metric), float("nan"))
+        values = tf.stack([metric, terms.divergence, norm])
         if self._optimizers.loss_scale() is not None:
             # Loss scaling is there to meet gradients that overflow.
             values = tf.where([True, True, False], values, 0.0)

@@ -5,10 +5,13 @@ import pytest
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
+from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
 from abe_tf.losses import table
 from abe_tf.losses.metric import Sizes
+from abe_tf.models.build import build
+from abe_tf.models.ensemble import new_layer_variables
 from abe_tf.storage.contents import restore_network
 from abe_tf.training import optimizers, strategies
 from abe_tf.training.checkpoints import Checkpoints
@@ -118,6 +121,8 @@ def test_a_checkpoint_of_another_loss_is_refused(tmp_path):
     [
         *({"metric_loss": name} for name in STATEFUL),
         {"metric_loss": "clustering"},
+        *({"metric_loss": name} for name in ("triplet_semihard", "lifted_struct")),
+        {"metric_loss": "npairs"},
         {"metric_loss": "multi_similarity"},
         {"metric_loss": "angular", "embedding_norm": "free"},
         {"metric_loss": "lifted_struct", "embedding_norm": "free"},
@@ -160,3 +165,29 @@ def test_free_lengths_are_of_the_loss_alone():
     x = next(batches(0, 1))[0]
     lengths = np.linalg.norm(trainer(x), axis=-1)
     np.testing.assert_allclose(lengths, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_free_lengths_of_lower_precision_reach_the_loss_in_float32(precision):
+    loss = LossConfig(metric_loss="npairs", embedding_norm="free", npairs_scale=1.0)
+    tf.keras.utils.set_random_seed(3)
+    model = ModelConfig(num_learners=2, embedding_dim=16, precision=precision)
+    network = build(model, 32)
+    trainer = EnsembleTrainer(network, new_layer_variables(network), loss)
+    trainer.compile(optimizers.create(TRAINING, precision))
+    pixels = np.random.default_rng(0).integers(0, 256, [8, 32, 32, 3], np.uint8)
+    labels = np.repeat(CLASSES, 2).astype(np.int32)
+    data = tf.data.Dataset.from_tensors((pixels, labels)).unbatch().batch(8)
+    assert np.isfinite(trainer.fit(data, verbose=0).history["loss/total"][0])
+
+
+@pytest.mark.parametrize("name", ["margin", "multi_similarity", "clustering"])
+def test_embeddings_that_are_no_numbers_are_a_failure(name):
+    trainer = small_trainer(LossConfig(metric_loss=name))
+    x, labels = next(batches(0, 1))
+    x[3] = np.nan
+    data = tf.data.Dataset.from_tensors((x, labels)).unbatch().batch(8)
+    trainer.fit(data, verbose=0)
+    step, terms = trainer.failure()
+    assert step == 0
+    assert "the metric loss" in terms
