@@ -12,7 +12,8 @@ from abe_tf.config.groups import Group, option
 CLASSES_PER_BATCH, IMAGES_PER_CLASS = 16, 4
 
 
-@dataclasses.dataclass(frozen=True)
+# By keyword, so that the fields of what inherits come first.
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchesConfig(Group):
     """How many images of how many classes a step sees."""
 
