@@ -56,6 +56,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         path: Sequence[str] | None,
         target: types.ModuleType | None = None,
     ) -> importlib.machinery.ModuleSpec | None:
+        """Python's hook."""
         if fullname != "tensorflow":
             return None
         sys.meta_path.remove(self)

@@ -168,9 +168,8 @@ class DataConfig(BatchesConfig):
     def _check_batches(self, train: tuple[int, int] | None) -> None:
         """Refuses batches that the flags alone show to be impossible to fill."""
         most, fewest = self.max_images_per_class, self.min_images_per_class
-        each = self.images_per_class or 2 if self.batches == "classes" else 2
-        if self.batches == "uniform":
-            each = 1
+        fixed = {"pairs": 2, "uniform": 1}
+        each = fixed.get(self.batches, self.images_per_class or 2)
         if most is not None and most < each:
             raise InputError(
                 "--images_per_class must be at most --max_images_per_class. "

@@ -66,15 +66,16 @@ class Optimizers:
         if self.loss_scale() is None:
             return loss
         # All scale loss and gradients alike, and each wants to be asked.
-        return [o.get_scaled_loss(loss) for o in self.by_group().values()][0]
+        first, *_ = [o.get_scaled_loss(loss) for o in self.by_group().values()]
+        return first
 
     def unscaled(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Gradients of the loss from those of the scaled loss."""
         if self.loss_scale() is None:
             return gradients
-        return [o.get_unscaled_gradients(gradients) for o in self.by_group().values()][
-            0
-        ]
+        optimizers = self.by_group().values()
+        first, *_ = [o.get_unscaled_gradients(gradients) for o in optimizers]
+        return first
 
     def loss_scale(self) -> tf.Tensor | None:
         """The loss scale of float16; `None` in other precisions."""
