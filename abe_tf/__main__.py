@@ -14,6 +14,7 @@ COMMANDS = {
     "evaluate": "abe_tf.evaluate",
     "report": "abe_tf.report",
     "sweep": "abe_tf.sweep",
+    "compare": "abe_tf.compare",
     "index": "abe_tf.index",
     "search": "abe_tf.search",
     "browse": "abe_tf.browse",

@@ -10,7 +10,8 @@ from tests.conftest import ROOT
 
 DOORS = {
     *("abe_tf", "abe_tf.train", "abe_tf.evaluate", "abe_tf.report", "abe_tf.summary"),
-    *("abe_tf.encoders", "abe_tf.sweep", "abe_tf.data.__main__", "abe_tf.__main__"),
+    *("abe_tf.encoders", "abe_tf.sweep", "abe_tf.compare"),
+    *("abe_tf.data.__main__", "abe_tf.__main__"),
     *("abe_tf.index", "abe_tf.search", "abe_tf.browse"),
     *("abe_tf.duplicates", "abe_tf.groups", "abe_tf.label"),
     *("abe_tf.embed", "abe_tf.hand_over"),

@@ -29,11 +29,13 @@ class Point:
       folder: Folder of the sweep.
       setting: What it changes, by the flag's name.
       seed: Seed of the run.
+      split: What it is measured on.
     """
 
     folder: str
     setting: dict[str, str]
     seed: int
+    split: str = "validation"
 
     @property
     def name(self) -> str:
@@ -47,7 +49,7 @@ class Point:
         return os.path.join(self.folder, self.name)
 
     def results(self, steps: int) -> dict[str, Any]:
-        """What was measured of the last step on the validation classes.
+        """What was measured of the last step.
 
         Args:
           steps: Number of steps of the training.
@@ -55,12 +57,12 @@ class Point:
         Returns:
           The measurement; empty where there is none.
         """
-        wanted = measurements.key("validation", f"step-{steps}")
+        wanted = measurements.key(self.split, f"step-{steps}")
         return measurements.read(RunFolder(self.workdir).results).get(wanted, {})
 
 
 def run(point: Point, flags: RunFlags) -> None:
-    """Trains and evaluates on the validation classes, unless that is done already.
+    """Trains and evaluates, unless that is done already.
 
     Args:
       point: Which training.
@@ -80,7 +82,7 @@ def run(point: Point, flags: RunFlags) -> None:
     _command(
         "abe_tf.evaluate",
         f"--workdir={point.workdir}",
-        *("--split=validation", "--checkpoint=last"),
+        *(f"--split={point.split}", "--checkpoint=last"),
         *(f"--{name}={value}" for name, value in places.items() if value is not None),
     )
 
@@ -121,9 +123,14 @@ def summarise(value: str, results: Sequence[dict[str, Any]]) -> SweepRow:
     )
 
 
+def best(rows: Sequence[SweepRow]) -> SweepRow:
+    """The row with the highest Recall@1 of the ensemble, by the mean over runs."""
+    return max(rows, key=lambda row: statistics.mean(row.ensemble))
+
+
 def as_text(factor: str, rows: Sequence[SweepRow]) -> str:
     """A table of one factor; the best value, by the mean over runs, is marked."""
-    best = max(rows, key=lambda row: statistics.mean(row.ensemble))
+    marked = best(rows)
     width = max(len(factor), *(len(row.value) for row in rows))
     lines = [
         f"{factor:{width}}  {'Recall@1, %':>16}{'learners':>16}{'self-pair cosine':>18}"
@@ -134,6 +141,6 @@ def as_text(factor: str, rows: Sequence[SweepRow]) -> str:
         lines.append(
             f"{row.value:{width}}  {mean_and_deviation(row.ensemble):>16}"
             f"{mean_and_deviation(row.individual):>16}{cosine:>18}"
-            f"{'  best' if row is best else ''}"
+            f"{'  best' if row is marked else ''}"
         )
     return "\n".join(lines)

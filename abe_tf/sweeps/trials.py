@@ -1,0 +1,128 @@
+"""What a sweep tries: planned whole before the first run, then run one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+
+from abe_tf.config.data import DataConfig
+from abe_tf.config.sweep import SweepConfig
+from abe_tf.errors import InputError
+from abe_tf.figures.ablation import SweepRow
+from abe_tf.runs.flags import RunFlags
+from abe_tf.runs.folder import RunFolder
+from abe_tf.storage.files import write_atomically
+from abe_tf.sweeps import points
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training, and what it is a try of.
+
+    Attributes:
+      setting: What is tried, by the flag's name.
+      point: Where it lies.
+      flags: Its flags.
+    """
+
+    setting: dict[str, str]
+    point: points.Point
+    flags: RunFlags
+
+    @classmethod
+    def checked(
+        cls, setting: dict[str, str], point: points.Point, flags: RunFlags
+    ) -> Trial:
+        """A trial that may begin or go on where its point lies.
+
+        Raises:
+          InputError: A run with other flags lies there.
+        """
+        RunFolder(point.workdir).check_may_train(flags)
+        return cls(setting, point, flags)
+
+
+def plan(folder: str, start: RunFlags, sweep: SweepConfig) -> list[Trial]:
+    """Every training of a sweep.
+
+    Args:
+      folder: Folder of the sweep.
+      start: Flags that it varies.
+      sweep: Factors and seeds.
+
+    Raises:
+      InputError: A setting breaks a rule, or a run with other flags lies there.
+    """
+    planned = []
+    for setting in sweep.settings():
+        # What a factor leaves as the flagfile has it is one run for all factors.
+        changes = {} if start.changed(setting) == start else setting
+        first = start.training.seed
+        for seed in range(first, first + sweep.seeds):
+            point = points.Point(folder, changes, seed)
+            flags = start.changed({**setting, "seed": seed})
+            planned.append(Trial.checked(setting, point, flags))
+    return planned
+
+
+def check_held_out(data: DataConfig, what: str) -> None:
+    """Refuses data of which no classes would be held out.
+
+    Args:
+      data: The data of all runs.
+      what: Who asks, such as "A sweep".
+
+    Raises:
+      InputError: None are to be held out, or there are too few.
+    """
+    if not data.validation_classes:
+        raise InputError(
+            f"{what} chooses on held-out training classes. "
+            "Received: --validation_classes=0. Set it, to 0.5 for instance."
+        )
+    from abe_tf.data import datasets
+
+    if not len(datasets.load(data).validation):
+        raise InputError(
+            f"{what} chooses on held-out training classes. Received: too few to hold "
+            "any out. Add classes of photos."
+        )
+
+
+def run(trials: Sequence[Trial]) -> None:
+    """Trains and measures what is missing."""
+    for number, trial in enumerate(trials, 1):
+        print(f"[{number}/{len(trials)}] {trial.point.name}", flush=True)
+        points.run(trial.point, trial.flags)
+
+
+def by_factor(trials: Sequence[Trial], sweep: SweepConfig) -> dict[str, list[SweepRow]]:
+    """What was measured, a row a value.
+
+    Args:
+      trials: As planned, all run.
+      sweep: As it was planned.
+    """
+    results = [
+        (trial.setting, trial.point.results(trial.flags.training.steps))
+        for trial in trials
+    ]
+    return {
+        factor: [
+            points.summarise(value, [r for s, r in results if s.get(factor) == value])
+            for value in values
+        ]
+        for factor, values in sweep.factors().items()
+    }
+
+
+def write(folder: str, rows: dict[str, list[SweepRow]]) -> None:
+    """Writes sweep.json, which `abe_tf.report` draws."""
+    content = {
+        factor: [dataclasses.asdict(row) for row in of_factor]
+        for factor, of_factor in rows.items()
+    }
+    path = os.path.join(folder, "sweep.json")
+    write_atomically(path, json.dumps(content, indent=2) + "\n")

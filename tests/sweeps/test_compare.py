@@ -1,0 +1,139 @@
+"""Losses on one footing: tried alike, chosen on held-out classes, measured once."""
+
+import json
+
+import pytest
+
+from abe_tf.config.compare import SETTINGS, CompareConfig
+from abe_tf.config.data import DataConfig
+from abe_tf.config.loss import METRIC_LOSSES, LossConfig
+from abe_tf.config.model import ModelConfig
+from abe_tf.errors import InputError
+from abe_tf.figures.ablation import SweepRow
+from abe_tf.runs import measurements
+from abe_tf.runs.flags import RunFlags
+from abe_tf.sweeps import comparing
+from tests.conftest import SMALL
+
+START = RunFlags(
+    ModelConfig(ensemble="abe", num_learners=4, embedding_dim=64),
+    DataConfig(validation_classes=0.5),
+)
+
+
+@pytest.mark.parametrize("loss", METRIC_LOSSES)
+def test_every_loss_has_as_many_tries(tmp_path, loss):
+    name, values = SETTINGS[loss]
+    assert getattr(LossConfig(), name) in values
+    tried = comparing.Comparison(str(tmp_path), START, CompareConfig()).tries(loss)
+    # Three rates and three settings; the flags' own are one run.
+    assert len(tried) == 6
+    assert len({trial.point.workdir for trial in tried}) == 5
+    for trial in tried:
+        assert trial.flags.loss.metric_loss == loss
+        assert trial.flags.model.num_learners == 1
+        assert trial.flags.loss.lambda_div == 0
+        assert trial.point.split == "validation"
+    rates = [trial.flags.training.learning_rate for trial in tried]
+    assert rates == [3e-4, 1e-3, 3e-3, 1e-3, 1e-3, 1e-3]
+    settings = [getattr(trial.flags.loss, name) for trial in tried[3:]]
+    assert tuple(settings) == values
+
+
+def test_what_was_chosen_is_trained_on_all_classes_and_measured_on_the_test_classes(
+    tmp_path,
+):
+    comparison = comparing.Comparison(str(tmp_path), START, CompareConfig(seeds=2))
+    chosen = {"learning_rate": "0.003", "margin_beta": "0.8"}
+    by_network = comparison.measured("margin", chosen)
+    assert list(by_network) == ["none", "abe"]
+    for ensemble, learners in (("none", 1), ("abe", 4)):
+        runs = by_network[ensemble]
+        assert [trial.flags.training.seed for trial in runs] == [0, 1]
+        for trial in runs:
+            assert trial.flags.model.ensemble == ensemble
+            assert trial.flags.model.num_learners == learners
+            assert trial.flags.loss.lambda_div == (ensemble == "abe")
+            assert trial.flags.data.validation_classes == 0
+            assert trial.flags.training.learning_rate == 3e-3
+            assert trial.flags.loss.margin_beta == 0.8
+            assert trial.point.split == "test"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"losses": ()},
+        {"losses": ("margin", "margin")},
+        {"losses": ("cosine",)},
+        {"ensembles": ("abe", "abe")},
+        {"rate_factors": (1.0, 1.0)},
+        {"rate_factors": (-1.0,)},
+        {"seeds": 0},
+    ],
+)
+def test_what_cannot_be_compared_is_refused(given):
+    (name,) = given
+    with pytest.raises(InputError, match=f"--{name} must"):
+        CompareConfig(**given)
+
+
+def test_the_table_begins_with_the_best():
+    rows = {
+        "margin": comparing.Row(
+            {"learning_rate": "0.003"}, SweepRow("margin", [80.0, 82.0], [70.0], [])
+        ),
+        "npairs": comparing.Row({}, SweepRow("npairs", [90.0], [75.0], [0.5])),
+    }
+    head, first, second = comparing.as_text("ABE-4^64", rows).splitlines()
+    assert head.split()[0] == "ABE-4^64"
+    assert first.split() == ["npairs", "90.0", "75.0"]
+    assert second.split() == [
+        *("margin", "81.0", "±", "1.41", "70.0", "--learning_rate=0.003"),
+    ]
+
+
+def test_nothing_held_out_is_refused_before_the_first_run(
+    photos, run_command, tmp_path
+):
+    folder = tmp_path / "compared"
+    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={folder}", "--steps=1"]
+    result = run_command("abe_tf.compare", *flags, check=False)
+    assert result.returncode == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert "A comparison chooses on held-out training classes" in line
+    assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_losses_are_tried_chosen_and_measured_and_it_goes_on(
+    photos, run_command, tmp_path
+):
+    folder = tmp_path / "compared"
+    flags = [
+        *(*SMALL, f"--data_dir={photos}", "--train_classes=0:6", "--steps=1"),
+        *("--validation_classes=0.4", "--classes_per_batch=2", f"--workdir={folder}"),
+        *("--losses=contrastive,margin", "--rate_factors=1", "--seeds=1"),
+    ]
+    output = run_command("abe_tf.compare", *flags).stdout
+    content = json.loads((folder / "compared.json").read_text())
+    assert len(content) == 2
+    for rows, ensemble in zip(content.values(), ("none", "abe"), strict=True):
+        for loss, row in rows.items():
+            swept = json.loads((folder / "tries" / loss / "sweep.json").read_text())
+            name, _ = SETTINGS[loss]
+            best = max(swept[name], key=lambda tried: tried["ensemble"])
+            assert row["chosen"][name] == best["value"]
+            (run,) = [
+                path
+                for path in (folder / ensemble).iterdir()
+                if path.name.startswith(f"metric_loss={loss},")
+            ]
+            (measured,) = measurements.read(str(run / "results.json")).values()
+            assert measured["split"] == "test"
+            assert row["recall@1"] == [measured["ensemble"]["recall@1"]]
+            assert f"{row['recall@1'][0]:.1f}" in output
+    kept = next(iter((folder / "abe").iterdir())) / "results.json"
+    written = kept.stat().st_mtime_ns
+    assert run_command("abe_tf.compare", *flags).stdout == output
+    assert kept.stat().st_mtime_ns == written
