@@ -1,46 +1,17 @@
 """The losses that ABE is compared with: values, gradients, and what says nothing.
 
-The fixture is six unit vectors in the plane, of three classes; the values were computed
-from the papers' equations, in float64.
+The values were computed from the papers' equations, in float64.
 """
-
-import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from abe_tf.config.loss import METRIC_LOSSES, NOT_COMPILED, LossConfig
-from abe_tf.errors import InputError
-from abe_tf.losses import facility, margin, table
-from abe_tf.losses.metric import LossBatch, Sizes
+from abe_tf.config.loss import METRIC_LOSSES, NOT_COMPILED
+from abe_tf.losses import table
+from abe_tf.losses.metric import LossBatch
 from abe_tf.losses.objective import ensemble_loss
-from abe_tf.runs.flags import RunFlags
-
-ANGLES = np.radians([0, 20, 60, 90, 180, 200])
-PLANE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
-LABELS = np.array([0, 0, 1, 1, 2, 2])
-PROXIES = np.radians([10, 75, 190])
-
-
-def of(config, x, labels=LABELS, classes=(0, 1, 2), seed=(0, 0)):
-    """The loss of one learner, and the object that gives it."""
-    x = tf.convert_to_tensor(x, tf.float32)
-    loss = table.create(config, Sizes(1, x.shape[-1], tuple(classes)))
-    batch = LossBatch(x[:, tf.newaxis], tf.constant(labels), tf.constant(seed))
-    return loss, lambda: loss(batch)[0][0]
-
-
-def value(config, **with_proxies):
-    loss, compute = of(config, PLANE)
-    if with_proxies:
-        places = np.stack([np.cos(PROXIES), np.sin(PROXIES)], 1)
-        loss.proxies.assign(places[np.newaxis])
-    return float(compute())
-
-
-def config(name, **settings):
-    return LossConfig(metric_loss=name, **settings)
+from tests.losses.fixture import LABELS, PLANE, PROXIES, config, of, value
 
 
 @pytest.mark.parametrize(
@@ -144,95 +115,6 @@ def test_multi_similarity_of_random_batches():
             )
         _, compute = of(config("multi_similarity"), x, labels)
         assert float(compute()) == pytest.approx(np.sum(costs) / 9, rel=1e-4)
-
-
-def test_margin_of_given_triplets():
-    d = np.linalg.norm(PLANE[:, None] - PLANE[None], axis=-1)
-    partner = np.array([1, 0, 3, 2, 5, 4])
-    different = LABELS[:, None] != LABELS[None]
-    nearest = np.where(different, d, 9).min(1)
-    triplets = np.zeros([1, 6, 6], bool)
-    triplets[0, np.arange(6), partner] = True
-    to_negative = np.broadcast_to(nearest[None, :, None], [1, 6, 6])
-    loss = margin.MarginLoss(Sizes(1, 2, (0, 1, 2)), margin.Settings())
-    with tf.GradientTape() as tape:
-        found = loss.of_triplets(
-            *(tf.constant(one, tf.float32) for one in (d[np.newaxis], to_negative)),
-            tf.constant(triplets),
-            tf.constant(LABELS),
-        )
-    assert float(found[0]) == pytest.approx(0.521191638, rel=1e-6)
-    assert float(tf.reduce_sum(tape.gradient(found, loss.beta))) == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    ("dim", "expected"),
-    [
-        (128, [91.37, 91.37, 39.013, 17.98, 4.92, -0.307]),
-        (512, [369.93, 369.93, 158.176, 73.215, 20.596, -0.219]),
-    ],
-)
-def test_weights_of_the_distances(dim, expected):
-    distances = tf.constant([0.3, 0.5, 0.8, 1.0, 1.2, 1.399])
-    np.testing.assert_allclose(
-        margin.log_weights(distances, dim), expected, rtol=1e-4, atol=5e-3
-    )
-    assert np.isneginf(margin.log_weights(tf.constant([1.4, 2.0]), dim)).all()
-
-
-def test_negatives_are_drawn_with_these_weights():
-    # One anchor of a class of its own, four negatives.
-    d = np.ones([1, 5, 5], np.float32)
-    d[0, 0, 1:] = [0.8, 1.0, 1.2, 1.39]
-    same = np.eye(5, dtype=bool)
-    drawn = [
-        margin.draw_negatives(tf.constant(d), tf.constant(same), 4, [7, step])[0][0, 0]
-        for step in range(4000)
-    ]
-    shares = np.bincount(np.ravel(drawn), minlength=5) / (4000 * 5)
-    expected = [0, 0.383329, 0.259634, 0.195182, 0.161855]
-    np.testing.assert_allclose(shares, expected, atol=0.01)
-
-
-def test_an_anchor_without_a_negative_is_left_out_and_counted():
-    # All of another class lie opposite: beyond 1.4.
-    x = np.array([[1.0, 0], [1, 0], [-1, 0], [-1, 0]])
-    loss, compute = of(config("margin"), x, [0, 0, 1, 1])
-    assert float(compute()) == 0.0
-    batch = LossBatch(
-        tf.constant(x[:, None], tf.float32), tf.constant([0, 0, 1, 1]), [0, 0]
-    )
-    assert float(loss(batch)[1]["margin/anchors_without_negative"]) == 1.0
-
-
-def test_mutual_information_is_normalised_by_the_geometric_mean():
-    clusters, classes = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
-    p = np.array([[2, 0], [1, 1]]).T / 4
-    shared = sum(
-        p[i, j] * np.log(p[i, j] / (p.sum(1)[i] * p.sum(0)[j]))
-        for i, j in itertools.product(range(2), range(2))
-        if p[i, j]
-    )
-    entropies = [-(q * np.log(q)).sum() for q in (p.sum(0), p.sum(1))]
-    found = facility.mutual_information(clusters, classes, 2, 2)
-    assert found == pytest.approx(shared / np.sqrt(np.prod(entropies)))
-    assert facility.mutual_information(np.zeros(4, int), classes, 1, 2) == 0.0
-
-
-def test_medoids_are_as_good_as_the_best_of_all_sets():
-    """Of the fixture greedy finds {2, 4, 5}, and refinement {1, 4, 5}, the best."""
-    d = np.linalg.norm(PLANE[:, None] - PLANE[None], axis=-1)
-    nearest, own, delta = facility.locate(d, LABELS, 4.0)
-    assert set(nearest.tolist()) == {1, 4, 5}
-    assert own.tolist() == [0, 0, 2, 2, 4, 4]
-    best = max(
-        4 * (1 - facility.mutual_information(g, LABELS, 3, 3))
-        - d[np.arange(6), np.array(s)[g]].sum()
-        for s in itertools.combinations(range(6), 3)
-        for g in [facility._assign(d, np.array(s))]
-    )
-    found = 4 * delta - d[np.arange(6), nearest].sum()
-    assert found == pytest.approx(best, rel=1e-6)
 
 
 def every_loss():
@@ -339,33 +221,3 @@ def test_far_vectors_of_any_length_stay_finite():
     free = config("lifted_struct", embedding_norm="free")
     _, compute = of(free, 150 * sphere(5), np.repeat([0, 1, 2, 3], 2), range(4))
     assert np.isfinite(float(compute()))
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"proxy_scale": 2.0}, "--proxy_scale goes with --metric_loss=proxy_nca"),
-        ({"norm_weight": 0.5, "metric_loss": "npairs"}, "--embedding_norm=free"),
-        ({"embedding_norm": "free"}, "Received: --metric_loss=contrastive"),
-        (
-            {"metric_loss": "proxy_nca", "proxy_smoothing": 0.1},
-            "goes with --proxy_positive=included",
-        ),
-    ],
-)
-def test_settings_without_a_use_are_refused(settings, said):
-    with pytest.raises(InputError, match=said):
-        LossConfig(**settings)
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        ({"metric_loss": "margin", "jit": "on"}, "does not go with --jit=on"),
-        ({"metric_loss": "npairs", "batches": "uniform"}, "takes neighbours"),
-        ({"loss_learning_rate": 0.1}, "--loss_learning_rate goes with"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(flags, said):
-    with pytest.raises(InputError, match=said):
-        RunFlags().changed(flags)

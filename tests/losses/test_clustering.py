@@ -1,0 +1,39 @@
+"""Clustering loss: the medoids that it finds, and how clusters are scored."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from abe_tf.losses import facility
+from tests.losses.fixture import LABELS, PLANE
+
+
+def test_mutual_information_is_normalised_by_the_geometric_mean():
+    clusters, classes = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    p = np.array([[2, 0], [1, 1]]).T / 4
+    shared = sum(
+        p[i, j] * np.log(p[i, j] / (p.sum(1)[i] * p.sum(0)[j]))
+        for i, j in itertools.product(range(2), range(2))
+        if p[i, j]
+    )
+    entropies = [-(q * np.log(q)).sum() for q in (p.sum(0), p.sum(1))]
+    found = facility.mutual_information(clusters, classes, 2, 2)
+    assert found == pytest.approx(shared / np.sqrt(np.prod(entropies)))
+    assert facility.mutual_information(np.zeros(4, int), classes, 1, 2) == 0.0
+
+
+def test_medoids_are_as_good_as_the_best_of_all_sets():
+    """Of the fixture greedy finds {2, 4, 5}, and refinement {1, 4, 5}, the best."""
+    d = np.linalg.norm(PLANE[:, None] - PLANE[None], axis=-1)
+    nearest, own, delta = facility.locate(d, LABELS, 4.0)
+    assert set(nearest.tolist()) == {1, 4, 5}
+    assert own.tolist() == [0, 0, 2, 2, 4, 4]
+    best = max(
+        4 * (1 - facility.mutual_information(g, LABELS, 3, 3))
+        - d[np.arange(6), np.array(s)[g]].sum()
+        for s in itertools.combinations(range(6), 3)
+        for g in [facility._assign(d, np.array(s))]
+    )
+    found = 4 * delta - d[np.arange(6), nearest].sum()
+    assert found == pytest.approx(best, rel=1e-6)
