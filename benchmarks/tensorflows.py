@@ -23,6 +23,14 @@ from absl import app, flags
 from benchmarks import revisions, train_step
 
 _OTHER = flags.DEFINE_string("other", None, "the other environment's Python")
+_PRECISIONS = flags.DEFINE_list(
+    "precisions",
+    ["float32", "bfloat16"],
+    "of the steps that are timed; bfloat16 takes very long without processors for it",
+)
+_COMMANDS = flags.DEFINE_list(
+    "commands", ["start", "export", "serving"], "whole commands that are timed"
+)
 _STEPS = ("train", "infer")
 _BATCH = 16
 
@@ -70,9 +78,9 @@ def main(_: list[str]) -> None:
     """Prints medians and ratios."""
     pythons = sys.executable, os.path.abspath(_OTHER.value)
     sides = [revisions.Side(_name(python), python=python) for python in pythons]
-    for precision in ("float32", "bfloat16"):
+    for precision in _PRECISIONS.value:
         steps(sides, precision, flags.FLAGS.rounds)
-    for part in ("start", "export", "serving"):
+    for part in _COMMANDS.value:
         revisions.compare(part, *sides, flags.FLAGS.rounds)
 
 
