@@ -39,10 +39,9 @@ def main(
     model.check_paths()
     start = RunFlags(model, data, loss, training)
     comparison = comparing.Comparison(folder, start, asked)
-    for name in asked.losses:
-        comparison.tries(name)
-        comparison.measured(name, {})
-    trials.check_held_out(data, "A comparison")
+    comparison.check()
+    planned = comparison.plan()
+    trials.check_held_out(data, planned, "A comparison")
     check_writable("workdir", folder)
     tables: dict[str, dict[str, comparing.Row]] = {}
     for name in asked.losses:
@@ -53,15 +52,19 @@ def main(
             print(f"\n{name}: {network} for the table", flush=True)
             trials.run(runs)
             tables.setdefault(network, {})[name] = comparing.Row.of(chosen, runs)
-        path = os.path.join(folder, "compared.json")
-        content = {
-            network: {loss: row.content() for loss, row in rows.items()}
-            for network, rows in tables.items()
-        }
-        write_atomically(path, json.dumps(content, indent=2) + "\n")
     for network, rows in tables.items():
+        comparing.check_one_test_set(rows.values())
         print(f"\n{comparing.as_text(network, rows)}")
-    print(f"\ntable: {path}")
+    if asked.seeds > 1:
+        print(f"\nMean and sample deviation of {asked.seeds} seeds, on test classes.")
+    print("Chosen with one learner and one seed, on held-out training classes.")
+    content = {
+        network: {loss: row.content() for loss, row in rows.items()}
+        for network, rows in tables.items()
+    }
+    path = os.path.join(folder, "compared.json")
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
+    print(f"table: {path}")
 
 
 if __name__ == "__main__":

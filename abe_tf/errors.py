@@ -12,6 +12,15 @@ class InputError(ValueError):
     """
 
 
+class DivergedError(InputError):
+    """Loss or gradient of a training were no numbers any more.
+
+    The command exits with status 3, so that a sweep tells it from other mistakes.
+    """
+
+    status = 3
+
+
 class WorkerLostError(InputError):
     """Of several processes that train together one has gone.
 

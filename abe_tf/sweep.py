@@ -35,7 +35,7 @@ def main(
     model.check_paths()
     start = RunFlags(model, data, loss, training)
     planned = trials.plan(folder, start, sweep)
-    trials.check_held_out(data, "A sweep")
+    trials.check_held_out(data, planned, "A sweep")
     check_writable("workdir", folder)
     trials.run(planned)
     rows = trials.by_factor(planned, sweep)

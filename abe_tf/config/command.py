@@ -12,7 +12,7 @@ from absl import app, flags, logging
 
 from abe_tf import quiet
 from abe_tf.config import flagfiles, groups
-from abe_tf.errors import InputError, WorkerLostError
+from abe_tf.errors import DivergedError, InputError, WorkerLostError
 
 
 def run(
@@ -24,8 +24,9 @@ def run(
 
     Where it takes arguments that are no flags, it is called with their list too.
 
-    Exits with status 1 and one line where a flag or an input is wrong, with 130 after
-    Ctrl-C. Every other exception is a bug and keeps its stack trace.
+    Exits with status 1 and one line where a flag or an input is wrong, with 3 where a
+    training diverged, with 130 after Ctrl-C. Every other exception is a bug and keeps
+    its stack trace.
     """
     # TensorFlow announces its build and every missing CUDA library otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -45,6 +46,9 @@ def run(
         except WorkerLostError as error:
             _say(error)
             os._exit(1)
+        except DivergedError as error:
+            _say(error)
+            sys.exit(DivergedError.status)
         except InputError as error:
             _fail(error)
         except KeyboardInterrupt:

@@ -66,8 +66,16 @@ class CompareConfig(Group):
         Args:
           loss: Name of the metric loss.
           learning_rate: The flagfile's.
+
+        Raises:
+          InputError: The rates are one.
         """
-        rates = [f"{learning_rate * factor:.3g}" for factor in self.rate_factors]
+        rates = [f"{learning_rate * factor:.12g}" for factor in self.rate_factors]
+        if len(set(rates)) < len(rates):
+            raise InputError(
+                "--learning_rate times each of --rate_factors must be rates that "
+                f"differ. Received: {learning_rate}, which gives {', '.join(rates)}."
+            )
         name, values = SETTINGS[loss]
         settings = [f"{value:g}" for value in values]
         return SweepConfig(

@@ -15,7 +15,8 @@ class SweepRow:
 
     Attributes:
       value: Value of the flag, as written on the command line.
-      ensemble: Recall@1 by ensemble distance in percent, one a run.
+      ensemble: Recall@1 by ensemble distance in percent, one a run; none where a run
+        diverged.
       individual: Mean Recall@1 of the learners, one a run.
       self_pair_cosine: One a run; none with one learner.
     """
@@ -36,11 +37,13 @@ def deviation(values: Sequence[float]) -> float:
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
-    """The same as text, with the mean; the mean alone for one run.
+    """The same as text, with the mean; the mean alone for one run, no run for none.
 
     >>> mean_and_deviation([90.0, 92.0]), mean_and_deviation([91.0])
     ('91.0 ± 1.41', '91.0')
     """
+    if not values:
+        return "diverged"
     mean = f"{statistics.mean(values):.1f}"
     return mean if len(values) < 2 else f"{mean} ± {deviation(values):.2f}"
 
@@ -56,6 +59,7 @@ def draw(factor: str, rows: Sequence[SweepRow]) -> bytes:
     Returns:
       A PNG file.
     """
+    rows = [row for row in rows if row.ensemble]
     with style.figure(8, 5) as figure:
         axes = figure.subplots()
         places = range(len(rows))

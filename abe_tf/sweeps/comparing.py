@@ -5,19 +5,25 @@ from __future__ import annotations
 import dataclasses
 import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from abe_tf.config.compare import CompareConfig
+from abe_tf.config.compare import SETTINGS, CompareConfig
+from abe_tf.config.loss import LossConfig
 from abe_tf.config.sweep import SweepConfig
+from abe_tf.errors import InputError
 from abe_tf.figures.ablation import SweepRow, mean_and_deviation
 from abe_tf.runs.flags import RunFlags
 from abe_tf.sweeps import points, trials
 
 # By ensemble, one a seed.
 Runs = dict[str, list[trials.Trial]]
-# One learner, and nothing for it to differ from.
-ONE_HEAD = {"ensemble": "none", "num_learners": "1", "lambda_div": "0"}
+# Changes of the flags. The paper's M-heads have no divergence loss either.
+NETWORKS = {
+    "none": {"ensemble": "none", "num_learners": "1", "lambda_div": "0"},
+    "heads": {"ensemble": "heads", "lambda_div": "0"},
+    "abe": {"ensemble": "abe"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +40,56 @@ class Comparison:
     start: RunFlags
     asked: CompareConfig
 
+    def check(self) -> None:
+        """Refuses flags that the comparison sets itself, or cannot do with.
+
+        Raises:
+          InputError: There is one.
+        """
+        flags = self.start
+        if flags.loss.metric_loss != LossConfig.metric_loss:
+            raise InputError(
+                "--losses names the losses. Received: --metric_loss="
+                f"{flags.loss.metric_loss}. Leave --metric_loss out."
+            )
+        if flags.training.init_from:
+            raise InputError(
+                "A comparison's networks are several, and its tries hold classes out. "
+                f"Received: --init_from={flags.training.init_from}. Leave it out."
+            )
+        several = [name for name in self.asked.ensembles if name != "none"]
+        if several and flags.model.num_learners < 2:
+            raise InputError(
+                f"--ensembles={several[0]} needs --num_learners of 2 or more. "
+                f"Received: {flags.model.num_learners}. Give it, or --ensembles=none."
+            )
+        for loss in self.asked.losses:
+            name, values = SETTINGS[loss]
+            given = getattr(flags.loss, name)
+            if given not in values:
+                raise InputError(
+                    f"--{name} is tried at {', '.join(map(str, values))} for {loss}. "
+                    f"Received: {given}. Leave --{name} out."
+                )
+
+    def plan(self) -> list[trials.Trial]:
+        """All tries, and the measured runs as far as their flags can be checked.
+
+        Raises:
+          InputError: A setting breaks a rule, or a run with other flags lies there.
+        """
+        planned = []
+        for loss in self.asked.losses:
+            try:
+                planned += self.tries(loss)
+                self.measured(loss, {})
+            except InputError as error:
+                raise InputError(
+                    f"{error} (--losses has {loss}; --ensembles has "
+                    f"{', '.join(self.asked.ensembles)}.)"
+                ) from error
+        return planned
+
     def tries(self, loss: str) -> list[trials.Trial]:
         """The sweep around one loss, with one learner.
 
@@ -42,7 +98,7 @@ class Comparison:
         """
         return trials.plan(
             os.path.join(self.folder, "tries", loss),
-            self.start.changed({**ONE_HEAD, "metric_loss": loss}),
+            self.start.changed({**NETWORKS["none"], "metric_loss": loss}),
             self._swept(loss),
         )
 
@@ -91,10 +147,8 @@ class Comparison:
         return self.asked.tries(loss, self.start.training.learning_rate)
 
     def _flags(self, point: points.Point, ensemble: str) -> RunFlags:
-        network = ONE_HEAD if ensemble == "none" else {"ensemble": ensemble}
-        return self.start.changed(
-            {**network, **point.setting, "validation_classes": 0, "seed": point.seed}
-        )
+        changes = {**NETWORKS[ensemble], **point.setting, "seed": point.seed}
+        return self.start.changed({**changes, "validation_classes": 0})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,17 +158,21 @@ class Row:
     Attributes:
       chosen: Learning rate and setting, by the flag's name.
       measured: On the test classes, one a seed.
+      images: Queries and gallery of each run.
     """
 
     chosen: dict[str, str]
     measured: SweepRow
+    images: frozenset[tuple[int, int]]
 
     @classmethod
     def of(cls, chosen: dict[str, str], runs: Sequence[trials.Trial]) -> Row:
         """Reads what was measured of runs that are done."""
         steps = runs[0].flags.training.steps
         results = [trial.point.results(steps) for trial in runs]
-        return cls(chosen, points.summarise(runs[0].setting["metric_loss"], results))
+        found = [(r["num_queries"], r["num_gallery"]) for r in results if r]
+        row = points.summarise(runs[0].setting["metric_loss"], results)
+        return cls(chosen, row, frozenset(found))
 
     def content(self) -> dict[str, Any]:
         """The row as compared.json has it."""
@@ -126,6 +184,21 @@ class Row:
         }
 
 
+def check_one_test_set(rows: Iterable[Row]) -> None:
+    """Refuses a table of runs that were measured on different images.
+
+    Raises:
+      InputError: They were: photos came or went between two sessions.
+    """
+    found = sorted(frozenset().union(*(row.images for row in rows)))
+    if len(found) > 1:
+        raise InputError(
+            "The runs of a table must be measured on the same images. Received: "
+            f"{found[0][0]} and {found[1][0]} queries. Give the photos of before, or "
+            "compare anew in another --workdir."
+        )
+
+
 def as_text(network: str, rows: Mapping[str, Row]) -> str:
     """The table of one network, the best loss first.
 
@@ -134,7 +207,10 @@ def as_text(network: str, rows: Mapping[str, Row]) -> str:
       rows: By the loss' name.
     """
     lines = [f"{network:18}{'Recall@1, %':>14}{'learners':>14}  chosen"]
-    means = {n: statistics.mean(row.measured.ensemble) for n, row in rows.items()}
+    means = {
+        name: statistics.mean(row.measured.ensemble or [-1.0])
+        for name, row in rows.items()
+    }
     for loss in sorted(means, key=lambda name: -means[name]):
         row = rows[loss]
         flags = " ".join(f"--{flag}={value}" for flag, value in row.chosen.items())

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from abe_tf.config.evaluation import PLACES
-from abe_tf.errors import InputError
+from abe_tf.errors import DivergedError, InputError
 from abe_tf.figures.ablation import SweepRow, mean_and_deviation
 from abe_tf.runs import measurements
 from abe_tf.runs.flags import RunFlags
@@ -48,6 +48,15 @@ class Point:
         """Its run folder."""
         return os.path.join(self.folder, self.name)
 
+    @property
+    def diverged(self) -> bool:
+        """Whether its training ended because loss or gradient were no numbers."""
+        return os.path.exists(self._mark)
+
+    @property
+    def _mark(self) -> str:
+        return os.path.join(self.workdir, "diverged")
+
     def results(self, steps: int) -> dict[str, Any]:
         """What was measured of the last step.
 
@@ -55,14 +64,19 @@ class Point:
           steps: Number of steps of the training.
 
         Returns:
-          The measurement; empty where there is none.
+          The measurement; empty where there is none, or none of Recall@1.
         """
         wanted = measurements.key(self.split, f"step-{steps}")
-        return measurements.read(RunFolder(self.workdir).results).get(wanted, {})
+        found = measurements.read(RunFolder(self.workdir).results).get(wanted, {})
+        return found if "recall@1" in found.get("ensemble", {}) else {}
+
+    def mark_diverged(self) -> None:
+        """Notes that it did, so that nobody trains it again."""
+        write_atomically(self._mark, "Loss or gradient were not finite.\n")
 
 
 def run(point: Point, flags: RunFlags) -> None:
-    """Trains and evaluates, unless that is done already.
+    """Trains and evaluates, unless that is done already, or diverged.
 
     Args:
       point: Which training.
@@ -71,12 +85,16 @@ def run(point: Point, flags: RunFlags) -> None:
     Raises:
       InputError: A command failed; it has said why.
     """
-    if point.results(flags.training.steps):
+    steps = flags.training.steps
+    if point.diverged or point.results(steps):
         return
     os.makedirs(point.workdir, exist_ok=True)
     flagfile = os.path.join(point.workdir, "started_with.cfg")
     write_atomically(flagfile, flags.text())
-    _command("abe_tf.train", f"--flagfile={flagfile}", f"--workdir={point.workdir}")
+    train = ("abe_tf.train", f"--flagfile={flagfile}", f"--workdir={point.workdir}")
+    if _command(*train) == DivergedError.status:
+        point.mark_diverged()
+        return
     # The run may have begun when the photos were elsewhere.
     places = {name: getattr(flags.data, name) for name in PLACES}
     _command(
@@ -85,35 +103,59 @@ def run(point: Point, flags: RunFlags) -> None:
         *(f"--split={point.split}", "--checkpoint=last"),
         *(f"--{name}={value}" for name, value in places.items() if value is not None),
     )
+    if not point.results(steps):
+        raise InputError(
+            f"Every run must be measured after its last step, {steps}. Received: "
+            f"{point.workdir!r}, where there is none. Run the same command again: it "
+            "goes on there."
+        )
 
 
-def _command(module: str, *flags: str) -> None:
-    """Runs a command; a signal is passed on to it, and it may finish its step."""
+def _command(module: str, *flags: str) -> int:
+    """Runs a command to its end; a signal is passed on, and it may finish its step.
+
+    Returns:
+      0, or the status of a training that diverged.
+    """
+    # Ctrl-C in a terminal would reach it twice otherwise, and the second stops at once.
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *flags], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", module, *flags],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
+    received: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         process.send_signal(number)
 
-    before = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, pass_on) for number in stopping}
     try:
         status = process.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if received:
         print("Stopped. The same command goes on from here.")
-        sys.exit(status)
-    if status:
+        sys.exit(128 + received[0])
+    if status not in (0, DivergedError.status):
         raise InputError(
-            f"Every run of a sweep must succeed. Received: {module} with exit status "
-            f"{status}. Correct it and run the same command again: it goes on there."
+            f"Every run must succeed. Received: {module} with exit status {status}. "
+            "Correct it and run the same command again: it goes on there."
         )
+    return status
 
 
 def summarise(value: str, results: Sequence[dict[str, Any]]) -> SweepRow:
-    """What the runs with one value of a factor say together."""
+    """What the runs with one value of a factor say together.
+
+    Args:
+      value: The value.
+      results: What was measured; empty for a run that diverged.
+    """
+    if not all(results):
+        return SweepRow(value, [], [], [])
     cosines = [result["self_pair_cosine"] for result in results]
     return SweepRow(
         value,
@@ -124,8 +166,23 @@ def summarise(value: str, results: Sequence[dict[str, Any]]) -> SweepRow:
 
 
 def best(rows: Sequence[SweepRow]) -> SweepRow:
-    """The row with the highest Recall@1 of the ensemble, by the mean over runs."""
-    return max(rows, key=lambda row: statistics.mean(row.ensemble))
+    """The row with the highest Recall@1 of the ensemble, by the mean over runs.
+
+    Of equals the one in the middle. A value with a run that diverged is none.
+
+    Raises:
+      InputError: With every value a run diverged.
+    """
+    means = [statistics.mean(row.ensemble) if row.ensemble else -1.0 for row in rows]
+    highest = max(means)
+    if highest < 0:
+        values = ", ".join(row.value for row in rows)
+        raise InputError(
+            "A value must train without diverging. Received: none of "
+            f"{values} does. Try lower learning rates in another --workdir."
+        )
+    equals = [row for row, mean in zip(rows, means, strict=True) if mean == highest]
+    return equals[len(equals) // 2]
 
 
 def as_text(factor: str, rows: Sequence[SweepRow]) -> str:

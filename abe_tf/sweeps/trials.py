@@ -40,7 +40,10 @@ class Trial:
         Raises:
           InputError: A run with other flags lies there.
         """
-        RunFolder(point.workdir).check_may_train(flags)
+        folder = RunFolder(point.workdir)
+        folder.check_may_train(flags)
+        if os.path.exists(folder.flagfile):
+            _check_alike(point.workdir, flags, folder.flags())
         return cls(setting, point, flags)
 
 
@@ -67,24 +70,48 @@ def plan(folder: str, start: RunFlags, sweep: SweepConfig) -> list[Trial]:
     return planned
 
 
-def check_held_out(data: DataConfig, what: str) -> None:
-    """Refuses data of which no classes would be held out.
+def _check_alike(workdir: str, flags: RunFlags, theirs: RunFlags) -> None:
+    """Refuses to count a run as one of a sweep that starts from something else.
+
+    A run alone may go further, or go on where its first weights are no more.
+    """
+    for name in ("steps", "encoder_weights", "init_from"):
+        now, then = flags.values()[name], theirs.values()[name]
+        # A file may have moved.
+        if os.path.basename(str(now)) != os.path.basename(str(then)):
+            raise InputError(
+                f"Runs that are compared have one --{name}. Received: {now}, and "
+                f"{workdir!r} was started with {then}. Choose another --workdir."
+            )
+
+
+def check_held_out(data: DataConfig, planned: Sequence[Trial], what: str) -> None:
+    """Refuses data of which no classes would be held out, or other data than before.
 
     Args:
       data: The data of all runs.
+      planned: The runs; of those that were begun the classes are looked at.
       what: Who asks, such as "A sweep".
 
     Raises:
-      InputError: None are to be held out, or there are too few.
+      InputError: None are to be held out, there are too few, or a run that was begun
+        has other classes.
     """
     if not data.validation_classes:
         raise InputError(
             f"{what} chooses on held-out training classes. "
             "Received: --validation_classes=0. Set it, to 0.5 for instance."
         )
+    import tensorflow as tf
+
     from abe_tf.data import datasets
 
-    if not len(datasets.load(data).validation):
+    # The runs, processes of their own, need all of it.
+    tf.config.set_visible_devices([], "GPU")
+    splits = datasets.load(data)
+    for trial in planned:
+        RunFolder(trial.point.workdir).check_classes(splits.train.class_names)
+    if not len(splits.validation):
         raise InputError(
             f"{what} chooses on held-out training classes. Received: too few to hold "
             "any out. Add classes of photos."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from abe_tf.errors import InputError
+from abe_tf.errors import DivergedError
 from abe_tf.training.trainer import EnsembleTrainer
 
 # Reports in a row. A network that starts from random weights looks collapsed at first.
@@ -30,7 +30,7 @@ class FiniteGuard:
         """Looks whether there was one; nothing may be saved before.
 
         Raises:
-          InputError: There was: step, term and images are named.
+          DivergedError: There was: step, term and images are named.
         """
         failure = self._trainer.failure()
         if failure is None:
@@ -38,7 +38,7 @@ class FiniteGuard:
         steps_before, terms = failure
         named = ", ".join(f"{term} was {value}" for term, value in terms.items())
         images = ", ".join(self._batch_names(steps_before))
-        raise InputError(
+        raise DivergedError(
             "Loss and gradient must stay finite; the checkpoints from before stay. "
             f"Received: {named} at step {steps_before + 1}. Lower --learning_rate, "
             f"or set --clip_norm or --warmup_steps. The batch: {images}"

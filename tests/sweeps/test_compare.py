@@ -1,5 +1,6 @@
 """Losses on one footing: tried alike, chosen on held-out classes, measured once."""
 
+import dataclasses
 import json
 
 import pytest
@@ -47,6 +48,10 @@ def test_what_was_chosen_is_trained_on_all_classes_and_measured_on_the_test_clas
     chosen = {"learning_rate": "0.003", "margin_beta": "0.8"}
     by_network = comparison.measured("margin", chosen)
     assert list(by_network) == ["none", "abe"]
+    assert comparison.start.loss.lambda_div == 1
+    heads = dataclasses.replace(comparison, asked=CompareConfig(ensembles=("heads",)))
+    (of_heads,) = heads.measured("margin", chosen).values()
+    assert {trial.flags.loss.lambda_div for trial in of_heads} == {0}
     for ensemble, learners in (("none", 1), ("abe", 4)):
         runs = by_network[ensemble]
         assert [trial.flags.training.seed for trial in runs] == [0, 1]
@@ -78,14 +83,45 @@ def test_what_cannot_be_compared_is_refused(given):
         CompareConfig(**given)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metric_loss": "margin"}, "Leave --metric_loss out"),
+        ({"init_from": "runs/mine"}, "--init_from=runs/mine"),
+        ({"num_learners": 1}, "--ensembles=abe needs --num_learners of 2"),
+        ({"margin_contrastive": 0.7}, "is tried at 0.5, 1.0, 1.5 for contrastive"),
+        ({"learning_rate": 0}, "must be rates that differ. Received: 0.0"),
+        ({"batches": "uniform"}, "uniform.*--losses has npairs"),
+    ],
+)
+def test_flags_that_a_comparison_sets_itself_are_refused(tmp_path, changes, message):
+    start = START.changed(changes)
+    comparison = comparing.Comparison(str(tmp_path), start, CompareConfig())
+    with pytest.raises(InputError, match=message):
+        comparison.check()
+        comparison.plan()
+
+
+def row(chosen, name, ensemble, individual, queries=9):
+    measured = SweepRow(name, ensemble, individual, [])
+    return comparing.Row(chosen, measured, frozenset({(queries, queries)}))
+
+
+def test_a_table_is_of_one_test_set():
+    same = row({}, "npairs", [90.0], [75.0])
+    comparing.check_one_test_set([same, same])
+    with pytest.raises(InputError, match="7 and 9 queries"):
+        comparing.check_one_test_set([same, row({}, "margin", [90.0], [75.0], 7)])
+
+
 def test_the_table_begins_with_the_best():
     rows = {
-        "margin": comparing.Row(
-            {"learning_rate": "0.003"}, SweepRow("margin", [80.0, 82.0], [70.0], [])
-        ),
-        "npairs": comparing.Row({}, SweepRow("npairs", [90.0], [75.0], [0.5])),
+        "triplet_semihard": row({}, "triplet_semihard", [], []),
+        "margin": row({"learning_rate": "0.003"}, "margin", [80.0, 82.0], [70.0]),
+        "npairs": row({}, "npairs", [90.0], [75.0]),
     }
-    head, first, second = comparing.as_text("ABE-4^64", rows).splitlines()
+    head, first, second, last = comparing.as_text("ABE-4^64", rows).splitlines()
+    assert last.split() == ["triplet_semihard", "diverged", "diverged"]
     assert head.split()[0] == "ABE-4^64"
     assert first.split() == ["npairs", "90.0", "75.0"]
     assert second.split() == [

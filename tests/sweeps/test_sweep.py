@@ -1,16 +1,24 @@
 """A sweep: one factor at a time, on held-out classes, goes on where it stopped."""
 
 import json
+import signal
 import statistics
+import subprocess
+import sys
+import time
 
 import pytest
 
 from abe_tf.config.sweep import SweepConfig
+from abe_tf.errors import InputError
 from abe_tf.figures import ablation
 from abe_tf.figures.ablation import SweepRow
 from abe_tf.runs import measurements
-from abe_tf.sweeps.points import as_text
-from tests.conftest import SMALL
+from abe_tf.runs.flags import RunFlags
+from abe_tf.runs.folder import RunFolder
+from abe_tf.sweeps import trials
+from abe_tf.sweeps.points import as_text, best
+from tests.conftest import ROOT, SMALL
 
 
 def sweep_flags(photos, folder, *more):
@@ -90,7 +98,71 @@ def test_a_failed_run_ends_the_sweep_with_its_reason(photos, run_command, tmp_pa
     assert result.returncode == 1
     reason, ended = result.stderr.strip().splitlines()
     assert "'conv_1', which inception_small has not" in reason
-    assert "Every run of a sweep must succeed" in ended
+    assert "Every run must succeed" in ended
+
+
+def test_a_sweep_that_is_stopped_stops(photos, tmp_path):
+    folder = tmp_path / "sweep"
+    flags = sweep_flags(photos, folder, "--vary=lambda_div=0,1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "abe_tf.sweep", *flags], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    while not list(folder.glob("*/started_with.cfg")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert output.decode().endswith("The same command goes on from here.\n")
+    # What was stopped is not taken for a run.
+    assert not list(folder.glob("*/results.json"))
+    assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_a_value_that_diverges_is_none(photos, run_command, tmp_path):
+    folder = tmp_path / "sweep"
+    rates = ("--optimizer=sgd", "--vary=learning_rate=1e30,0.001", "--steps=4")
+    flags = sweep_flags(photos, folder, *rates)
+    output = run_command("abe_tf.sweep", *flags).stdout
+    first, second = json.loads((folder / "sweep.json").read_text())["learning_rate"]
+    assert first["ensemble"] == []
+    assert len(second["ensemble"]) == 1
+    (line,) = [line for line in output.splitlines() if line.startswith("1e30")]
+    assert line.split() == ["1e30", "diverged", "diverged", "-"]
+    assert run_command("abe_tf.sweep", *flags).stdout == output
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 5}, "have one --steps. Received: 5, and .* with 4"),
+        ({"encoder_weights": "b.h5"}, "have one --encoder_weights"),
+        ({"embedding_dim": 1024}, "--embedding_dim=1024"),
+    ],
+)
+def test_runs_that_start_from_something_else_do_not_count(tmp_path, changes, message):
+    sweep = SweepConfig(vary=("lambda_div=0,1",))
+    start = RunFlags().changed({"encoder": "googlenet", "image_size": 224, "steps": 4})
+    start = start.changed({"encoder_weights": "old/a.h5"})
+    begun = RunFolder(str(tmp_path / "lambda_div=0,seed=0"))
+    setting = {"lambda_div": 0}
+    begun.write_record(start.changed(setting), ["a"], [])
+    moved = start.changed({"encoder_weights": "new/a.h5", "data_dir": "new"})
+    assert len(trials.plan(str(tmp_path), moved, sweep)) == 2
+    with pytest.raises(InputError, match=message):
+        trials.plan(str(tmp_path), start.changed(changes), sweep)
+
+
+def test_of_equals_the_middle_one_is_chosen_and_what_diverged_is_none():
+    rows = [SweepRow(v, [90.0], [80.0], []) for v in ("1", "2", "3")]
+    assert best(rows).value == "2"
+    diverged = [SweepRow(v, [], [], []) for v in ("4", "5")]
+    assert best([*diverged, rows[2]]).value == "3"
+    assert as_text("rate", [*diverged, rows[2]]).count("diverged") == 4
+    assert ablation.draw("rate", [*diverged, rows[2]]).startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="none of 4, 5"):
+        best(diverged)
 
 
 def test_settings_are_one_factor_at_a_time_or_a_grid():
