@@ -15,19 +15,30 @@ import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import facility
-from abe_tf.losses.metric import EachLearner, MetricLoss, Sizes
+from abe_tf.losses.metric import EachLearner, LossBatch, MetricLoss, Sizes
 from abe_tf.losses.pairwise import as_distance, squared_distances
 
 
 def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
     """The loss that the flags describe."""
-    loss = EachLearner(
+    return Clustering(
         lambda embeddings, labels: clustering_loss(
             embeddings, labels, config.clustering_gamma
         )
     )
-    loss.compilable = False  # S is found by a program of its own
-    return loss
+
+
+class Clustering(EachLearner):
+    """The loss of each learner, and how many have nothing left to learn."""
+
+    # S is found by a program of its own.
+    compilable = False
+
+    def __call__(self, batch: LossBatch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The loss of a global batch."""
+        losses, scalars = super().__call__(batch)
+        zero = tf.reduce_mean(tf.cast(tf.equal(losses, 0), tf.float32))
+        return losses, {**scalars, "clustering/learners_at_zero": zero}
 
 
 def clustering_loss(

@@ -31,7 +31,7 @@ class Comparison:
     """What is compared, and where the runs lie.
 
     Attributes:
-      folder: Of all runs: `tries/LOSS`, sweeps, and `ENSEMBLE`, the measured runs.
+      folder: Folder of all runs: `tries/LOSS`, sweeps; `ENSEMBLE`, the measured runs.
       start: Flags that all runs share.
       asked: Losses, networks, tries and seeds.
     """

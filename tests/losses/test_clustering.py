@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from abe_tf.losses import facility
-from tests.losses.fixture import LABELS, PLANE
+from abe_tf.losses import facility, table
+from abe_tf.losses.metric import LossBatch, Sizes
+from tests.losses.fixture import LABELS, PLANE, config
 
 
 def test_mutual_information_is_normalised_by_the_geometric_mean():
@@ -21,6 +23,16 @@ def test_mutual_information_is_normalised_by_the_geometric_mean():
     found = facility.mutual_information(clusters, classes, 2, 2)
     assert found == pytest.approx(shared / np.sqrt(np.prod(entropies)))
     assert facility.mutual_information(np.zeros(4, int), classes, 1, 2) == 0.0
+
+
+def test_learners_with_nothing_left_to_learn_are_counted():
+    apart, mixed = PLANE, PLANE[[0, 2, 4, 1, 3, 5]]
+    both = tf.constant(np.stack([apart, mixed], 1), tf.float32)
+    loss = table.create(config("clustering"), Sizes(2, 2, (0, 1, 2)))
+    losses, scalars = loss(LossBatch(both, tf.constant(LABELS), tf.constant([0, 0])))
+    assert float(losses[0]) == 0.0
+    assert float(losses[1]) > 0
+    assert float(scalars["clustering/learners_at_zero"]) == 0.5
 
 
 def test_medoids_are_as_good_as_the_best_of_all_sets():
