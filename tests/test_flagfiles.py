@@ -43,8 +43,9 @@ def test_a_flagfile_opens_with_its_command_and_is_legal(path, monkeypatch):
     comment = [line for line in lines if line.startswith("#")]
     assert lines[: len(comment)] == comment
     relative = path.relative_to(ROOT)
+    command = "compare" if path.parent.name == "compared" else "train"
     assert comment[0].startswith(
-        ("# make demo", f"# python -m abe_tf.train --flagfile={relative}")
+        ("# make demo", f"# python -m abe_tf.{command} --flagfile={relative}")
     )
     assert "2026-" in path.read_text() or "Not measured here." in path.read_text()
     read(path, monkeypatch)
