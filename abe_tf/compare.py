@@ -41,12 +41,12 @@ def main(
     comparison = comparing.Comparison(folder, start, asked)
     comparison.check()
     planned = comparison.plan()
-    trials.check_held_out(data, planned, "A comparison")
+    trials.check_held_out(data, sum(planned.values(), []), "A comparison")
     check_writable("workdir", folder)
     tables: dict[str, dict[str, comparing.Row]] = {}
-    for name in asked.losses:
+    for name, tried in planned.items():
         print(f"\n{name}: tries with one learner", flush=True)
-        chosen = comparison.choose(name)
+        chosen = comparison.choose(name, tried)
         for runs in comparison.measured(name, chosen).values():
             network = paper_name(runs[0].flags.model, runs[0].flags.loss)
             print(f"\n{name}: {network} for the table", flush=True)

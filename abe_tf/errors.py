@@ -7,15 +7,17 @@ class InputError(ValueError):
     """Something that the user gave is wrong; the text says what, in one line.
 
     The text states the rule, the value received and what to do. The command lines
-    print it and exit with status 1; every other exception is a bug of ours and keeps
+    print it and exit with its status; every other exception is a bug of ours and keeps
     its stack trace.
     """
+
+    status = 1
 
 
 class DivergedError(InputError):
     """Loss or gradient of a training were no numbers any more.
 
-    The command exits with status 3, so that a sweep tells it from other mistakes.
+    A sweep tells it from other mistakes by its status.
     """
 
     status = 3

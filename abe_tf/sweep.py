@@ -39,6 +39,7 @@ def main(
     check_writable("workdir", folder)
     trials.run(planned)
     rows = trials.by_factor(planned, sweep)
+    trials.write(folder, rows)
     # From here on matplotlib is needed.
     from abe_tf.figures import ablation
 
@@ -47,7 +48,6 @@ def main(
         path = os.path.join(folder, f"{factor}.png")
         write_atomically(path, ablation.draw(factor, of_factor))
         print(f"plot: {path}")
-    trials.write(folder, rows)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from absl import app, flags, logging
 
 from abe_tf import quiet
 from abe_tf.config import flagfiles, groups
-from abe_tf.errors import DivergedError, InputError, WorkerLostError
+from abe_tf.errors import InputError, WorkerLostError
 
 
 def run(
@@ -45,12 +45,10 @@ def run(
             main(*[groups.read(group, flags.FLAGS) for group in config], *rest)
         except WorkerLostError as error:
             _say(error)
-            os._exit(1)
-        except DivergedError as error:
-            _say(error)
-            sys.exit(DivergedError.status)
+            os._exit(error.status)
         except InputError as error:
-            _fail(error)
+            _say(error)
+            sys.exit(error.status)
         except KeyboardInterrupt:
             print("\nInterrupted.", file=sys.stderr)
             sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -26,6 +27,11 @@ class SweepRow:
     individual: list[float]
     self_pair_cosine: list[float]
 
+    @property
+    def recall(self) -> float:
+        """Mean Recall@1 of the ensemble; below all others where a run diverged."""
+        return statistics.mean(self.ensemble) if self.ensemble else -math.inf
+
 
 def deviation(values: Sequence[float]) -> float:
     """Sample standard deviation over runs; 0 for one run, which has none.
@@ -37,7 +43,7 @@ def deviation(values: Sequence[float]) -> float:
 
 
 def mean_and_deviation(values: Sequence[float]) -> str:
-    """The same as text, with the mean; the mean alone for one run, no run for none.
+    """The same as text, with the mean; the mean alone for one run; "diverged" for none.
 
     >>> mean_and_deviation([90.0, 92.0]), mean_and_deviation([91.0])
     ('91.0 ± 1.41', '91.0')

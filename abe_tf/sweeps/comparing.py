@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -72,16 +71,16 @@ class Comparison:
                     f"Received: {given}. Leave --{name} out."
                 )
 
-    def plan(self) -> list[trials.Trial]:
-        """All tries, and the measured runs as far as their flags can be checked.
+    def plan(self) -> dict[str, list[trials.Trial]]:
+        """The tries of each loss; the flags of the measured runs are checked too.
 
         Raises:
           InputError: A setting breaks a rule, or a run with other flags lies there.
         """
-        planned = []
+        planned = {}
         for loss in self.asked.losses:
             try:
-                planned += self.tries(loss)
+                planned[loss] = self.tries(loss)
                 self.measured(loss, {})
             except InputError as error:
                 raise InputError(
@@ -102,19 +101,22 @@ class Comparison:
             self._swept(loss),
         )
 
-    def choose(self, loss: str) -> dict[str, str]:
+    def choose(self, loss: str, tried: Sequence[trials.Trial]) -> dict[str, str]:
         """Runs the tries of a loss, and says which values are best.
+
+        Args:
+          loss: Name of the metric loss.
+          tried: Its tries, as planned.
 
         Returns:
           The learning rate and the loss' own setting, by the flag's name. Each is the
           best of its values around the flags, by Recall@1 on held-out classes.
         """
-        tried, swept = self.tries(loss), self._swept(loss)
         trials.run(tried)
-        rows = trials.by_factor(tried, swept)
+        rows = trials.by_factor(tried, self._swept(loss))
+        trials.write(os.path.join(self.folder, "tries", loss), rows)
         for factor, of_factor in rows.items():
             print(f"\n{points.as_text(factor, of_factor)}", flush=True)
-        trials.write(os.path.join(self.folder, "tries", loss), rows)
         return {factor: points.best(values).value for factor, values in rows.items()}
 
     def measured(self, loss: str, chosen: Mapping[str, str]) -> Runs:
@@ -207,12 +209,8 @@ def as_text(network: str, rows: Mapping[str, Row]) -> str:
       rows: By the loss' name.
     """
     lines = [f"{network:18}{'Recall@1, %':>14}{'learners':>14}  chosen"]
-    means = {
-        name: statistics.mean(row.measured.ensemble or [-1.0])
-        for name, row in rows.items()
-    }
-    for loss in sorted(means, key=lambda name: -means[name]):
-        row = rows[loss]
+    best_first = sorted(rows.items(), key=lambda item: -item[1].measured.recall)
+    for loss, row in best_first:
         flags = " ".join(f"--{flag}={value}" for flag, value in row.chosen.items())
         lines.append(
             f"{loss:18}{mean_and_deviation(row.measured.ensemble):>14}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import signal
 import statistics
@@ -173,15 +174,14 @@ def best(rows: Sequence[SweepRow]) -> SweepRow:
     Raises:
       InputError: With every value a run diverged.
     """
-    means = [statistics.mean(row.ensemble) if row.ensemble else -1.0 for row in rows]
-    highest = max(means)
-    if highest < 0:
+    highest = max(row.recall for row in rows)
+    if highest == -math.inf:
         values = ", ".join(row.value for row in rows)
         raise InputError(
             "A value must train without diverging. Received: none of "
             f"{values} does. Try lower learning rates in another --workdir."
         )
-    equals = [row for row, mean in zip(rows, means, strict=True) if mean == highest]
+    equals = [row for row in rows if row.recall == highest]
     return equals[len(equals) // 2]
 
 

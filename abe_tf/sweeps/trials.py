@@ -59,10 +59,10 @@ def plan(folder: str, start: RunFlags, sweep: SweepConfig) -> list[Trial]:
       InputError: A setting breaks a rule, or a run with other flags lies there.
     """
     planned = []
+    first = start.training.seed
     for setting in sweep.settings():
         # What a factor leaves as the flagfile has it is one run for all factors.
         changes = {} if start.changed(setting) == start else setting
-        first = start.training.seed
         for seed in range(first, first + sweep.seeds):
             point = points.Point(folder, changes, seed)
             flags = start.changed({**setting, "seed": seed})
@@ -75,8 +75,9 @@ def _check_alike(workdir: str, flags: RunFlags, theirs: RunFlags) -> None:
 
     A run alone may go further, or go on where its first weights are no more.
     """
+    ours, before = flags.values(), theirs.values()
     for name in ("steps", "encoder_weights", "init_from"):
-        now, then = flags.values()[name], theirs.values()[name]
+        now, then = ours[name], before[name]
         # A file may have moved.
         if os.path.basename(str(now)) != os.path.basename(str(then)):
             raise InputError(
