@@ -47,7 +47,9 @@ def main(
         # From here on TensorFlow is needed, which takes seconds to import.
         from abe_tf.session.flags import SessionFlags
         from abe_tf.session.session import Session
+        from abe_tf.training import allocator
 
+        allocator.keep_freed_memory()
         built = Session(folder, SessionFlags(flags, evaluation, session))
         if session.dry_run:
             built.try_out()
