@@ -8,7 +8,6 @@ training classes; test classes are looked at once, by the runs that the table is
 
 from __future__ import annotations
 
-import json
 import os
 
 from abe_tf.config import command
@@ -19,7 +18,7 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.runs.flags import RunFlags
-from abe_tf.storage.files import check_writable, write_atomically
+from abe_tf.storage.files import check_writable
 
 
 def main(
@@ -40,8 +39,10 @@ def main(
     start = RunFlags(model, data, loss, training)
     comparison = comparing.Comparison(folder, start, asked)
     comparison.check()
+    begun = sum(comparison.plan().values(), [])
+    splits = trials.check_held_out(data, begun, "A comparison")
+    comparison = comparison.fitted(splits)
     planned = comparison.plan()
-    trials.check_held_out(data, sum(planned.values(), []), "A comparison")
     check_writable("workdir", folder)
     tables: dict[str, dict[str, comparing.Row]] = {}
     for name, tried in planned.items():
@@ -58,12 +59,8 @@ def main(
     if asked.seeds > 1:
         print(f"\nMean and sample deviation of {asked.seeds} seeds, on test classes.")
     print("Chosen with one learner and one seed, on held-out training classes.")
-    content = {
-        network: {loss: row.content() for loss, row in rows.items()}
-        for network, rows in tables.items()
-    }
     path = os.path.join(folder, "compared.json")
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
+    comparing.write(path, tables)
     print(f"table: {path}")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from abe_tf.config.compare import SETTINGS, CompareConfig
 from abe_tf.config.loss import LossConfig
@@ -13,7 +16,11 @@ from abe_tf.config.sweep import SweepConfig
 from abe_tf.errors import InputError
 from abe_tf.figures.ablation import SweepRow, mean_and_deviation
 from abe_tf.runs.flags import RunFlags
+from abe_tf.storage.files import write_atomically
 from abe_tf.sweeps import points, trials
+
+if TYPE_CHECKING:
+    from abe_tf.data.examples import Splits
 
 # By ensemble, one a seed.
 Runs = dict[str, list[trials.Trial]]
@@ -70,6 +77,41 @@ class Comparison:
                     f"--{name} is tried at {', '.join(map(str, values))} for {loss}. "
                     f"Received: {given}. Leave --{name} out."
                 )
+
+    def fitted(self, splits: Splits) -> Comparison:
+        """The same comparison with batches alike in tries and measured runs.
+
+        Tries have fewer classes, and the smallest class may be one they hold out:
+        left to the data, or found too large, batches are so before the first run.
+
+        Args:
+          splits: Images, with the classes that the tries hold out.
+
+        Raises:
+          InputError: Batches of these flags cannot be filled.
+        """
+        from abe_tf.data.sampling import ClassSampler
+
+        of_tries = splits.train.labels
+        of_all = np.concatenate([of_tries, splits.validation.labels])
+        data = self.start.data
+        if data.batches != "classes":
+            return self
+        classes, images = (
+            data.fitted(np.unique(labels, return_counts=True)[1].tolist())
+            for labels in (of_tries, of_all)
+        )
+        batches = {
+            "classes_per_batch": classes.classes_per_batch,
+            "images_per_class": images.images_per_class,
+        }
+        start = self.start.changed(batches)
+        for labels in (of_tries, of_all):
+            ClassSampler(
+                *(labels, start.data.images_per_slot, start.training.seed),
+                splits.train.class_names,
+            )
+        return dataclasses.replace(self, start=start)
 
     def plan(self) -> dict[str, list[trials.Trial]]:
         """The tries of each loss; the flags of the measured runs are checked too.
@@ -184,6 +226,33 @@ class Row:
             "learners_recall@1": self.measured.individual,
             "self_pair_cosine": self.measured.self_pair_cosine,
         }
+
+
+def write(path: str, tables: Mapping[str, Mapping[str, Row]]) -> None:
+    """Writes the tables; what another call measured of other losses stays.
+
+    Args:
+      path: Path of compared.json.
+      tables: By the network's name, then by the loss'.
+
+    Raises:
+      InputError: What lies there is damaged.
+    """
+    content: dict[str, dict[str, Any]] = {}
+    try:
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                content = json.load(file)
+        for network, rows in tables.items():
+            measured = {loss: row.content() for loss, row in rows.items()}
+            content[network] = {**content.get(network, {}), **measured}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            "compared.json must be what a comparison wrote. "
+            f"Received: {path!r}: {error}. Remove it and run the same command again: "
+            "nothing is trained anew."
+        ) from error
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def check_one_test_set(rows: Iterable[Row]) -> None:

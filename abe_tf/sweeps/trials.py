@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from abe_tf.config.data import DataConfig
 from abe_tf.config.sweep import SweepConfig
@@ -15,6 +16,9 @@ from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import write_atomically
 from abe_tf.sweeps import points
+
+if TYPE_CHECKING:
+    from abe_tf.data.examples import Splits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +90,16 @@ def _check_alike(workdir: str, flags: RunFlags, theirs: RunFlags) -> None:
             )
 
 
-def check_held_out(data: DataConfig, planned: Sequence[Trial], what: str) -> None:
+def check_held_out(data: DataConfig, planned: Sequence[Trial], what: str) -> Splits:
     """Refuses data of which no classes would be held out, or other data than before.
 
     Args:
       data: The data of all runs.
       planned: The runs; of those that were begun the classes are looked at.
       what: Who asks, such as "A sweep".
+
+    Returns:
+      The images.
 
     Raises:
       InputError: None are to be held out, there are too few, or a run that was begun
@@ -117,6 +124,7 @@ def check_held_out(data: DataConfig, planned: Sequence[Trial], what: str) -> Non
             f"{what} chooses on held-out training classes. Received: too few to hold "
             "any out. Add classes of photos."
         )
+    return splits
 
 
 def run(trials: Sequence[Trial]) -> None:

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from abe_tf.config.compare import SETTINGS, CompareConfig
 from abe_tf.config.data import DataConfig
 from abe_tf.config.loss import METRIC_LOSSES, LossConfig
 from abe_tf.config.model import ModelConfig
+from abe_tf.data.examples import Examples, Splits
 from abe_tf.errors import InputError
 from abe_tf.figures.ablation import SweepRow
 from abe_tf.runs import measurements
@@ -100,6 +102,68 @@ def test_flags_that_a_comparison_sets_itself_are_refused(tmp_path, changes, mess
     with pytest.raises(InputError, match=message):
         comparison.check()
         comparison.plan()
+
+
+def splits(*counts, held_out):
+    """Images of classes 0, 1, ..., of which the last ones are held out."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    names = tuple(f"class {number}" for number in range(len(counts)))
+    images = Examples(
+        np.arange(len(labels)), labels, labels.astype(str), names, lambda key: key
+    )
+    held = labels >= len(counts) - held_out
+    return Splits(
+        train=images.where(~held),
+        validation=images.where(held),
+        test=images.where(labels < 0),
+    )
+
+
+def test_batches_left_to_the_data_are_alike_in_tries_and_measured_runs(tmp_path):
+    comparison = comparing.Comparison(str(tmp_path), START, CompareConfig())
+    # Nine classes train in the end, six in the tries; a held-out one has two images.
+    fitted = comparison.fitted(splits(*(5,) * 8, 2, held_out=3))
+    (runs, _) = fitted.measured("margin", {}).values()
+    for trial in [*fitted.tries("margin"), *runs]:
+        assert trial.flags.data.classes_per_batch == 6
+        assert trial.flags.data.images_per_class == 2
+
+
+def test_batches_that_a_held_out_class_cannot_fill_are_refused_at_once(tmp_path):
+    start = START.changed({"classes_per_batch": 2, "images_per_class": 3})
+    comparison = comparing.Comparison(str(tmp_path), start, CompareConfig())
+    with pytest.raises(InputError, match="Received: 3; class class 3 has 2"):
+        comparison.fitted(splits(5, 5, 5, 2, held_out=2))
+    kept = comparison.fitted(splits(5, 5, 5, 3, held_out=2))
+    assert kept.start.data == start.data
+
+
+def test_pairs_and_uniform_batches_are_left_alone(tmp_path):
+    start = START.changed({"batches": "pairs"})
+    comparison = comparing.Comparison(str(tmp_path), start, CompareConfig())
+    assert comparison.fitted(splits(5, 5, 5, 1, held_out=2)) is comparison
+
+
+def test_a_call_with_other_losses_keeps_the_rows_of_before(tmp_path):
+    path = tmp_path / "compared.json"
+    npairs, margin, again = (row({}, "", [x], [x]) for x in (90.0, 80.0, 70.0))
+    comparing.write(str(path), {"1-head": {"npairs": npairs}})
+    comparing.write(str(path), {"1-head": {"margin": margin}, "ABE-4": {}})
+    comparing.write(str(path), {"1-head": {"margin": again}})
+    content = json.loads(path.read_text())
+    recalls = {name: one["recall@1"] for name, one in content["1-head"].items()}
+    assert recalls == {"npairs": [90.0], "margin": [70.0]}
+    assert content["ABE-4"] == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"1-head": []}'])
+def test_a_damaged_table_is_named_and_kept(tmp_path, text):
+    path = tmp_path / "compared.json"
+    path.write_text(text)
+    rows = {"1-head": {"npairs": row({}, "", [90.0], [90.0])}}
+    with pytest.raises(InputError, match=r"Remove it and run the same command"):
+        comparing.write(str(path), rows)
+    assert path.read_text() == text
 
 
 def row(chosen, name, ensemble, individual, queries=9):
