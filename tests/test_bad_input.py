@@ -109,6 +109,11 @@ def one_line(stderr):
         ("abe_tf.train", ["--workdir=W", "--optimizer=adamw"], "needs --weight_decay"),
         (
             "abe_tf.train",
+            ["--workdir=W", "--optimizer=sgd", "--optimizer_epsilon=1"],
+            "--optimizer_epsilon goes with --optimizer=adam|adamw|rmsprop",
+        ),
+        (
+            "abe_tf.train",
             ["--workdir=W", "--jit=on", "--deterministic"],
             "does not go with --deterministic",
         ),

@@ -30,7 +30,10 @@ _SETTINGS = {
     "norm_weight": _FREE,
     "angular_degrees": ("angular",),
     "npairs_weight": ("angular",),
-    "clustering_gamma": ("clustering",),
+    **dict.fromkeys(
+        ("clustering_gamma", "clustering_decay_factor", "clustering_decay_steps"),
+        ("clustering",),
+    ),
     **dict.fromkeys(
         ("proxy_positive", "proxy_scale", "proxy_smoothing"), ("proxy_nca",)
     ),
@@ -101,6 +104,15 @@ class LossConfig(Group):
         lower=0,
     )
     clustering_gamma: float = option(1.0, "weight of 1 - NMI in clustering", lower=0)
+    clustering_decay_factor: float = option(
+        1.0,
+        "times --clustering_gamma every --clustering_decay_steps; 0.94 in the paper",
+        lower=0,
+        upper=1,
+    )
+    clustering_decay_steps: int = option(
+        1000, "steps until --clustering_gamma falls again", lower=1
+    )
     proxy_positive: str = option(
         "excluded",
         "whether the sum of proxy_nca leaves out the image's own class, as in the "

@@ -7,7 +7,7 @@ import dataclasses
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
-OPTIMIZERS = ("adam", "adamw", "sgd", "lamb")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd", "lamb")
 SCHEDULES = ("constant", "cosine", "step")
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu")
 JIT = ("auto", "on", "off")
@@ -81,6 +81,12 @@ class TrainingConfig(DistributionConfig):
         choices=OPTIMIZERS,
     )
     momentum: float = option(0.9, "of sgd", lower=0, upper=1)
+    optimizer_epsilon: float = option(
+        1e-7,
+        "what adam, adamw and rmsprop add to the root that they divide by; adam of the "
+        "loss' own variables too",
+        lower=1e-12,
+    )
     learning_rate: float = option(1e-3, "at the start, of the encoder", lower=0)
     new_layer_multiplier: float = option(
         1.0,
@@ -158,7 +164,14 @@ class TrainingConfig(DistributionConfig):
         if self.optimizer == "lamb" and self.ema_momentum:
             raise InputError(
                 "--ema_momentum goes with Keras' optimizers. "
-                "Received: --optimizer=lamb. Use adam, adamw or sgd."
+                "Received: --optimizer=lamb. Use adam, adamw, rmsprop or sgd."
+            )
+        default = type(self).optimizer_epsilon
+        if self.optimizer_epsilon != default and self.optimizer in ("sgd", "lamb"):
+            raise InputError(
+                "--optimizer_epsilon goes with --optimizer=adam|adamw|rmsprop. "
+                f"Received: {self.optimizer_epsilon} with {self.optimizer}. Leave it "
+                "out."
             )
         if self.jit == "on" and self.deterministic:
             raise InputError(

@@ -6,7 +6,8 @@
 D is the plain distance of unit vectors, K the number of classes in the batch, Delta 1
 minus the normalised mutual information of clusters and classes, by the geometric mean
 of their entropies. S is found greedily and refined (`facility.py`); S and Delta are
-constants for the gradient. The sums grow with the batch, as in the paper.
+constants for the gradient. Gamma may fall over the steps, as it does in the paper.
+The sums grow with the batch, as in the paper.
 """
 
 from __future__ import annotations
@@ -15,34 +16,49 @@ import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import facility
-from abe_tf.losses.metric import EachLearner, LossBatch, MetricLoss, Sizes
+from abe_tf.losses.metric import LossBatch, MetricLoss, Sizes
 from abe_tf.losses.pairwise import as_distance, squared_distances
 
 
 def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
     """The loss that the flags describe."""
-    return Clustering(
-        lambda embeddings, labels: clustering_loss(
-            embeddings, labels, config.clustering_gamma
-        )
-    )
+    return Clustering(config)
 
 
-class Clustering(EachLearner):
-    """The loss of each learner, and how many have nothing left to learn."""
+class Clustering(MetricLoss):
+    """The loss of each learner, and how many have nothing left to learn.
+
+    Args:
+      config: Gamma, and how it falls over the steps.
+    """
 
     # S is found by a program of its own.
     compilable = False
 
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+        self._gamma, self._factor = (
+            config.clustering_gamma,
+            config.clustering_decay_factor,
+        )
+        self._every = config.clustering_decay_steps
+
     def __call__(self, batch: LossBatch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The loss of a global batch."""
-        losses, scalars = super().__call__(batch)
+        _, step = tf.unstack(batch.seed)
+        falls = tf.cast(step // self._every, tf.float32)
+        gamma = self._gamma * tf.pow(self._factor, falls)
+        learners = tf.unstack(batch.embeddings, axis=1)
+        losses = tf.stack([clustering_loss(x, batch.labels, gamma) for x in learners])
         zero = tf.reduce_mean(tf.cast(tf.equal(losses, 0), tf.float32))
-        return losses, {**scalars, "clustering/learners_at_zero": zero}
+        return losses, {
+            "clustering/learners_at_zero": zero,
+            "clustering/gamma": gamma,
+        }
 
 
 def clustering_loss(
-    embeddings: tf.Tensor, labels: tf.Tensor, gamma: float = 1.0
+    embeddings: tf.Tensor, labels: tf.Tensor, gamma: float | tf.Tensor = 1.0
 ) -> tf.Tensor:
     """The loss of one learner.
 
@@ -59,9 +75,10 @@ def clustering_loss(
       Scalar float32, at least 0.
     """
     distances = as_distance(squared_distances(embeddings[:, tf.newaxis])[0], "plain")
+    gamma = tf.convert_to_tensor(gamma, tf.float32)
     nearest, own, delta = tf.numpy_function(
-        lambda d, y: facility.locate(d, y, gamma),
-        [tf.stop_gradient(distances), labels],
+        facility.locate,
+        [tf.stop_gradient(distances), labels, gamma],
         [tf.int64, tf.int64, tf.float32],
         stateful=False,
     )

@@ -162,7 +162,7 @@ def _for_loss(config: TrainingConfig) -> Any:
     schedule = learning_rate(config, rate)
     if config.loss_optimizer == "sgd":
         return tf.keras.optimizers.SGD(schedule, momentum=config.momentum)
-    return tf.keras.optimizers.Adam(schedule)
+    return tf.keras.optimizers.Adam(schedule, epsilon=config.optimizer_epsilon)
 
 
 def _create(config: TrainingConfig, rate: float) -> Any:
@@ -178,10 +178,14 @@ def _create(config: TrainingConfig, rate: float) -> Any:
         optimizer = tf.keras.optimizers.SGD(
             schedule, momentum=config.momentum, **common
         )
-    elif config.optimizer == "adamw":
-        optimizer = tf.keras.optimizers.AdamW(schedule, **common)
     else:
-        optimizer = tf.keras.optimizers.Adam(schedule, **common)
+        kinds = {
+            "adam": tf.keras.optimizers.Adam,
+            "adamw": tf.keras.optimizers.AdamW,
+            "rmsprop": tf.keras.optimizers.RMSprop,
+        }
+        kind = kinds[config.optimizer]
+        optimizer = kind(schedule, epsilon=config.optimizer_epsilon, **common)
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=_NO_DECAY)
     return optimizer

@@ -44,6 +44,34 @@ def two_layer_trainer(**flags):
     return trainer, encoder, linear
 
 
+def first_step(of_loss: bool = False, **flags) -> float:
+    """How far the first step takes a weight with a gradient of 0.5."""
+    config = TrainingConfig(schedule="constant", learning_rate=0.01, **flags)
+    made = optimizers.create(config, for_loss=of_loss)
+    weight = tf.Variable([1.0])
+    optimizer = made.loss if of_loss else made.encoder
+    optimizer.apply_gradients([(tf.constant([0.5]), weight)])
+    return 1 - float(weight[0])
+
+
+def test_rmsprop_divides_by_the_root_of_the_mean_square():
+    # Of the first gradient, a tenth of its square.
+    expected = 0.01 * 0.5 / np.sqrt(0.1 * 0.25)
+    assert first_step(optimizer="rmsprop") == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_epsilon_of_one_makes_steps_follow_the_gradient():
+    assert first_step() == pytest.approx(0.01, rel=1e-4)
+    expected = 0.01 * 0.5 / (0.5 + 1)
+    taken = first_step(optimizer_epsilon=1.0)
+    # Keras adds it before it corrects the second moment's start, by sqrt(1 - 0.999).
+    exact = 0.01 * 0.5 / (0.5 + 1 / np.sqrt(0.001))
+    assert taken == pytest.approx(exact, rel=1e-3)
+    assert taken < expected
+    of_loss = first_step(of_loss=True, optimizer_epsilon=1.0, loss_learning_rate=0.01)
+    assert of_loss == pytest.approx(exact, rel=1e-3)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "adamw"])
 def test_new_layers_learn_a_multiple_as_fast(optimizer):
     trainer, encoder, linear = two_layer_trainer(
