@@ -171,8 +171,13 @@ def test_the_run_is_evaluated_reported_and_looked_at(follow, mine, place):
 
 def test_a_loss_with_proxies_trains(follow, place):
     few = ("--steps=2", "--num_learners=2")
-    assert "2/2" in follow("losses.md", "python -m abe_tf.train", *few)
+    assert "2/2" in follow("losses.md", "python -m abe_tf.train --dataset", *few)
     assert (place / "runs/anchored/checkpoints/step-2").is_dir()
+
+
+def test_a_loss_of_all_learners_trains(follow):
+    said = follow("losses.md", "python -m abe_tf.train --ensemble", "--steps=2")
+    assert "2/2" in said
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from abe_tf.config.groups import Group, option
-from abe_tf.config.loss import METRIC_LOSSES
 from abe_tf.config.model import ENSEMBLES
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.errors import InputError
@@ -30,9 +29,10 @@ class CompareConfig(Group):
     """Losses, networks, tries and seeds."""
 
     losses: tuple[str, ...] = option(
-        METRIC_LOSSES,
-        "of --metric_loss, with commas between",
-        choices=METRIC_LOSSES,
+        tuple(SETTINGS),
+        "of --metric_loss, with commas between; not hdc and bier, which are of several "
+        "learners",
+        choices=tuple(SETTINGS),
     )
     ensembles: tuple[str, ...] = option(
         ("none", "abe"),

@@ -11,6 +11,7 @@ from abe_tf.errors import InputError
 METRIC_LOSSES = (
     *("contrastive", "triplet_semihard", "lifted_struct", "npairs", "angular"),
     *("clustering", "proxy_nca", "margin", "proxy_anchor", "multi_similarity"),
+    *("hdc", "bier"),
 )
 # Published for vectors of any length.
 _FREE = ("lifted_struct", "npairs", "angular")
@@ -40,6 +41,8 @@ _SETTINGS = {
     **dict.fromkeys(
         ("margin_alpha", "margin_beta", "margin_beta_per", "margin_nu"), ("margin",)
     ),
+    **dict.fromkeys(("hdc_ratios", "hdc_pairs"), ("hdc",)),
+    **dict.fromkeys(("bier_boosting", "bier_negative_cost"), ("bier",)),
     **dict.fromkeys(("proxy_anchor_scale", "proxy_anchor_margin"), ("proxy_anchor",)),
     **{
         f"multi_similarity_{name}": ("multi_similarity",)
@@ -153,6 +156,29 @@ class LossConfig(Group):
     multi_similarity_epsilon: float = option(
         0.1, "slack of the pairs that multi_similarity keeps", lower=0
     )
+    hdc_ratios: tuple[float, ...] = option(
+        (1.0, 0.5, 0.2),
+        "share of the pairs, the hardest, that hdc leaves to each learner, not rising, "
+        "with commas between; learners beyond the last take the last",
+        lower=0,
+        upper=1,
+    )
+    hdc_pairs: str = option(
+        "cascade",
+        "whether a learner of hdc chooses among the pairs that the one before it has "
+        "kept, as in the paper, or all as released: ranked anew, negatives twice and "
+        "ten times as dear",
+        choices=("cascade", "released"),
+    )
+    bier_boosting: str = option(
+        "frank_wolfe",
+        "how bier weights a pair for a learner by those before it: the paper's steps, "
+        "or the simple ones that the authors' program has by default",
+        choices=("frank_wolfe", "simple"),
+    )
+    bier_negative_cost: float = option(
+        25.0, "how much steeper bier's pairs of two classes are", lower=0
+    )
     margin_divergence: float = option(
         1.0, "learners farther apart than this cost nothing", lower=0
     )
@@ -178,6 +204,12 @@ class LossConfig(Group):
     def check_together(self) -> None:
         """Refuses what no loss has a use for."""
         self._check_settings()
+        ratios = self.hdc_ratios
+        if not ratios or list(ratios) != sorted(ratios, reverse=True):
+            raise InputError(
+                "--hdc_ratios must be shares that do not rise. "
+                f"Received: {','.join(map(str, ratios))!r}. Use for example 1,0.5,0.2."
+            )
         if self.embedding_norm == "free" and self.metric_loss not in _FREE:
             raise InputError(
                 f"--embedding_norm=free goes with --metric_loss={'|'.join(_FREE)}. "

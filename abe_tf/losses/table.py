@@ -9,8 +9,10 @@ from __future__ import annotations
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import (
     angular,
+    bier,
     clustering,
     contrastive,
+    hdc,
     lifted_struct,
     margin,
     multi_similarity,
@@ -32,6 +34,8 @@ CREATE = {
     "margin": margin.create,
     "proxy_anchor": proxy_anchor.create,
     "multi_similarity": multi_similarity.create,
+    "hdc": hdc.create,
+    "bier": bier.create,
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from abe_tf.config.compare import SETTINGS, CompareConfig
 from abe_tf.config.data import DataConfig
-from abe_tf.config.loss import METRIC_LOSSES, LossConfig
+from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.data.examples import Examples, Splits
 from abe_tf.errors import InputError
@@ -24,7 +24,7 @@ START = RunFlags(
 )
 
 
-@pytest.mark.parametrize("loss", METRIC_LOSSES)
+@pytest.mark.parametrize("loss", SETTINGS)
 def test_every_loss_has_as_many_tries(tmp_path, loss):
     name, values = SETTINGS[loss]
     assert getattr(LossConfig(), name) in values
