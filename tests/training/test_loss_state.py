@@ -124,6 +124,7 @@ def test_a_checkpoint_of_another_loss_is_refused(tmp_path):
         *({"metric_loss": name} for name in ("triplet_semihard", "lifted_struct")),
         {"metric_loss": "npairs"},
         {"metric_loss": "multi_similarity"},
+        *({"metric_loss": name} for name in ("hdc", "bier")),
         {"metric_loss": "angular", "embedding_norm": "free"},
         {"metric_loss": "lifted_struct", "embedding_norm": "free"},
         {"contrastive_hinge": "squared"},
