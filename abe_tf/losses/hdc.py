@@ -48,14 +48,14 @@ def hdc_loss(
 
         >>> x = tf.constant([[[1.0, 0.0]], [[0.0, 1.0]], [[0.8, 0.6]]])
         >>> hdc_loss(x, tf.constant([0, 0, 1])).numpy().round(3)
-        array([0.947], dtype=float32)
+        array([0.933], dtype=float32)
 
     Args:
       learner_embeddings: `[batch, learners, dim]` float32, unit length.
       labels: `[batch]` integer classes.
       ratios: Share of the pairs that each learner keeps, in 0 to 1, rounded down to a
         number of pairs; learners beyond the last take the last.
-      margin: Of the squared distance; negatives farther apart cost nothing.
+      margin: Negatives of a larger squared distance cost nothing.
       released: Whether pairs are as in the authors' program.
 
     Returns:
@@ -90,7 +90,7 @@ def hardest(costs: tf.Tensor, among: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     Args:
       costs: `[batch, batch]`, at least 0.
       among: `[batch, batch]` bool, pairs that may be chosen.
-      count: How many are; all where there are fewer.
+      count: Number of pairs that are; all where there are fewer.
 
     Returns:
       `[batch, batch]` bool.
