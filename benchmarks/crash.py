@@ -32,7 +32,7 @@ TRAINING = (
     *("--classes_per_batch=4", "--images_per_class=2", "--validation_classes=0.1"),
     *("--log_every=1", "--eval_every=20", "--checkpoint_every=5", "--deterministic"),
 )
-_FIRST_STEP, _POLL, _GRACE = 120.0, 0.0005, 3.0
+_FIRST_STEP, _POLL, _GRACE = 600.0, 0.0005, 3.0
 
 
 def start(workdir: str, training: list[str]) -> subprocess.Popen:
