@@ -6,8 +6,8 @@
 A training step of ABE-4^128 at 64 images: the demo's network, small Inception at 48
 pixels, or MobileNet 0.75 at 128 pixels as the grocery study has it, batch normalisation
 frozen. 40 classes train. Each loss lives in a process of its own, where it is built and
-warmed up; then all take turns, one at a time. The ratio is to the contrastive loss in
-neighbouring turns.
+warmed up; then all take turns, one at a time: 2 GB each with MobileNet, for which
+`--losses` takes some. The ratio is to the first one in neighbouring turns.
 """
 
 from __future__ import annotations
