@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses.metric import AllLearners, MetricLoss, Sizes
-from abe_tf.losses.pairwise import positive_pairs, same_class
+from abe_tf.losses.pairwise import cosines, positive_pairs, same_class
 
 # The deviance's steepness and the cosine that it turns at; the simple step and start.
 _ALPHA, _BETA = 2.0, 0.5
@@ -59,11 +59,9 @@ def bier_loss(
     Returns:
       `[learners]` float32, at least 0.
     """
-    by_learner = tf.transpose(learner_embeddings, [1, 0, 2])
-    cosines = tf.matmul(by_learner, by_learner, transpose_b=True)
     same = same_class(labels)
     turned = _ALPHA * tf.where(same, 1.0, -negative_cost)
-    activations = turned * (cosines - _BETA)
+    activations = turned * (cosines(learner_embeddings) - _BETA)
     weights = boosting_weights(activations, same, boosting)
     costs = tf.nn.softplus(-activations) * weights
     total = tf.zeros(tf.shape(costs)[:1])

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses.metric import AllLearners, MetricLoss, Sizes
-from abe_tf.losses.pairwise import positive_pairs, same_class
+from abe_tf.losses.pairwise import cosines, positive_pairs, same_class
 from abe_tf.losses.stable import log_one_plus_sum
 
 
@@ -56,18 +56,17 @@ def multi_similarity_loss(
     Returns:
       `[learners]` float32, at least 0.
     """
-    by_learner = tf.transpose(learner_embeddings, [1, 0, 2])
-    cosines = tf.matmul(by_learner, by_learner, transpose_b=True)
+    similarities = cosines(learner_embeddings)
     same = same_class(labels)
     positive, negative = positive_pairs(same), ~same
     # Beyond every cosine where an image has no such pair: then nothing is kept.
-    known = tf.stop_gradient(cosines)
+    known = tf.stop_gradient(similarities)
     hardest_negative = tf.reduce_max(tf.where(negative, known, -9.0), 2, keepdims=True)
     hardest_positive = tf.reduce_min(tf.where(positive, known, 9.0), 2, keepdims=True)
     positives = positive & (known < hardest_negative + epsilon)
     negatives = negative & (known > hardest_positive - epsilon)
     costs = (
-        log_one_plus_sum(-alpha * (cosines - base), positives, axis=2) / alpha
-        + log_one_plus_sum(beta * (cosines - base), negatives, axis=2) / beta
+        log_one_plus_sum(-alpha * (similarities - base), positives, axis=2) / alpha
+        + log_one_plus_sum(beta * (similarities - base), negatives, axis=2) / beta
     )
     return tf.reduce_mean(costs, axis=1)

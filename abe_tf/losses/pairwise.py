@@ -22,6 +22,19 @@ def squared_distances(learner_embeddings: tf.Tensor) -> tf.Tensor:
     return tf.linalg.set_diag(tf.nn.relu(distances), tf.zeros_like(squares))
 
 
+def cosines(learner_embeddings: tf.Tensor) -> tf.Tensor:
+    """Cosines between all images, for each learner.
+
+    Args:
+      learner_embeddings: `[batch, learners, dim]` float32, unit length.
+
+    Returns:
+      `[learners, batch, batch]` float32.
+    """
+    by_learner = tf.transpose(learner_embeddings, [1, 0, 2])
+    return tf.matmul(by_learner, by_learner, transpose_b=True)
+
+
 def as_distance(squared: tf.Tensor, distance: str) -> tf.Tensor:
     """Turns squared distances into what `--distance` names.
 

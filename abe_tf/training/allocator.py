@@ -2,7 +2,7 @@
 
 A training step asks for the same hundreds of megabytes again and again. By default
 glibc hands what is freed back to the kernel, which then has to clear every page anew:
-with TensorFlow 2.21 that can take more than a third of the processors' time.
+with TensorFlow 2.21 that can take nearly a third of the processors' time.
 """
 
 from __future__ import annotations
