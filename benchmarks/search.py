@@ -26,12 +26,15 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
+from abe_tf.layout import Layout
+
 _ROWS = flags.DEFINE_list("rows", ["10000", "100000", "200000", "500000"], "how many")
 _THREADS = flags.DEFINE_list("threads", ["1", "2"], "of each library")
 _QUERIES = flags.DEFINE_integer("queries", 50, "in turns")
 _SERVE = flags.DEFINE_string("serve", None, "internal: a library, which answers")
 _FOLDER = flags.DEFINE_string("folder", None, "internal: where the embeddings are")
 LEARNERS, DIM, COUNT = 8, 64, 10
+LAYOUT = Layout.equal(LEARNERS, DIM)
 LIBRARIES = ("ours", "numpy", "faiss flat", "faiss sq8")
 CANDIDATES = 100
 # Rows that are written at once.
@@ -65,7 +68,8 @@ def write_index(folder: str, given: np.ndarray) -> None:
     rows = 0
     with database.opened(folder, write=True) as connection:
         for start in range(0, len(given), _PORTION):
-            rows = vectors.append(folder, 1, rows, given[start : start + _PORTION])
+            part = given[start : start + _PORTION]
+            rows = vectors.append(folder, 1, rows, part, LAYOUT)
         with database.transaction(connection):
             connection.executemany(
                 "INSERT INTO content (id, digest, row, width, height, bytes) "
@@ -98,7 +102,7 @@ def ours(folder: str, threads: int) -> Any:
     from abe_tf.photo_index import scan, vectors
 
     rows = len(np.load(os.path.join(folder, "x.npy"), mmap_mode="r"))
-    segments = vectors.mapped(folder, 1, rows, LEARNERS, DIM)
+    segments = vectors.mapped(folder, 1, rows, LAYOUT)
     return lambda query: scan.nearest(segments, query, COUNT, workers=threads)[0]
 
 
@@ -187,7 +191,7 @@ def prepare(folder: str, rows: int) -> list[list[int]]:
     np.save(os.path.join(folder, "x.npy"), x)
     os.mkdir(os.path.join(folder, vectors.FOLDER))
     for first in range(0, rows, 50_000):
-        vectors.append(folder, 1, first, x[first : first + 50_000])
+        vectors.append(folder, 1, first, x[first : first + 50_000], LAYOUT)
     rng = np.random.default_rng(1)
     near = x[rng.integers(0, rows, _QUERIES.value + 1)]
     near = near + rng.normal(0, 0.05, near.shape)

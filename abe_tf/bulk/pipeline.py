@@ -154,9 +154,8 @@ def _manifest(config: EmbedConfig, photos: list[listing.Listed]) -> Manifest:
     sees = said.preprocessing
     return Manifest(
         fingerprint=said.fingerprint,
-        learners=said.learners,
-        dim=said.dim,
-        weights=(1 / said.learners,) * said.learners,
+        layout=said.layout,
+        weights=(1 / said.layout.learners,) * said.layout.learners,
         preprocessing={
             "image_size": sees.image_size,
             "scaled_size": sees.scaled_size,

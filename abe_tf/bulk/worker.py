@@ -209,7 +209,7 @@ def embed(
             squares = []
     if squares:
         embeddings.append(embed_padded(lambda: model, squares, batch_size))
-    empty = np.empty([0, model.learners, model.dim], np.float32)
+    empty = np.empty([0, *model.layout.shape], np.float32)
     return Embedded(rows, np.concatenate([empty, *embeddings]), broken)
 
 

@@ -13,11 +13,15 @@ METRIC_LOSSES = (
     *("clustering", "proxy_nca", "margin", "proxy_anchor", "multi_similarity"),
     *("hdc", "bier"),
 )
+# Where no loss is named: of the ensembles that have one of their own, and of others.
+_OF_ENSEMBLE = {"hdc": "hdc", "bier": "bier"}
+_OF_OTHERS = "contrastive"
 # Published for vectors of any length.
 _FREE = ("lifted_struct", "npairs", "angular")
 # The N-pairs paper's.
 NORM_WEIGHT = 0.002
-# With variables of their own; of the first and second, third and fourth, ... image.
+# With variables of their own, as bier with --adversarial_weight; of the first and
+# second, third and fourth, ... image.
 WITH_VARIABLES = ("proxy_nca", "margin", "proxy_anchor")
 OF_NEIGHBOURS = ("npairs", "angular")
 NOT_COMPILED = {
@@ -42,7 +46,11 @@ _SETTINGS = {
         ("margin_alpha", "margin_beta", "margin_beta_per", "margin_nu"), ("margin",)
     ),
     **dict.fromkeys(("hdc_ratios", "hdc_pairs"), ("hdc",)),
-    **dict.fromkeys(("bier_boosting", "bier_negative_cost"), ("bier",)),
+    **dict.fromkeys(
+        ("bier_boosting", "bier_negative_cost", "adversarial_weight")
+        + ("adversarial_form", "adversarial_norm_weight"),
+        ("bier",),
+    ),
     **dict.fromkeys(("proxy_anchor_scale", "proxy_anchor_margin"), ("proxy_anchor",)),
     **{
         f"multi_similarity_{name}": ("multi_similarity",)
@@ -57,10 +65,11 @@ REDUCTIONS = ("mean", "published")
 class LossConfig(Group):
     """The metric and the divergence loss, and their balance."""
 
-    metric_loss: str = option(
-        "contrastive",
+    metric_loss: str | None = option(
+        None,
         "what each learner minimises beside the divergence: the paper's contrastive "
-        "loss, or one that it is compared with (docs/losses.md)",
+        "loss, or one that it is compared with (docs/losses.md); where none is given "
+        "that of the ensemble: hdc, bier, or contrastive for the others",
         choices=METRIC_LOSSES,
     )
     lambda_div: float = option(
@@ -179,6 +188,24 @@ class LossConfig(Group):
     bier_negative_cost: float = option(
         25.0, "how much steeper bier's pairs of two classes are", lower=0
     )
+    adversarial_weight: float = option(
+        0.0,
+        "weight of what keeps bier's learners apart; with it this is A-BIER, where "
+        "5e-5 was used for Stanford Online Products",
+        lower=0,
+    )
+    adversarial_form: str = option(
+        "adversarial",
+        "adversarial (networks learn to tell one learner from another, which unlearns "
+        "that) or activation (products of their outputs are made small)",
+        choices=("adversarial", "activation"),
+    )
+    adversarial_norm_weight: float = option(
+        1e5,
+        "how much matrices are drawn to unit length, times --adversarial_weight; as "
+        "used for Stanford Online Products",
+        lower=0,
+    )
     margin_divergence: float = option(
         1.0, "learners farther apart than this cost nothing", lower=0
     )
@@ -195,6 +222,19 @@ class LossConfig(Group):
         "the sums that the paper prints",
         choices=REDUCTIONS,
     )
+
+    def of_ensemble(self, ensemble: str) -> LossConfig:
+        """The same with the loss of an ensemble, where none is named."""
+        if self.metric_loss:
+            return self
+        own = _OF_ENSEMBLE.get(ensemble, _OF_OTHERS)
+        return dataclasses.replace(self, metric_loss=own)
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether the metric loss has variables that train."""
+        regressors = self.adversarial_weight and self.adversarial_form == "adversarial"
+        return bool(regressors) or self.metric_loss in WITH_VARIABLES
 
     @property
     def hinged_distance(self) -> str:
@@ -213,8 +253,8 @@ class LossConfig(Group):
         if self.embedding_norm == "free" and self.metric_loss not in _FREE:
             raise InputError(
                 f"--embedding_norm=free goes with --metric_loss={'|'.join(_FREE)}. "
-                f"Received: --metric_loss={self.metric_loss}, which is of vectors of "
-                "unit length. Leave --embedding_norm out."
+                f"Received: --metric_loss={self.metric_loss or _OF_OTHERS}, which is "
+                "of vectors of unit length. Leave --embedding_norm out."
             )
         if self.proxy_smoothing and self.proxy_positive == "excluded":
             raise InputError(
@@ -224,14 +264,17 @@ class LossConfig(Group):
 
     def _check_settings(self) -> None:
         """Refuses settings of another loss than the one that is named."""
+        named = self.metric_loss
+        # Which of them it is, the ensemble tells.
+        ours = {named} if named else {_OF_OTHERS, *_OF_ENSEMBLE.values()}
         for field in dataclasses.fields(self):
             losses = _SETTINGS.get(field.name, METRIC_LOSSES)
             value = getattr(self, field.name)
-            if self.metric_loss not in losses and value != field.default:
+            if not ours.intersection(losses) and value != field.default:
                 raise InputError(
                     f"--{field.name} goes with --metric_loss={'|'.join(losses)}. "
-                    f"Received: {value} with --metric_loss={self.metric_loss}. Leave "
-                    f"--{field.name} out."
+                    f"Received: {value} with --metric_loss={named or _OF_OTHERS}. "
+                    f"Leave --{field.name} out."
                 )
         if self.embedding_norm == "unit" and self.norm_weight != NORM_WEIGHT:
             raise InputError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 
 # With the smallest image of each: what is left at its end must not be nothing.
 _MIN_IMAGE_SIZE = {
@@ -21,7 +23,7 @@ _MIN_IMAGE_SIZE = {
 }
 ENCODERS = tuple(_MIN_IMAGE_SIZE)
 PRECISIONS = ("float32", "bfloat16", "float16")
-ENSEMBLES = ("none", "heads", "abe")
+ENSEMBLES = ("none", "heads", "abe", "hdc", "bier")
 # Those for which Keras has ImageNet weights.
 _IMAGENET_ALPHAS = {
     "mobilenet": (0.25, 0.5, 0.75, 1.0),
@@ -70,7 +72,8 @@ class ModelConfig(Group):
     ensemble: str = option(
         "abe",
         "abe (an attention mask a learner, the rest shared), heads (a copy of G a "
-        "learner) or none (the plain network)",
+        "learner), hdc (a learner from every third of the network), bier (all shared "
+        "but linear layers of growing size) or none (the plain network)",
         choices=ENSEMBLES,
     )
     num_learners: int = option(4, "M, the number of learners", lower=1, upper=64)
@@ -80,6 +83,27 @@ class ModelConfig(Group):
         "the linear layer out and embeds by the pooled features themselves",
         lower=0,
         upper=65536,
+    )
+    learner_dims: tuple[int, ...] = option(
+        (),
+        "dimensions of each learner of bier, with commas between, --embedding_dim in "
+        "sum; about as 1:2:3:... where none are given, 96,160,256 of 512 as in the "
+        "paper",
+        lower=1,
+    )
+    learner_weights: tuple[float, ...] = option(
+        (),
+        "how much the distance of each learner counts, with commas between; where "
+        "none are given as 1:2:3:... with hdc, as their dimensions with bier, alike "
+        "with the others",
+        lower=1e-3,
+        upper=1e3,
+    )
+    hdc_taps: tuple[str, ...] = option(
+        (),
+        "layers behind which hdc has its first learners, ends of blocks, with commas "
+        "between; where none are given those of the paper in GoogLeNet, a third and "
+        "two thirds of the way in others (python -m abe_tf.encoders lists them)",
     )
     mask_bias: float = option(
         0.0,
@@ -101,6 +125,11 @@ class ModelConfig(Group):
 
     def check_together(self) -> None:
         """Refuses what no network can be built from."""
+        if self.ensemble in ("hdc", "bier") and self.num_learners < 2:
+            raise InputError(
+                f"--ensemble={self.ensemble} needs --num_learners of 2 or more. "
+                f"Received: {self.num_learners}. The paper has 3."
+            )
         if self.ensemble == "none" and self.num_learners != 1:
             raise InputError(
                 "--ensemble=none has one learner. "
@@ -149,13 +178,37 @@ class ModelConfig(Group):
             )
 
     def _check_dimensions(self) -> None:
-        if self.embedding_dim % self.num_learners:
+        self._check_each("learner_dims", self.num_learners, ("bier",))
+        self._check_each("learner_weights", self.num_learners, ENSEMBLES)
+        self._check_each("hdc_taps", self.num_learners - 1, ("hdc",))
+        if self.ensemble == "bier":
+            dims = self.layout.dims
+            if min(dims) < 1 or sum(dims) != self.embedding_dim:
+                raise InputError(
+                    "--learner_dims must be at least 1 and --embedding_dim in sum. "
+                    f"Received: {','.join(map(str, dims))} of {self.embedding_dim}."
+                )
+        elif self.embedding_dim % self.num_learners:
             lower = self.embedding_dim // self.num_learners * self.num_learners
             fits = [d for d in (lower, lower + self.num_learners) if d]
             raise InputError(
                 "--embedding_dim must be a multiple of --num_learners. "
                 f"Received: {self.embedding_dim} and {self.num_learners}. "
                 f"Use {' or '.join(map(str, fits))}."
+            )
+
+    def _check_each(self, name: str, wanted: int, ensembles: tuple[str, ...]) -> None:
+        values = getattr(self, name)
+        if values and self.ensemble not in ensembles:
+            raise InputError(
+                f"--{name} goes with --ensemble={'|'.join(ensembles)}. Received: "
+                f"{','.join(map(str, values))} with --ensemble={self.ensemble}. Leave "
+                "it out."
+            )
+        if values and len(values) != wanted:
+            raise InputError(
+                f"--{name} must be {wanted} with --num_learners={self.num_learners}. "
+                f"Received: {','.join(map(str, values))}."
             )
 
     def _check_weights(self) -> None:
@@ -175,6 +228,22 @@ class ModelConfig(Group):
             )
 
     @property
+    def layout(self) -> Layout:
+        """Sizes and lengths of the learners; sizes 0 without a linear layer."""
+        learners = self.num_learners
+        dims = self.learner_dims
+        if self.ensemble == "bier":
+            dims = dims or _growing(self.embedding_dim, learners)
+        else:
+            dims = (self.embedding_dim // learners,) * learners
+        weights: Sequence[float] = self.learner_weights
+        if not weights and self.ensemble == "hdc":
+            weights = range(1, learners + 1)
+        elif not weights:
+            weights = dims if self.ensemble == "bier" else (1,) * learners
+        return Layout.weighted(dims, weights)
+
+    @property
     def has_width(self) -> bool:
         """Whether `mobilenet_alpha` means anything to the encoder."""
         return self.encoder in _IMAGENET_ALPHAS
@@ -183,3 +252,14 @@ class ModelConfig(Group):
     def pretrained(self) -> bool:
         """Whether the encoder starts from given weights."""
         return self.encoder_weights != "none"
+
+
+def _growing(size: int, learners: int) -> tuple[int, ...]:
+    """Sizes of learners about as 1:2:3:..., in sixteenths of all where these are whole.
+
+    As 96, 160 and 256 of 512 in the paper.
+    """
+    unit = 1 if size % 16 else max(1, size // 16)
+    parts = size / unit / (learners * (learners + 1) / 2)
+    sizes = [max(1, round(parts * number)) * unit for number in range(1, learners)]
+    return (*sizes, size - sum(sizes))

@@ -3,7 +3,8 @@
 candidates.faiss        inner product of the learners side by side, 8 bits a number
 learner_embeddings.npy  float32 [contents, learners, dim]
 photos.csv              id, path, label, in the same order
-about.json              what made the embeddings: learners, dim, weights, fingerprint
+about.json              what made the embeddings: learners, dim, dims and lengths where
+                        learners differ, weights, fingerprint
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from abe_tf.engines.files import Source
 from abe_tf.engines.target import missing_package
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 from abe_tf.retrieval import shards
 from abe_tf.storage import folders
 from abe_tf.storage.files import write_atomically
@@ -57,7 +59,7 @@ def write(source: Source, folder: str, since_last: bool) -> tuple[int, str]:
     if since_last and before is not None and before.get("state") == state:
         return 0, told
     embeddings = source.embeddings()
-    flat = embeddings.reshape(len(embeddings), -1)
+    flat = model.layout.joined(embeddings)
     ids = np.array([one.id for one in source.contents], np.int64)
     kind = "SQ8"
     if len(flat) >= _WORTH_LISTS:
@@ -125,6 +127,7 @@ class Folder:
             with open(text, encoding="utf-8", newline="") as file:
                 photos = [(int(row["id"]), row["path"]) for row in csv.DictReader(file)]
             self._weights = np.array(about["weights"])
+            self._layout = Layout.of(about)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise InputError(
                 "A folder for faiss must be one that abe_tf.hand_over wrote. "
@@ -143,12 +146,12 @@ class Folder:
         """The nearest contents: number, ensemble distance, path.
 
         Args:
-          query: float32 `[learners, dim]`, unit length.
+          query: float32 `[learners, dim]`.
           k: Hits.
           candidates: Number of contents, the first by inner product, that are ranked.
         """
         count = max(1, min(candidates, len(self._ids)))
-        _, found = self._index.search(query.reshape(1, -1), count)
+        _, found = self._index.search(self._layout.joined(query[np.newaxis]), count)
         # Where fewer were found, faiss fills up with -1.
         places = np.sort(np.searchsorted(self._ids, found[0][found[0] >= 0]))
         differences = self._embeddings[places].astype(np.float64) - query

@@ -72,8 +72,7 @@ def write_parquet(source: Source, prefix: str, since_last: bool) -> tuple[int, s
     model = source.model
     manifest = Manifest(
         fingerprint=model.fingerprint,
-        learners=model.learners,
-        dim=model.dim,
+        layout=model.layout,
         weights=model.weights,
         preprocessing={},
         model=source.moment.about["source"].get("model_dir") or "",

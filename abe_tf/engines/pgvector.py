@@ -2,7 +2,8 @@
 
 SCHEMA.photo     id, digest, path, paths, label, state, embedding (the learners side by
                  side, a vector)
-SCHEMA.about     what made the embeddings: learners, dim, weights, fingerprint
+SCHEMA.about     what made the embeddings: learners, dim, dims and lengths where
+                 learners differ, weights, fingerprint
 SCHEMA.nearest(query vector, k integer, candidates integer)
                  id, path, label and distance of the k nearest
 """
@@ -73,7 +74,7 @@ class Postgres:
 
     def put(self, some: Sequence[Handed], embeddings: np.ndarray) -> None:
         """As of `Target`: in one transaction, which may be done twice."""
-        flat = embeddings.reshape(len(some), -1)
+        flat = self._model.layout.joined(embeddings)
         self._again(lambda: self._put(some, flat))
 
     def remove(self, some: Sequence[int]) -> None:
@@ -83,7 +84,7 @@ class Postgres:
 
     def finish(self) -> str:
         """Builds the graph where it is missing, and has the planner know the table."""
-        dimensions = self._model.learners * self._model.dim
+        dimensions = self._model.layout.size
         if dimensions <= _GRAPH_DIMENSIONS:
             graph = (
                 f"CREATE INDEX IF NOT EXISTS photo_by_embedding ON {self._name}.photo "
@@ -137,7 +138,7 @@ class Postgres:
                 f"CREATE TABLE IF NOT EXISTS {name}.photo ("
                 "id bigint PRIMARY KEY, digest bytea NOT NULL, path text NOT NULL, "
                 "paths text[] NOT NULL, label text, state text NOT NULL, "
-                f"embedding vector({model.learners * model.dim}) NOT NULL)"
+                f"embedding vector({model.layout.size}) NOT NULL)"
             )
             self._connection.execute(function(name, model))
 
@@ -191,11 +192,12 @@ def function(schema: str, model: Model) -> str:
       schema: Name of the schema, quoted.
       model: What made the embeddings.
     """
-    dim, whole = model.dim, model.learners * model.dim
+    dims, whole = model.layout.dims, model.layout.size
+    starts = np.cumsum([1, *dims[:-1]])
     terms = " + ".join(
         f"{weight!r} * (subvector(c.embedding, {first}, {dim}) <-> "
         f"subvector(nearest.query, {first}, {dim}))"
-        for weight, first in zip(model.weights, range(1, whole + 1, dim), strict=True)
+        for weight, first, dim in zip(model.weights, starts, dims, strict=True)
     )
     kind = f"halfvec({whole})" if whole <= _GRAPH_DIMENSIONS else "vector"
     return f"""

@@ -16,6 +16,7 @@ import numpy as np
 
 from abe_tf.engines.target import missing_package, persistently
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 from abe_tf.photo_index.handing import Handed, Model
 
 T = TypeVar("T")
@@ -45,20 +46,22 @@ def question(
 
     Args:
       model: What made the embeddings.
-      query: float32 `[learners, dim]`, unit length.
+      query: float32 `[learners, dim]`.
       k: Hits.
       candidates: Number of contents, the first by inner product, that are ranked.
     """
-    whole = {"query": query.reshape(-1).tolist(), "using": _WHOLE, "limit": candidates}
+    layout = model.layout
+    row = layout.joined(query).tolist()
+    whole = {"query": row, "using": _WHOLE, "limit": candidates}
     return {
         "prefetch": [
             {
                 "prefetch": [whole],
-                "query": query[number].tolist(),
+                "query": query[number, : layout.dims[number]].tolist(),
                 "using": learner(number),
                 "limit": candidates,
             }
-            for number in range(model.learners)
+            for number in range(layout.learners)
         ],
         "query": {
             "formula": {
@@ -91,7 +94,7 @@ class _Qdrant:
         """As of `Target`: a point that is there is replaced."""
         self._put(
             [
-                (one.id, _vectors(embedding), _payload(one))
+                (one.id, _vectors(embedding, self._model.layout), _payload(one))
                 for one, embedding in zip(some, embeddings, strict=True)
             ]
         )
@@ -193,16 +196,16 @@ class Server(_Qdrant):
 
     def _make(self) -> None:
         kinds, model = self._kinds, self._model
-        whole = kinds.VectorParams(
-            size=model.learners * model.dim, distance=kinds.Distance.DOT
-        )
-        each = kinds.VectorParams(
-            size=model.dim,
-            distance=kinds.Distance.EUCLID,
-            hnsw_config=kinds.HnswConfigDiff(m=0),
-            on_disk=True,
-        )
-        learners = {learner(number): each for number in range(model.learners)}
+        whole = kinds.VectorParams(size=model.layout.size, distance=kinds.Distance.DOT)
+        learners = {
+            learner(number): kinds.VectorParams(
+                size=dim,
+                distance=kinds.Distance.EUCLID,
+                hnsw_config=kinds.HnswConfigDiff(m=0),
+                on_disk=True,
+            )
+            for number, dim in enumerate(model.layout.dims)
+        }
         self._client.create_collection(self._name, {_WHOLE: whole, **learners})
 
     def _page(self, offset: Any) -> tuple[Sequence[Any], Any]:
@@ -219,7 +222,7 @@ class Server(_Qdrant):
         ]
         # A server refuses more than 32 MiB at once, as JSON; to send a point twice is
         # to send it once.
-        size = max(1, _NUMBERS // (2 * self._model.learners * self._model.dim))
+        size = max(1, _NUMBERS // (2 * self._model.layout.size))
         for first in range(0, len(structs), size):
             part = structs[first : first + size]
             self._again(
@@ -289,16 +292,17 @@ class Folder(_Qdrant):
         """The nearest contents: number, ensemble distance, payload.
 
         Args:
-          query: float32 `[learners, dim]`, unit length.
+          query: float32 `[learners, dim]`.
           k: Hits.
           candidates: Number of contents, the first by inner product, that are ranked.
         """
         edge = self._edge
         near, score = edge.Query.Nearest, edge.Expression.Variable
-        whole = edge.Prefetch(candidates, near(query.reshape(-1).tolist(), _WHOLE))
+        asked = _vectors(query, self._model.layout)
+        whole = edge.Prefetch(candidates, near(asked.pop(_WHOLE), _WHOLE))
         each = [
-            edge.Prefetch(candidates, near(one.tolist(), learner(number)), [whole])
-            for number, one in enumerate(query)
+            edge.Prefetch(candidates, near(one, name), [whole])
+            for name, one in asked.items()
         ]
         terms = [
             edge.Expression.Mult(
@@ -321,14 +325,16 @@ class Folder(_Qdrant):
         self._shard.close()
 
     def _config(self) -> Any:
-        edge, model = self._edge, self._model
-        whole = edge.EdgeVectorParams(model.learners * model.dim, edge.Distance.Dot)
-        each = edge.EdgeVectorParams(
-            model.dim,
-            edge.Distance.Euclid,
-            hnsw_config=edge.HnswIndexConfig(0, 100, 10_000),
-        )
-        learners = {learner(number): each for number in range(model.learners)}
+        edge, layout = self._edge, self._model.layout
+        whole = edge.EdgeVectorParams(layout.size, edge.Distance.Dot)
+        learners = {
+            learner(number): edge.EdgeVectorParams(
+                dim,
+                edge.Distance.Euclid,
+                hnsw_config=edge.HnswIndexConfig(0, 100, 10_000),
+            )
+            for number, dim in enumerate(layout.dims)
+        }
         return edge.EdgeConfig({_WHOLE: whole, **learners})
 
     def _page(self, offset: Any) -> tuple[Sequence[Any], Any]:
@@ -342,9 +348,12 @@ class Folder(_Qdrant):
         self._shard.flush()
 
 
-def _vectors(embedding: np.ndarray) -> dict[str, list[float]]:
-    each = {learner(number): one.tolist() for number, one in enumerate(embedding)}
-    return {_WHOLE: embedding.reshape(-1).tolist(), **each}
+def _vectors(embedding: np.ndarray, layout: Layout) -> dict[str, list[float]]:
+    each = {
+        learner(number): embedding[number, :dim].tolist()
+        for number, dim in enumerate(layout.dims)
+    }
+    return {_WHOLE: layout.joined(embedding).tolist(), **each}
 
 
 def _payload(one: Handed) -> dict[str, Any]:

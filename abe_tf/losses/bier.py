@@ -21,7 +21,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
-from abe_tf.losses.metric import AllLearners, MetricLoss, Sizes
+from abe_tf.losses.adversarial import Independence
+from abe_tf.losses.metric import AllLearners, LossBatch, MetricLoss, Sizes
 from abe_tf.losses.pairwise import cosines, positive_pairs, same_class
 
 # The deviance's steepness and the cosine that it turns at; the simple step and start.
@@ -31,11 +32,32 @@ _STEP, _START, _NEGATIVE_WEIGHT = 0.06, 0.5, 2.0
 
 def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
     """The loss that the flags describe."""
-    return AllLearners(
-        lambda embeddings, labels: bier_loss(
-            embeddings, labels, config.bier_negative_cost, config.bier_boosting
+    return Boosted(config, sizes)
+
+
+class Boosted(AllLearners):
+    """BIER's loss, and with `--adversarial_weight` what keeps learners apart.
+
+    Args:
+      config: The flags.
+      sizes: Sizes of the learners.
+    """
+
+    def __init__(self, config: LossConfig, sizes: Sizes) -> None:
+        super().__init__(
+            lambda embeddings, labels: bier_loss(
+                embeddings, labels, config.bier_negative_cost, config.bier_boosting
+            )
         )
-    )
+        self._apart = None
+        if config.adversarial_weight:
+            self._apart = Independence(config, sizes.dims)
+
+    def of_network(self, batch: LossBatch) -> tf.Tensor | None:
+        """The term of independence, where there is one."""
+        if self._apart is None or batch.linear is None:
+            return None
+        return self._apart(batch.linear)
 
 
 def bier_loss(

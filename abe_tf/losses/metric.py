@@ -16,11 +16,26 @@ class Sizes:
       learners: M.
       dim: Dimensions of one learner.
       classes: Labels of the classes that train, in order: a data set has others too.
+      dims: Dimensions of each learner, where they differ.
     """
 
     learners: int
     dim: int
     classes: tuple[int, ...]
+    dims: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearLayers:
+    """The last layers of learners that all see the same features.
+
+    Attributes:
+      features: `[batch, channels]` float32.
+      kernels: `[channels, dims]` for each learner.
+    """
+
+    features: tf.Tensor
+    kernels: tuple[tf.Variable, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +47,13 @@ class LossBatch:
         `--embedding_norm=free`.
       labels: `[batch]` integer classes.
       seed: `[2]` int64, seed and step: what `tf.random.stateless_*` draws from.
+      linear: The last layers, for losses that look at them.
     """
 
     embeddings: tf.Tensor
     labels: tf.Tensor
     seed: tf.Tensor
+    linear: LinearLayers | None = None
 
 
 class MetricLoss(tf.Module):
@@ -59,6 +76,11 @@ class MetricLoss(tf.Module):
           costs 0: positives, negatives.
         """
         raise NotImplementedError
+
+    def of_network(self, batch: LossBatch) -> tf.Tensor | None:
+        """What it adds that is no learner's own, a scalar that may be negative."""
+        del batch
+        return None
 
 
 class OfClasses(MetricLoss):

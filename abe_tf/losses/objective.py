@@ -9,7 +9,7 @@ import tensorflow as tf
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import table
 from abe_tf.losses.divergence import divergence_loss
-from abe_tf.losses.metric import LossBatch, MetricLoss, Sizes
+from abe_tf.losses.metric import LinearLayers, LossBatch, MetricLoss, Sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,8 @@ class LossTerms:
       metric: `[learners]`: what each minimises, the contrastive loss or another, with
         the penalty of lengths where these are free.
       divergence: Scalar, before it is weighted.
-      total: Scalar: sum of metric + lambda_div * divergence.
+      total: Scalar: sum of metric + lambda_div * divergence, and what the metric loss
+        adds of the network.
       scalars: What the metric loss tells of the batch, by TensorBoard tag.
     """
 
@@ -36,6 +37,7 @@ def ensemble_loss(
     config: LossConfig,
     metric: MetricLoss | None = None,
     seed: tf.Tensor | None = None,
+    linear: LinearLayers | None = None,
 ) -> LossTerms:
     """The loss of a global batch.
 
@@ -53,6 +55,7 @@ def ensemble_loss(
       metric: What `table.create` gave of it; made anew where `None`, for losses that
         have no variables.
       seed: `[2]` integers, seed and step, for losses that draw; zeros where `None`.
+      linear: The network's last layers, for losses that look at them.
 
     Raises:
       ValueError: The loss has variables, and was not given.
@@ -63,7 +66,8 @@ def ensemble_loss(
         if metric.trainable_variables:
             raise ValueError(f"{config.metric_loss} has variables: it must be given.")
     seed = tf.zeros([2], tf.int64) if seed is None else seed
-    values, scalars = metric(LossBatch(learner_embeddings, labels, seed))
+    batch = LossBatch(learner_embeddings, labels, seed, linear)
+    values, scalars = metric(batch)
     if config.embedding_norm == "free":
         squares = tf.reduce_sum(tf.square(learner_embeddings), axis=2)
         values += config.norm_weight / 2 * tf.reduce_mean(squares, axis=0)
@@ -75,6 +79,10 @@ def ensemble_loss(
         config.loss_reduction,
     )
     total = tf.reduce_sum(values) + config.lambda_div * divergence
+    of_network = metric.of_network(batch)
+    if of_network is not None:
+        total += of_network
+        scalars["loss/of_network"] = of_network
     return LossTerms(values, divergence, total, scalars)
 
 

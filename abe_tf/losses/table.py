@@ -50,4 +50,4 @@ def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
       config: The flags.
       sizes: What its variables depend on; call it in the strategy's scope.
     """
-    return CREATE[config.metric_loss](config, sizes)
+    return CREATE[config.of_ensemble("").metric_loss or ""](config, sizes)

@@ -10,7 +10,12 @@ import tensorflow as tf
 from abe_tf.config.model import ModelConfig
 from abe_tf.models.applications import application
 from abe_tf.models.backbones import Backbone
-from abe_tf.models.ensemble import attention_ensemble, multi_head_ensemble
+from abe_tf.models.cascade import cascaded_ensemble
+from abe_tf.models.ensemble import (
+    attention_ensemble,
+    boosted_ensemble,
+    multi_head_ensemble,
+)
 from abe_tf.models.googlenet import googlenet
 from abe_tf.models.inception_bn import inception_bn
 from abe_tf.models.inception_small import inception_small
@@ -41,7 +46,7 @@ def build(
 
     Returns:
       uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings, float32
-      `[batch, learners, dim]`, each of unit length.
+      `[batch, learners, dim]`, of the lengths of `config.layout`.
 
     Raises:
       InputError: The encoder's weights cannot be had or do not fit, the image is too
@@ -65,12 +70,14 @@ def _build(
         backbone.freeze_until(config.freeze_until)
     if config.freeze_batch_norm:
         _freeze_batch_norm(backbone.network)
-    dim = config.embedding_dim // config.num_learners
+    layout = config.layout
     if config.ensemble == "abe":
-        return attention_ensemble(
-            backbone, config.num_learners, dim, config.mask_bias, copy_weights
-        )
-    return multi_head_ensemble(backbone, config.num_learners, dim, copy_weights)
+        return attention_ensemble(backbone, layout, config.mask_bias, copy_weights)
+    if config.ensemble == "hdc":
+        return cascaded_ensemble(backbone, layout, config.hdc_taps)
+    if config.ensemble == "bier":
+        return boosted_ensemble(backbone, layout)
+    return multi_head_ensemble(backbone, layout, copy_weights)
 
 
 def encoder(config: ModelConfig, image_size: int, weights: str) -> Backbone:

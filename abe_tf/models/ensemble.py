@@ -1,13 +1,17 @@
-"""ABE-M and M-heads on any encoder.
+"""ABE-M, M-heads and BIER on any encoder.
 
 Every network maps uint8 RGB `[batch, height, width, 3]` to learner embeddings,
-float32 `[batch, learners, dim]`, each of unit length.
+float32 `[batch, learners, dim]`, each of unit length, or of the length that says how
+much it counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
+from abe_tf.layout import Layout
 from abe_tf.models import layers as own
 from abe_tf.models.backbones import EMBEDDING_FEATURES, SPATIAL, Backbone
 
@@ -18,21 +22,26 @@ LINEAR = "linear"
 # The average over the places, before it.
 POOLED = "pooled"
 MASK = "mask_convolution"
+# The hidden layers of a learner that sees features of before the end.
+TOWER = "tower"
 _MASKS = "attention_masks"
+_LENGTHS = "learner_lengths"
+# What gives them unit length.
+UNIT = "learner_embeddings"
 # Parts of a network by the beginnings of their layers' names.
 PARTS = {
     SPATIAL: "S",
     "attention_trunk": "trunk",
     MASK: "masks",
     EMBEDDING_FEATURES: "G",
+    TOWER: "towers",
     LINEAR: "embedding",
 }
 
 
 def attention_ensemble(
     backbone: Backbone,
-    num_learners: int,
-    dim: int,
+    layout: Layout,
     mask_bias: float = 0.0,
     copy_weights: bool = False,
 ) -> tf.keras.Model:
@@ -43,8 +52,7 @@ def attention_ensemble(
 
     Args:
       backbone: The encoder.
-      num_learners: M.
-      dim: Dimensions of one learner, the paper's D / M.
+      layout: M learners of D / M dimensions.
       mask_bias: Bias of the mask convolutions at the start, before the sigmoid.
       copy_weights: Whether the trunk starts from G's weights, as it should where those
         are pretrained, or from random ones of its own.
@@ -53,7 +61,7 @@ def attention_ensemble(
       The network. Its layer `attention_masks` gives the masks,
       `[batch, learners, h, w, channels]` in (0, 1).
     """
-    pixels = _input_like(backbone)
+    pixels = input_like(backbone)
     features = backbone.spatial()(pixels)
     blocks = backbone.trunk(copy_weights)
     trunk = features if blocks is None else blocks(features)
@@ -65,41 +73,59 @@ def attention_ensemble(
             bias_initializer=tf.keras.initializers.Constant(mask_bias),
             name=f"{MASK}_{learner}",
         )(trunk)
-        for learner in range(num_learners)
+        for learner in range(layout.learners)
     ]
     masks = own.StackLearners(name=_MASKS)(masks)
     attended = own.AttendAndFold(name="attended")([features, masks])
-    embedded = _embed(backbone.rest(), attended, dim)
-    learners = own.UnfoldLearners(num_learners, name="unfold")(embedded)
-    outputs = own.UnitLength(name="learner_embeddings")(learners)
-    return tf.keras.Model(pixels, outputs, name=f"abe_{num_learners}")
+    embedded = embed(backbone.rest()(attended), layout.dim)
+    learners = own.UnfoldLearners(layout.learners, name="unfold")(embedded)
+    outputs = with_lengths(learners, layout)
+    return tf.keras.Model(pixels, outputs, name=f"abe_{layout.learners}")
 
 
 def multi_head_ensemble(
-    backbone: Backbone, num_learners: int, dim: int, copy_weights: bool = False
+    backbone: Backbone, layout: Layout, copy_weights: bool = False
 ) -> tf.keras.Model:
     """M-heads, the paper's baseline: shared S, a G of its own for each learner.
 
     Args:
       backbone: The encoder.
-      num_learners: M; with one learner this is the plain network.
-      dim: Dimensions of one learner; 0 leaves the linear layer out.
+      layout: M learners, one for the plain network; of 0 dimensions it has no linear
+        layer.
       copy_weights: Whether every G starts from the encoder's weights, as it should
         where those are pretrained.
     """
-    pixels = _input_like(backbone)
+    pixels = input_like(backbone)
     features = backbone.spatial()(pixels)
     learners = []
-    for learner in range(num_learners):
+    for learner in range(layout.learners):
         name = f"{EMBEDDING_FEATURES}_{learner}"
         if learner == 0:
             rest = backbone.rest(name)
         else:
             rest = backbone.rest_copy(name, copy_weights)
-        learners.append(_embed(rest, features, dim, f"_{learner}"))
+        learners.append(embed(rest(features), layout.dims[learner], f"_{learner}"))
     stacked = own.StackLearners(name="stack")(learners)
-    outputs = own.UnitLength(name="learner_embeddings")(stacked)
-    return tf.keras.Model(pixels, outputs, name=f"heads_{num_learners}")
+    outputs = with_lengths(stacked, layout)
+    return tf.keras.Model(pixels, outputs, name=f"heads_{layout.learners}")
+
+
+def boosted_ensemble(backbone: Backbone, layout: Layout) -> tf.keras.Model:
+    """BIER (Opitz et al., ICCV 2017): all shared but a linear layer a learner.
+
+    Args:
+      backbone: The encoder.
+      layout: M learners, later ones larger.
+    """
+    pixels = input_like(backbone)
+    features = backbone.rest()(backbone.spatial()(pixels))
+    pooled = layers.GlobalAveragePooling2D(name=POOLED)(features)
+    learners = []
+    for learner, dim in enumerate(layout.dims):
+        one = layers.Dense(dim, name=f"{LINEAR}_{learner}")(pooled)
+        learners.append(own.FillUp(layout.dim, name=f"filled_{learner}")(one))
+    outputs = with_lengths(own.StackLearners(name="stack")(learners), layout)
+    return tf.keras.Model(pixels, outputs, name=f"bier_{layout.learners}")
 
 
 def mask_network(network: tf.keras.Model) -> tf.keras.Model | None:
@@ -114,24 +140,78 @@ def mask_network(network: tf.keras.Model) -> tf.keras.Model | None:
 
 
 def new_layer_variables(network: tf.keras.Model) -> list[tf.Variable]:
-    """The variables of the linear layers and mask convolutions of an ensemble."""
+    """The variables of an ensemble for which no pretrained weights exist."""
     return [
         variable
         for layer in network.layers
-        if layer.name.startswith((LINEAR, MASK))
+        if layer.name.startswith((LINEAR, MASK, TOWER))
         for variable in layer.trainable_variables
     ]
 
 
-def _input_like(backbone: Backbone) -> tf.Tensor:
+def layout_of(network: tf.keras.Model) -> Layout:
+    """Sizes and lengths of the learners of a network of this package."""
+    last = network.layers[-1]
+    if isinstance(last, own.LearnerLengths):
+        return last.layout
+    return Layout.equal(*network.output_shape[1:])
+
+
+def before_lengths(network: tf.keras.Model, unit: bool) -> tf.keras.Model:
+    """What the losses see of a network's learners.
+
+    Args:
+      network: A network of this package.
+      unit: Whether they are of unit length, or as the layers before leave them.
+    """
+    lengths = network.layers[-1]
+    if isinstance(lengths, own.LearnerLengths):
+        learners = lengths.input
+    else:
+        learners = network.output
+    if not unit:
+        learners = network.get_layer(UNIT).input
+    if learners is network.output:
+        return network
+    return tf.keras.Model(network.input, learners)
+
+
+def linear_layers(
+    network: tf.keras.Model,
+) -> tuple[tf.Tensor, tuple[tf.Variable, ...]]:
+    """The features that all linear layers of BIER see, and their matrices."""
+    linear = [layer for layer in network.layers if layer.name.startswith(LINEAR)]
+    return linear[0].input, tuple(layer.kernel for layer in linear)
+
+
+def draw_from(network: tf.keras.Model, seed: Callable[[], tf.Tensor]) -> None:
+    """Tells dropout what to draw from.
+
+    Args:
+      network: A network of this package.
+      seed: Gives seed and step, `[2]` int64.
+    """
+    for layer in network.layers:
+        if isinstance(layer, own.SeededDropout):
+            layer.seed = seed
+
+
+def input_like(backbone: Backbone) -> tf.Tensor:
+    """A new network's pixels, of the encoder's size."""
     (pixels,) = backbone.network.inputs
     return layers.Input(pixels.shape[1:], dtype=pixels.dtype, name="pixels")
 
 
-def _embed(
-    rest: tf.keras.Model, features: tf.Tensor, dim: int, number: str = ""
-) -> tf.Tensor:
-    """The paper's G: blocks, average pooling, linear layer."""
-    pooling = layers.GlobalAveragePooling2D(name=f"{POOLED}{number}")
-    pooled = pooling(rest(features))
+def embed(features: tf.Tensor, dim: int, number: str = "") -> tf.Tensor:
+    """The end of the paper's G: average pooling, linear layer."""
+    pooled = layers.GlobalAveragePooling2D(name=f"{POOLED}{number}")(features)
     return layers.Dense(dim, name=f"{LINEAR}{number}")(pooled) if dim else pooled
+
+
+def with_lengths(learners: tf.Tensor, layout: Layout) -> tf.Tensor:
+    """Learners of unit length, or of the lengths that say how much they count."""
+    unit = own.UnitLength(name=UNIT)(learners)
+    if layout == Layout.equal(*layout.shape) or not layout.dim:
+        return unit
+    lengths = own.LearnerLengths(layout.dims, layout.lengths, name=_LENGTHS)
+    return lengths(unit)

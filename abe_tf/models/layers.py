@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from abe_tf.layout import Layout
+
+# Layers draw from seeds that lie so far apart.
+_PRIME = 1_000_003
 
 
 class PixelNormalization(tf.keras.layers.Layer):
@@ -97,6 +103,89 @@ class UnfoldLearners(tf.keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_learners": self.num_learners}
+
+
+class FillUp(tf.keras.layers.Layer):
+    """Vectors along the last axis get zeros behind them, up to so many numbers.
+
+    Args:
+      dim: Number of numbers then.
+    """
+
+    def __init__(self, dim: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dim = dim
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """`[batch, d]` to `[batch, dim]`."""
+        return tf.pad(vectors, [[0, 0], [0, self.dim - vectors.shape[-1]]])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dim": self.dim}
+
+
+class SeededDropout(tf.keras.layers.Layer):
+    """Dropout that is told what it draws from.
+
+    Keras' own draws from a state that no checkpoint holds and that replicas do not
+    share. This one draws for the global batch, and each replica takes its part.
+
+    Args:
+      rate: Share of the numbers that become 0 in training.
+      number: Tells this layer's draws from those of others.
+
+    Attributes:
+      seed: Gives `[2]` int64, seed and step; whoever trains sets it. Nothing is dropped
+        without it.
+    """
+
+    def __init__(self, rate: float, number: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate, self.number = rate, number
+        self.seed: Callable[[], tf.Tensor] | None = None
+
+    def call(self, values: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Drops of `[batch, dim]` and scales up what is left; only in training."""
+        if not training or self.seed is None:
+            return values
+        replica = tf.distribute.get_replica_context()
+        batch, dim = tf.unstack(tf.shape(values))
+        seed = self.seed() + tf.constant([self.number, 0], tf.int64) * _PRIME
+        drawn = tf.random.stateless_uniform(
+            [batch * replica.num_replicas_in_sync, dim], seed
+        )
+        first = batch * replica.replica_id_in_sync_group
+        kept = drawn[first : first + batch] >= self.rate
+        scaled = values / (1 - self.rate)
+        return tf.where(kept, scaled, tf.zeros_like(scaled))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"rate": self.rate, "number": self.number}
+        return {**super().get_config(), **own}
+
+
+class LearnerLengths(tf.keras.layers.Layer):
+    """Learners of unit length get the lengths that say how much they count.
+
+    Args:
+      dims: Dimensions of each, without what fills up.
+      lengths: Lengths, as in `Layout`.
+    """
+
+    def __init__(
+        self, dims: Sequence[int], lengths: Sequence[float], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.layout = Layout(tuple(dims), tuple(lengths))
+
+    def call(self, learners: tf.Tensor) -> tf.Tensor:
+        """Scales `[batch, learners, dim]`."""
+        return learners * tf.constant(self.layout.lengths)[:, tf.newaxis]
+
+    def get_config(self) -> dict[str, Any]:
+        layout = self.layout
+        own = {"dims": list(layout.dims), "lengths": list(layout.lengths)}
+        return {**super().get_config(), **own}
 
 
 class UnitLength(tf.keras.layers.Layer):

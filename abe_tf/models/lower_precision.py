@@ -17,17 +17,17 @@ def in_bfloat16(network: tf.keras.Model) -> tf.keras.Model:
     normalisation or in a depthwise convolution saves no time.
 
     Args:
-      network: In float32, from `attention_ensemble` or `multi_head_ensemble`.
+      network: In float32, as `models.build` makes it.
 
     Returns:
       A network of the same layers, weights (float32) and outputs (float32).
     """
     first = _size(network.get_layer(SPATIAL))
-    (last,) = {
+    *_, last = (
         _size(layer)
         for layer in network.layers
         if layer.name.startswith(EMBEDDING_FEATURES)
-    }
+    )
 
     def copy(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if isinstance(layer, tf.keras.Model):

@@ -1,30 +1,33 @@
 """What 8-bit codes tell of distances for certain.
 
-A unit vector x is stored as x = u c + e, with c whole numbers in [-127, 127], u the
-unit of its row and e what rounding has left. For a query q of unit length
+A vector x of length l is stored as x = u c + e, with c whole numbers in [-127, 127], u
+the unit of its row and e what rounding has left. For a query q of the same length
 
-    |q - x|^2 = |q|^2 + |x|^2 - 2 q.x  >=  2 - 2 (u q.c + bound)
+    |q - x|^2 = |q|^2 + |x|^2 - 2 q.x  >=  2 l^2 - 2 (u q.c + bound)
 
-where `bound` is at least |e| + half of what |x|^2 lacks to 1. A row whose lower bound
-is beyond the k-th best distance cannot be among the k best.
+where `bound` is at least l |e| + half of what |x|^2 lacks to l^2. A row whose lower
+bound is beyond the k-th best distance cannot be among the k best.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from abe_tf.layout import Layout
+
 _LARGEST = 127
 # Of 16 bits, and smaller where sums of so many products with codes would leave 32.
 _QUERY_LARGEST, _SUM_LARGEST = 2**14, 2**31 - 1
-# What float32 rounds in the bound's own arithmetic, generously.
+# What float32 rounds in the bound's own arithmetic, generously; of vectors of length 1.
 _ROUNDING = np.float32(2e-6)
 
 
-def encoded(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def encoded(embeddings: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """The codes of embeddings.
 
     Args:
-      embeddings: float32 `[rows, learners, dim]`, unit length.
+      embeddings: float32 `[rows, learners, dim]`.
+      layout: Lengths of the learners.
 
     Returns:
       int8 `[rows, learners, dim]`, and float32 `[rows, 2]`: of each row the unit, and
@@ -35,14 +38,17 @@ def encoded(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes = np.rint(embeddings / units[:, np.newaxis, np.newaxis])
     codes = np.clip(codes, -_LARGEST, _LARGEST).astype(np.int8)
     restored = codes * units[:, np.newaxis, np.newaxis].astype(np.float64)
-    return codes, np.stack([units, _bounds(embeddings, restored)], 1)
+    return codes, np.stack([units, _bounds(embeddings, restored, layout)], 1)
 
 
-def encoded_query(learner_embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def encoded_query(
+    learner_embeddings: np.ndarray, layout: Layout
+) -> tuple[np.ndarray, np.ndarray]:
     """The same of one query, in 16 bits.
 
     Args:
-      learner_embeddings: float32 `[learners, dim]`, unit length.
+      learner_embeddings: float32 `[learners, dim]`.
+      layout: Lengths of the learners.
 
     Returns:
       int16 `[learners, dim]`, and float32 `[2]`.
@@ -52,16 +58,17 @@ def encoded_query(learner_embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarra
     unit = np.float32(np.abs(learner_embeddings).max() / largest)
     codes = np.rint(learner_embeddings / unit).astype(np.int16)
     restored = codes * np.float64(unit)
-    (bound,) = _bounds(learner_embeddings[np.newaxis], restored[np.newaxis])
+    (bound,) = _bounds(learner_embeddings[np.newaxis], restored[np.newaxis], layout)
     return codes, np.array([unit, bound], np.float32)
 
 
-def _bounds(embeddings: np.ndarray, restored: np.ndarray) -> np.ndarray:
-    exact = embeddings.astype(np.float64)
+def _bounds(embeddings: np.ndarray, restored: np.ndarray, layout: Layout) -> np.ndarray:
+    exact, lengths = embeddings.astype(np.float64), np.array(layout.lengths)
     errors = np.linalg.norm(exact - restored, axis=-1)
-    # An inner product with a unit vector is off by at most as much; with what rounding
-    # has left of that vector too, by a little more.
-    off_unit = np.abs(np.square(exact).sum(-1) - 1) / 2
-    largest = (errors * 1.001 + off_unit).max(-1)
+    # An inner product with a vector is off by at most its length times as much; with
+    # what rounding has left of that vector too, by a little more.
+    off_length = np.abs(np.square(exact).sum(-1) - lengths**2) / 2
+    largest = (errors * lengths * 1.001 + off_length).max(-1)
+    rounding = _ROUNDING * np.float32(max(layout.lengths) ** 2)
     # Rounded up: no float32 below it.
-    return np.nextafter(largest.astype(np.float32), np.float32(1)) + _ROUNDING
+    return np.nextafter(largest.astype(np.float32), np.float32(np.inf)) + rounding

@@ -19,8 +19,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 
-FORMAT = 1
+# The second is of learners that differ in size or length, which programs that know
+# the first alone would misread.
+_FORMATS = (1, 2)
 NAME = "photo_index.sqlite"
 # Seconds that a reader or writer waits for another one.
 _PATIENCE = 60
@@ -70,6 +73,11 @@ END;
 # its bytes can be had.
 
 
+def format_of(layout: Layout) -> int:
+    """The format of an index of such learners."""
+    return _FORMATS[layout != Layout.equal(*layout.shape)]
+
+
 def create(folder: str, about: dict[str, Any]) -> None:
     """Makes the database of a new index.
 
@@ -86,7 +94,7 @@ def create(folder: str, about: dict[str, Any]) -> None:
         # Killed before the renaming, it is nothing that anybody takes for an index.
         database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
         with database:
-            tell(database, {"format": FORMAT, **about})
+            tell(database, {"format": _FORMATS[0], **about})
         database.execute("PRAGMA journal_mode=WAL")
     with translated(folder):
         os.replace(beside, path)
@@ -167,10 +175,11 @@ def reading(database: sqlite3.Connection) -> Iterator[None]:
 
 def _check_format(folder: str, database: sqlite3.Connection) -> None:
     number = about(database).get("format")
-    if number != FORMAT:
+    if number not in _FORMATS:
         raise InputError(
-            f"--index must be of format {FORMAT} or older. Received: {folder!r} of "
-            f"format {number}. Use the version of abe_tf that made it, or make another."
+            f"--index must be of format {max(_FORMATS)} or older. Received: "
+            f"{folder!r} of format {number}. Use the version of abe_tf that made it, "
+            "or make another."
         )
 
 

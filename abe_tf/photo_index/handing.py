@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 from abe_tf.photo_index import vectors
 from abe_tf.photo_index.searching import Moment
 
@@ -23,20 +24,23 @@ class Model:
     Attributes:
       index: Tells the index from others.
       fingerprint: Tells the model from others.
-      learners: Number of learners.
-      dim: Dimensions of one.
-      weights: How much each learner's distance counts; their sum is 1.
+      layout: Sizes and lengths of the learners.
+      weights: How much each learner's distance counts, at its length; their sum is 1.
     """
 
     index: str
     fingerprint: str
-    learners: int
-    dim: int
+    layout: Layout
     weights: tuple[float, ...]
 
     def values(self) -> dict[str, object]:
         """All of it by name, for JSON."""
-        return {**dataclasses.asdict(self), "weights": list(self.weights)}
+        return {
+            "index": self.index,
+            "fingerprint": self.fingerprint,
+            **self.layout.values(),
+            "weights": list(self.weights),
+        }
 
     def check(self, held: dict[str, object] | None, where: str) -> None:
         """Compares it with what a target holds.
@@ -117,8 +121,7 @@ def model_of(moment: Moment) -> Model:
     Raises:
       InputError: The index has no photo.
     """
-    about = moment.about
-    learners, dim = moment.shape
+    about, layout = moment.about, moment.layout
     # Of an index of before, its first content, which is never forgotten.
     first = moment.first_digest()
     if first is None:
@@ -126,9 +129,9 @@ def model_of(moment: Moment) -> Model:
             "--index must hold photos. Received: one without a photo. Index some with "
             "python -m abe_tf.index."
         )
-    weights = about.get("weights") or [1 / learners] * learners
+    weights = about.get("weights") or [1 / layout.learners] * layout.learners
     identity = about.get("identity") or first.hex()[:16]
-    return Model(identity, about["fingerprint"], learners, dim, tuple(weights))
+    return Model(identity, about["fingerprint"], layout, tuple(weights))
 
 
 def contents(moment: Moment) -> Iterator[Handed]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from abe_tf.config.index import SourceConfig, UpdateConfig
 from abe_tf.data.photos import LeftOut
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 from abe_tf.photo_index import database, taking_in, thumbnails, vectors, walking
 from abe_tf.photo_index.source import Source
 from abe_tf.photo_index.walking import Root
@@ -21,8 +22,6 @@ from abe_tf.retrieval.shards import Shards
 from abe_tf.storage.locks import TakenError, claimed
 
 _LOCK = "writer.lock"
-# What an index states of its vectors.
-_VECTORS = ("generation", "rows", "learners", "dim")
 
 
 @dataclasses.dataclass
@@ -146,7 +145,7 @@ def _update(
     vectors.remove_others(
         folder, {about["generation"], (about.get("next") or about)["generation"]}
     )
-    vectors.mend(folder, *(about[name] for name in _VECTORS))
+    vectors.mend(folder, about["generation"], about["rows"], Layout.of(about))
     # With embeddings alone nobody has asked for a look at the folders.
     roots = _roots(connection, options, paths) if paths or not shards else []
     if options.reembed:
@@ -181,8 +180,9 @@ def _update(
         from abe_tf.photo_index import approximate
 
         about = database.about(connection)
-        segments = vectors.mapped(folder, *(about[name] for name in _VECTORS))
-        approximate.build(folder, about["generation"], segments)
+        generation = about["generation"]
+        segments = vectors.mapped(folder, generation, about["rows"], Layout.of(about))
+        approximate.build(folder, generation, segments)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     if missing:
         raise InputError(

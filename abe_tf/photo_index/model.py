@@ -16,6 +16,8 @@ from abe_tf.config.index import SourceConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
+from abe_tf.models.ensemble import layout_of
 from abe_tf.models.places import PlacesNetwork
 from abe_tf.runs import trained
 from abe_tf.runs.flags import RunFlags
@@ -32,18 +34,16 @@ class IndexModel:
     Attributes:
       fingerprint: Tells embeddings of this model from all others: its weights, what it
         computes in, and what it sees of a photo.
-      learners: Number of learners.
-      dim: Dimensions of one.
+      layout: Sizes and lengths of the learners.
       preprocessing: From a photo to the network's square.
       embed: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings,
-        float32 `[batch, learners, dim]`, unit length.
+        float32 `[batch, learners, dim]`.
       places: From such pixels to the parts of the learner embeddings, `[batch,
         learners, h, w, dim]`, and what the bias adds; `None` of exports without them.
     """
 
     fingerprint: str
-    learners: int
-    dim: int
+    layout: Layout
     preprocessing: Preprocessing
     embed: Callable[[tf.Tensor], np.ndarray]
     places: Callable | None
@@ -56,15 +56,13 @@ class Exported:
     Attributes:
       path: Folder of its newest version.
       fingerprint: Fingerprint of the model, as an index has it.
-      learners: Number of learners.
-      dim: Dimensions of one.
+      layout: Sizes and lengths of the learners.
       preprocessing: From a photo to the network's square.
     """
 
     path: str
     fingerprint: str
-    learners: int
-    dim: int
+    layout: Layout
     preprocessing: Preprocessing
 
 
@@ -107,7 +105,6 @@ def _encoder(source: SourceConfig, max_pixels: int) -> trained.TrainedModel:
 def _of_network(model: trained.TrainedModel) -> IndexModel:
     network = model.network
     (pixels,) = network.inputs
-    _, learners, dim = network.output_shape
     called = tf.function(
         lambda batch: network(batch, training=False),
         [tf.TensorSpec(pixels.shape, pixels.dtype)],
@@ -115,8 +112,7 @@ def _of_network(model: trained.TrainedModel) -> IndexModel:
     )
     return IndexModel(
         fingerprint=_fingerprint(model.fingerprint(), _FLOAT32, model.preprocessing),
-        learners=learners,
-        dim=dim,
+        layout=layout_of(network),
         preprocessing=model.preprocessing,
         embed=lambda batch: called(batch).numpy(),
         places=tf.function(PlacesNetwork(network), autograph=False),
@@ -143,7 +139,7 @@ def exported(folder: str, max_pixels: int) -> Exported:
     try:
         with open(os.path.join(path, "model_card.json"), encoding="utf-8") as file:
             card = json.load(file)
-        shape = card["learners"], card["dimensions_of_a_learner"]
+        layout = Layout.of({**card, "dim": card["dimensions_of_a_learner"]})
         text = "\n".join(card["flags"])
         weights, precision = card["fingerprint"], card["precision"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -154,12 +150,12 @@ def exported(folder: str, max_pixels: int) -> Exported:
     data = dataclasses.replace(RunFlags.parse(text).data, max_pixels=max_pixels)
     preprocessing = Preprocessing.of(data)
     fingerprint = _fingerprint(weights, precision, preprocessing)
-    return Exported(path, fingerprint, *shape, preprocessing)
+    return Exported(path, fingerprint, layout, preprocessing)
 
 
 def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
     said = exported(source.model_dir or "", max_pixels)
-    path, shape = said.path, (said.learners, said.dim)
+    path, layout = said.path, said.layout
     try:
         model = tf.saved_model.load(path)
         called = model.signatures["pixels"]
@@ -172,7 +168,7 @@ def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
     def embed(batch: tf.Tensor) -> np.ndarray:
         # With the model, which a signature alone does not keep.
         _, embedding = model, called(pixels=batch)["embedding"]
-        return embedding.numpy().reshape(-1, *shape)
+        return layout.apart(embedding.numpy())
 
     def places(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         answer = model.signatures["parts"](pixels=batch)
@@ -180,7 +176,7 @@ def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
 
     return IndexModel(
         said.fingerprint,
-        *shape,
+        layout,
         said.preprocessing,
         embed,
         places if "parts" in model.signatures else None,

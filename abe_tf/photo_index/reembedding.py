@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from abe_tf.layout import Layout
 from abe_tf.photo_index import database, vectors
 from abe_tf.photo_index.batches import embed_padded, in_threads
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of, digest_of
@@ -119,7 +120,11 @@ def _commit(
     begun = database.about(connection)["next"]
     first = begun["rows"]
     begun["rows"] = vectors.append(
-        folder, begun["generation"], first, np.asarray(embeddings)
+        folder,
+        begun["generation"],
+        first,
+        np.asarray(embeddings),
+        Layout.of(begun),
     )
     with database.transaction(connection):
         database.tell(connection, {"next": begun})

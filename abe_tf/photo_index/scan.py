@@ -41,7 +41,7 @@ def nearest(
 
     Args:
       segments: All rows.
-      query: float32 `[learners, dim]`, unit length.
+      query: float32 `[learners, dim]`, its learners as long as those of the rows.
       count: Number of rows; fewer where fewer are wanted.
       wanted: `[rows]` bool, which are looked at; all where `None`.
       workers: Threads; `threads` where `None`.
@@ -55,8 +55,10 @@ def nearest(
         return np.empty(0, np.int64), np.empty(0)
     if wanted is None:
         wanted = np.ones(rows, bool)
-    codes, bounds = encoded_query(query)
+    layout = segments[0].layout
+    codes, bounds = encoded_query(query, layout)
     scan = _loop(*query.shape)
+    double_squares = 2 * np.square(np.array(layout.lengths, np.float32))
 
     def look(part: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         distances, nearest_rows = np.full(count, np.inf), np.full(count, -1, np.int64)
@@ -72,6 +74,7 @@ def nearest(
                     wanted=wanted[segment.first :],
                     query_codes=codes.reshape(-1),
                     query_bounds=bounds,
+                    double_squares=double_squares,
                     query=query,
                     begin=begin,
                     end=end,
@@ -150,6 +153,7 @@ def _loop(learners: int, dim: int) -> Callable[..., int]:
         wanted,
         query_codes,
         query_bounds,
+        double_squares,
         query,
         begin,
         end,
@@ -165,7 +169,7 @@ def _loop(learners: int, dim: int) -> Callable[..., int]:
             if not wanted[row]:
                 continue
             scale = -two * bounds[row, 0] * query_bounds[0]
-            rest = two - two * (bounds[row, 1] + query_bounds[1])
+            slack = two * (bounds[row, 1] + query_bounds[1])
             base = row * learners * dim
             total = zero
             for learner in range(learners):
@@ -177,6 +181,7 @@ def _loop(learners: int, dim: int) -> Callable[..., int]:
                         + np.int32(query_codes[start + i])
                         * np.int32(codes[base + start + i])
                     )
+                rest = double_squares[learner] - slack
                 total += np.sqrt(max(zero, np.float32(product) * scale + rest))
             if total <= limit:
                 distance = exact(query, vectors[row])

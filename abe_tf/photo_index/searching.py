@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from abe_tf.config.index import FilterConfig
+from abe_tf.layout import Layout
 from abe_tf.photo_index import database, scan, thumbnails, vectors
 from abe_tf.photo_index.hits import LABEL, LABELLED, TIME, Hit, Place, condition
 from abe_tf.photo_index.vectors import Segment
@@ -32,14 +33,15 @@ class Moment:
     def __init__(self, folder: str, connection: sqlite3.Connection) -> None:
         self._folder, self._connection = folder, connection
         self.about = database.about(connection)
+        self.layout = Layout.of(self.about)
         self._segments = vectors.mapped(
-            folder, self.about["generation"], self.about["rows"], *self.shape
+            folder, self.about["generation"], self.about["rows"], self.layout
         )
 
     @property
     def shape(self) -> tuple[int, int]:
         """Learners, and dimensions of one."""
-        return self.about["learners"], self.about["dim"]
+        return self.layout.shape
 
     @property
     def segments(self) -> Sequence[Segment]:

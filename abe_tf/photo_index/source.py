@@ -39,12 +39,13 @@ class Source:
     def stated(self) -> dict[str, Any]:
         """What an index states of the model that made it."""
         model = self.loaded
+        learners = model.layout.learners
         return {
+            "format": database.format_of(model.layout),
             "fingerprint": model.fingerprint,
-            "learners": model.learners,
-            "dim": model.dim,
-            # How much each learner's distance counts.
-            "weights": [1 / model.learners] * model.learners,
+            **model.layout.values(),
+            # How much each learner's distance counts, at its length.
+            "weights": [1 / learners] * learners,
             "source": _told(self._source),
             "state": _state(self._source),
             "calibration": self.calibration(),

@@ -19,13 +19,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 from abe_tf.photo_index.bounds import encoded
 from abe_tf.storage.files import sync
 
 FOLDER = "vectors"
 SEGMENT_ROWS = 65_536
-# What embeddings may be off unit length; bfloat16 networks normalise in float32.
-_UNIT = 1e-3
+# What learners may be off their length; bfloat16 networks normalise in float32.
+_OFF = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,38 +38,46 @@ class Segment:
       vectors: float32 `[rows, learners, dim]`.
       codes: int8, the same shape.
       bounds: float32 `[rows, 2]`.
+      layout: Lengths of the learners.
     """
 
     first: int
     vectors: np.ndarray
     codes: np.ndarray
     bounds: np.ndarray
+    layout: Layout
 
 
-def append(folder: str, generation: int, rows: int, embeddings: np.ndarray) -> int:
+def append(
+    folder: str, generation: int, rows: int, embeddings: np.ndarray, layout: Layout
+) -> int:
     """Writes rows behind those that there are; they count once the database says so.
 
     Args:
       folder: Folder of the index.
       generation: Generation of the vectors.
       rows: Number of rows that there are.
-      embeddings: float32 `[new, learners, dim]`, unit length.
+      embeddings: float32 `[new, learners, dim]`.
+      layout: Lengths of the learners.
 
     Returns:
       How many there are then.
 
     Raises:
-      InputError: They are not of unit length.
+      InputError: They are not of these lengths.
       OSError: The disk does not take them.
     """
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=-1)
-    if not np.all(np.abs(lengths - 1) <= _UNIT):
-        worst = lengths.flat[np.argmax(np.abs(lengths - 1))]
+    ratios = lengths / layout.lengths
+    if not np.all(np.abs(ratios - 1) <= _OFF):
+        worst = np.unravel_index(np.argmax(np.abs(ratios - 1)), ratios.shape)
+        wanted = layout.lengths[worst[-1]]
+        length = "unit length" if wanted == 1 else f"length {wanted:.4g}"
         raise InputError(
-            "Learner embeddings must be of unit length. "
-            f"Received: one of length {worst:.4g} from the index's model."
+            f"Learner embeddings must be of {length}. "
+            f"Received: one of length {lengths[worst]:.4g} from the index's model."
         )
-    codes, bounds = encoded(embeddings)
+    codes, bounds = encoded(embeddings, layout)
     done = 0
     while done < len(embeddings):
         segment, place = divmod(rows + done, SEGMENT_ROWS)
@@ -99,17 +108,14 @@ def _write(path: str, place: int, values: np.ndarray) -> None:
         sync(os.path.dirname(path))
 
 
-def mapped(
-    folder: str, generation: int, rows: int, learners: int, dim: int
-) -> list[Segment]:
+def mapped(folder: str, generation: int, rows: int, layout: Layout) -> list[Segment]:
     """The rows of an index.
 
     Args:
       folder: Folder of the index.
       generation: Generation of the vectors.
       rows: Number of rows that the database states.
-      learners: Number of learners.
-      dim: Dimensions of one.
+      layout: Sizes and lengths of the learners.
 
     Raises:
       InputError: A file is shorter than that.
@@ -118,7 +124,7 @@ def mapped(
     segments = []
     for first in range(0, rows, SEGMENT_ROWS):
         count = min(SEGMENT_ROWS, rows - first)
-        number, shape = first // SEGMENT_ROWS, (count, learners, dim)
+        number, shape = first // SEGMENT_ROWS, (count, *layout.shape)
         path = _path(folder, generation, number, "f32")
         if not os.path.exists(path):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -133,8 +139,8 @@ def mapped(
             _path(folder, generation, number, "bounds"), np.float32, (count, 2)
         )
         if codes is None or bounds is None:
-            codes, bounds = encoded(np.asarray(vectors))
-        segments.append(Segment(first, vectors, codes, bounds))
+            codes, bounds = encoded(np.asarray(vectors), layout)
+        segments.append(Segment(first, vectors, codes, bounds, layout))
     return segments
 
 
@@ -166,21 +172,20 @@ def distances(embeddings: np.ndarray, one: np.ndarray) -> np.ndarray:
     return np.linalg.norm(differences, axis=-1).mean(-1)
 
 
-def mend(folder: str, generation: int, rows: int, learners: int, dim: int) -> None:
+def mend(folder: str, generation: int, rows: int, layout: Layout) -> None:
     """Writes codes that are missing; rows behind a gap would be wrong.
 
     Args:
       folder: Folder of the index.
       generation: Generation of the vectors.
       rows: Number of rows that the database states.
-      learners: Number of learners.
-      dim: Dimensions of one.
+      layout: Sizes and lengths of the learners.
 
     Raises:
       InputError: Vectors are missing.
       OSError: The disk does not take it.
     """
-    for segment in mapped(folder, generation, rows, learners, dim):
+    for segment in mapped(folder, generation, rows, layout):
         if not isinstance(segment.codes, np.memmap):
             number = segment.first // SEGMENT_ROWS
             _write(_path(folder, generation, number, "i8"), 0, segment.codes)

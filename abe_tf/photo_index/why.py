@@ -51,6 +51,13 @@ def explained(
             print(f"The page does not say why: {error}", file=sys.stderr)
             break
         pictures[number] = _drawn(explain(split[hit.like], other))
+    whole = sorted({number for one in split.values() for number in one.not_split})
+    if whole:
+        print(
+            f"Maps are without learners {', '.join(map(str, whole))}, which have "
+            "hidden layers: their part in a match belongs to no place.",
+            file=sys.stderr,
+        )
     return pictures
 
 

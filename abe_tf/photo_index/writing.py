@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from abe_tf.layout import Layout
 from abe_tf.photo_index import database, thumbnails, vectors
 from abe_tf.photo_index.contents import Kept
 from abe_tf.photo_index.walking import Found
@@ -108,7 +109,9 @@ class Writer:
         place = {digest: rows + number for number, digest in enumerate(embeddings)}
         if embeddings:
             new = np.stack(list(embeddings.values()))
-            rows = vectors.append(self._folder, about["generation"], rows, new)
+            rows = vectors.append(
+                self._folder, about["generation"], rows, new, Layout.of(about)
+            )
         small = {
             read.digest: read.photo.thumbnail
             for read in batch

@@ -29,7 +29,8 @@ FILE = "calibration.json"
 # Photos of kinds that trained, evenly spaced, are enough.
 TRAINED = 512
 _FORMAT = 1
-# Distances are counted in so many bins; between vectors of unit length none is above 2.
+# Distances are counted in so many bins; of learners with a mean length of 1 none is
+# above 2.
 _BINS, _LARGEST = 2_000, 2.0
 # Queries that are compared with all images, evenly spaced, and so many at once.
 _MOST_QUERIES, _PORTION = 2_000, 256
@@ -227,8 +228,9 @@ def _bins(embedded: Embedded, some: np.ndarray, others: Embedded) -> np.ndarray:
     ours, theirs = embedded.learner_embeddings[some], others.learner_embeddings
     total = np.zeros([len(some), len(others)], np.float32)
     for learner in range(embedded.num_learners):
-        cosines = ours[:, learner] @ theirs[:, learner].T
-        total += np.sqrt(np.maximum(0, 2 - 2 * cosines))
+        one, other = ours[:, learner], theirs[:, learner]
+        squares = np.square(one).sum(1)[:, np.newaxis] + np.square(other).sum(1)
+        total += np.sqrt(np.maximum(0, squares - 2 * (one @ other.T)))
     bins = total * (_BINS / (_LARGEST * embedded.num_learners))
     return np.minimum(bins.astype(np.int32), _BINS - 1)
 

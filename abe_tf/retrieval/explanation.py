@@ -15,7 +15,8 @@ class Places:
     Attributes:
       view: uint8 RGB `[side, side, 3]`, what the network sees of the image.
       parts: float32 `[learners, h, w, dim]`.
-      bias: float32 `[learners, dim]`, what the bias of the linear layer adds.
+      bias: float32 `[learners, dim]`, what the bias of the linear layer adds; of a
+        learner with hidden layers, which has no parts, all.
       outside: `[h, w]` from 0 to 1, how much of a place lies beside the image, where
         the square that the network sees is black.
     """
@@ -27,8 +28,13 @@ class Places:
 
     @property
     def embedding(self) -> np.ndarray:
-        """The learner embeddings, float32 `[learners, dim]`, unit length."""
+        """The learner embeddings, float32 `[learners, dim]`."""
         return self.parts.sum((1, 2)) + self.bias
+
+    @property
+    def not_split(self) -> list[int]:
+        """Numbers of learners with hidden layers, from 1."""
+        return [n for n, parts in enumerate(self.parts, 1) if not parts.any()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +61,22 @@ class Explanation:
     """Why two images match.
 
     Attributes:
-      cosines: float32 `[learners]`; the concatenated embeddings' is their mean.
+      cosines: float32 `[learners]`.
+      shares: float32 `[learners]`, 1 in sum: by these the cosine of the concatenated
+        embeddings is the learners' mean; equal where learners are equally long.
       sides: The one image's places and the other's.
     """
 
     cosines: np.ndarray
+    shares: np.ndarray
     sides: tuple[Side, Side]
 
     def maps(self) -> tuple[np.ndarray, np.ndarray]:
         """`[h, w]` of each side, mean over the learners."""
-        one, other = self.sides
-        return one.maps.mean(0), other.maps.mean(0)
+        one, other = (
+            np.einsum("mhw,m->hw", side.maps, self.shares) for side in self.sides
+        )
+        return one, other
 
 
 def explain(one: Places, other: Places) -> Explanation:
@@ -78,13 +89,17 @@ def explain(one: Places, other: Places) -> Explanation:
       one: An image.
       other: Another one, of the same network.
     """
-    cosines = np.einsum("md,md->m", one.embedding, other.embedding)
-    return Explanation(cosines, (_side(one, other), _side(other, one)))
+    lengths = [np.linalg.norm(places.embedding, axis=-1) for places in (one, other)]
+    squares = lengths[0] * lengths[1]
+    cosines = np.einsum("md,md->m", one.embedding, other.embedding) / squares
+    sides = _side(one, other, squares), _side(other, one, squares)
+    return Explanation(cosines, squares / squares.sum(), sides)
 
 
-def _side(places: Places, other: Places) -> Side:
-    maps = np.einsum("mhwd,md->mhw", places.parts, other.embedding)
-    bias = np.einsum("md,md->m", places.bias, other.embedding)
+def _side(places: Places, other: Places, squares: np.ndarray) -> Side:
+    toward = other.embedding / squares[:, np.newaxis]
+    maps = np.einsum("mhwd,md->mhw", places.parts, toward)
+    bias = np.einsum("md,md->m", places.bias, toward)
     padding = np.einsum("mhw,hw->m", maps, places.outside.astype(np.float32))
     return Side(places.view, maps, bias, padding)
 

@@ -25,6 +25,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 
 FORMAT = 1
 MANIFEST, PARQUET = ".manifest.json", ".parquet"
@@ -49,9 +50,8 @@ class Manifest:
 
     Attributes:
       fingerprint: Fingerprint of the model, its precision, and what it sees.
-      learners: Number of learners.
-      dim: Dimensions of one.
-      weights: How much each learner's distance counts; their sum is 1.
+      layout: Sizes and lengths of the learners.
+      weights: How much each learner's distance counts, at its length; their sum is 1.
       preprocessing: What the model sees of a photo, by the names of the flags.
       model: Where the model lay.
       list: SHA-256 of the list of photos, as hexadecimal digits.
@@ -60,8 +60,7 @@ class Manifest:
     """
 
     fingerprint: str
-    learners: int
-    dim: int
+    layout: Layout
     weights: tuple[float, ...]
     preprocessing: dict[str, int | bool]
     model: str
@@ -76,8 +75,11 @@ class Manifest:
 
     def of_model(self) -> dict[str, object]:
         """What each shard says of its model."""
-        names = ("fingerprint", "learners", "dim", "weights")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "fingerprint": self.fingerprint,
+            **self.layout.values(),
+            "weights": self.weights,
+        }
 
     def size(self, shard: int) -> int:
         """Photos of a shard."""
@@ -85,7 +87,9 @@ class Manifest:
 
     def text(self) -> str:
         """The manifest as JSON."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+        values = {**self.__dict__, **self.layout.values(), "format": FORMAT}
+        del values["layout"]
+        return json.dumps(values, indent=1)
 
     @classmethod
     def parse(cls, text: bytes, path: str) -> Manifest:
@@ -107,7 +111,11 @@ class Manifest:
                     f"{path!r} of format {number}. Use the version of abe_tf that "
                     "wrote it."
                 )
-            return cls(**{**values, "weights": tuple(values["weights"])})
+            layout = Layout.of(values)
+            for name in layout.values():
+                values.pop(name, None)
+            weights = tuple(values.pop("weights"))
+            return cls(layout=layout, weights=weights, **values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"A manifest must be what abe_tf.embed wrote. Received: {path!r}: "
@@ -147,15 +155,15 @@ def encoded(
     Args:
       rows: The photos.
       embeddings: float32 `[rows, learners, dim]`.
-      about: What is written beside: fingerprint, learners, dim, weights.
+      about: What is written beside: fingerprint, layout, weights.
     """
-    _, learners, dim = embeddings.shape
+    joined = Layout.of(about).joined(embeddings)
     columns = [
         pa.array([getattr(row, column) for row in rows], kind)
         for column, kind in _COLUMNS
     ]
-    flat = pa.array(np.ascontiguousarray(embeddings, np.float32).reshape(-1))
-    columns.append(pa.FixedSizeListArray.from_arrays(flat, learners * dim))
+    flat = pa.array(np.ascontiguousarray(joined, np.float32).reshape(-1))
+    columns.append(pa.FixedSizeListArray.from_arrays(flat, joined.shape[-1]))
     names = [*(column for column, _ in _COLUMNS), "embedding"]
     text = json.dumps({"format": FORMAT, **about})
     table = pa.Table.from_arrays(columns, names).replace_schema_metadata({_KEY: text})
@@ -262,8 +270,8 @@ class Shards:
             rows = [Row(**row) for row in table.drop_columns(["embedding"]).to_pylist()]
             column = table.column("embedding").combine_chunks()
             flat = column.flatten().to_numpy(zero_copy_only=False)
-            shape = len(rows), self.manifest.learners, self.manifest.dim
-            return rows, flat.reshape(shape)
+            layout = self.manifest.layout
+            return rows, layout.apart(flat.reshape(len(rows), layout.size))
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise InputError(
                 f"A shard must be what abe_tf.embed wrote for {self.prefix!r}. "

@@ -51,7 +51,16 @@ class RunFlags:
     training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        name = self.loss.metric_loss
+        loss = self.loss.of_ensemble(self.model.ensemble)
+        # What is written down is what it is.
+        object.__setattr__(self, "loss", loss)
+        name = loss.metric_loss
+        if loss.adversarial_weight and self.model.ensemble != "bier":
+            raise InputError(
+                "--adversarial_weight goes with --ensemble=bier, whose learners see "
+                f"the same features. Received: {loss.adversarial_weight} with "
+                f"--ensemble={self.model.ensemble}. Leave it out."
+            )
         if name in NOT_COMPILED and self.training.jit == "on":
             raise InputError(
                 f"--metric_loss={name} does not go with --jit=on: "
@@ -63,10 +72,11 @@ class RunFlags:
                 "uniform batches seldom have. Received: --batches=uniform. Use "
                 "--batches=classes --images_per_class=2."
             )
-        if name not in WITH_VARIABLES and self.training.loss_learning_rate is not None:
+        own_rate = self.training.loss_learning_rate is not None
+        if own_rate and not loss.has_variables:
             raise InputError(
                 "--loss_learning_rate goes with "
-                f"--metric_loss={'|'.join(WITH_VARIABLES)}. "
+                f"--metric_loss={'|'.join(WITH_VARIABLES)} or --adversarial_weight. "
                 f"Received: {self.training.loss_learning_rate} with "
                 f"--metric_loss={name}. Leave it out."
             )

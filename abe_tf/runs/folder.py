@@ -287,6 +287,7 @@ def check_same_network(model: ModelConfig, workdir: str) -> None:
     names = (
         *("encoder", "mobilenet_alpha", "attention_at", "attention_depth"),
         *("ensemble", "num_learners", "embedding_dim"),
+        *("learner_dims", "hdc_taps"),
     )
     differing = [
         f"--{name}={getattr(model, name)} (there {getattr(theirs, name)})"

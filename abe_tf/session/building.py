@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from abe_tf.losses import table
 from abe_tf.losses.metric import Sizes
+from abe_tf.models import ensemble
 from abe_tf.models.build import build
-from abe_tf.models.ensemble import PARTS, new_layer_variables
 from abe_tf.runs import trained
 from abe_tf.runs.flags import RunFlags
 from abe_tf.training import optimizers, strategies
@@ -40,12 +40,26 @@ def build_trainer(
     if training.init_from and not begun:
         # Before the optimizers: their moving averages start from these weights.
         trained.initialise(network, training.init_from)
-    sizes = Sizes(*network.output_shape[1:], classes=tuple(labels))
+    layout = ensemble.layout_of(network)
+    sizes = Sizes(*layout.shape, classes=tuple(labels), dims=layout.dims)
     metric = table.create(run.loss, sizes)
-    new = new_layer_variables(network)
+    seen = ensemble.before_lengths(network, run.loss.embedding_norm == "unit")
+    kernels: tuple[tf.Variable, ...] = ()
+    if run.loss.adversarial_weight:
+        features, kernels = ensemble.linear_layers(network)
+        seen = tf.keras.Model(seen.input, [seen.output, features])
     trainer = EnsembleTrainer(
-        network, new, run.loss, PARTS, stop, metric, training.seed
+        network,
+        ensemble.new_layer_variables(network),
+        run.loss,
+        ensemble.PARTS,
+        stop,
+        metric,
+        training.seed,
+        seen,
+        kernels,
     )
+    ensemble.draw_from(network, trainer.drawn_from)
     own = bool(metric.trainable_variables)
     compiles = strategies.compiles(strategy, training.jit)
     trainer.compile(

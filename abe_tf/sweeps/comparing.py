@@ -53,7 +53,7 @@ class Comparison:
           InputError: There is one.
         """
         flags = self.start
-        if flags.loss.metric_loss != LossConfig.metric_loss:
+        if flags.loss.metric_loss != LossConfig().of_ensemble("").metric_loss:
             raise InputError(
                 "--losses names the losses. Received: --metric_loss="
                 f"{flags.loss.metric_loss}. Leave --metric_loss out."

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
-from abe_tf.losses.metric import MetricLoss
+from abe_tf.losses.metric import LinearLayers, MetricLoss
 from abe_tf.losses.objective import LossTerms, ensemble_loss, unit_length
 from abe_tf.losses.statistics import batch_statistics
 from abe_tf.training.optimizers import Optimizers
@@ -35,7 +35,11 @@ class EnsembleTrainer(tf.keras.Model):
       stop_requested: Where several processes train together: a variable of this one
         alone, not 0 where it wants all to stop.
       metric: The metric loss, with its variables; made from `loss` where `None`.
-      seed: What the loss draws from, with the step.
+      seed: What is drawn from, with the step.
+      seen: From pixels to what the losses see: learner embeddings and, with `kernels`,
+        the pooled features; what `network` gives where `None`.
+      kernels: Matrices from the pooled features to each learner, where the metric loss
+        looks at those.
 
     Attributes:
       step: Steps done.
@@ -50,6 +54,8 @@ class EnsembleTrainer(tf.keras.Model):
         stop_requested: tf.Variable | None = None,
         metric: MetricLoss | None = None,
         seed: int = 0,
+        seen: tf.keras.Model | None = None,
+        kernels: Sequence[tf.Variable] = (),
     ) -> None:
         super().__init__(name="trainer")
         # Every replica reports the global batch; Keras would add the reports up.
@@ -58,7 +64,8 @@ class EnsembleTrainer(tf.keras.Model):
         self._loss = loss
         self._metric, self._seed = metric, seed
         self._stop_requested = stop_requested
-        self._embed = _before_unit_length(network, loss)
+        self._seen = network if seen is None else seen
+        self._kernels = tuple(kernels)
         new = {id(variable) for variable in new_variables}
         trainable = network.trainable_variables
         self._new_variables = [v for v in trainable if id(v) in new]
@@ -115,13 +122,16 @@ class EnsembleTrainer(tf.keras.Model):
         # does not of what comes from a data set.
         labels = replica.all_gather(tf.identity(local_labels), axis=0)
         with tf.GradientTape() as tape:
-            # What is before the last layer may be of lower precision.
-            local = tf.cast(self._embed(pixels, training=True), tf.float32)
-            learners = replica.all_gather(local, axis=0)
-            # Gathering forgets all static sizes.
-            learners = tf.ensure_shape(learners, [None, *local.shape[1:]])
-            seed = tf.stack([tf.constant(self._seed, tf.int64), self.step])
-            terms = ensemble_loss(learners, labels, self._loss, self._metric, seed)
+            seen = [
+                _gathered(local, replica)
+                for local in tf.nest.flatten(self._seen(pixels, training=True))
+            ]
+            learners, linear = seen[0], None
+            if self._kernels:
+                linear = LinearLayers(seen[1], self._kernels)
+            terms = ensemble_loss(
+                learners, labels, self._loss, self._metric, self.drawn_from(), linear
+            )
             # Every replica computes the same global loss, and the gradients of all
             # replicas are summed.
             share = terms.total / replica.num_replicas_in_sync
@@ -144,6 +154,10 @@ class EnsembleTrainer(tf.keras.Model):
                 tf.distribute.ReduceOp.SUM, tf.identity(self._stop_requested)
             )
         return scalars
+
+    def drawn_from(self) -> tf.Tensor:
+        """Seed and step, `[2]` int64: what is drawn in a step is drawn from these."""
+        return tf.stack([tf.constant(self._seed, tf.int64), self.step])
 
     def _apply(self, tape: tf.GradientTape, loss: tf.Tensor) -> dict[str, tf.Tensor]:
         """Trains all variables; gives the norms of the gradients by part."""
@@ -230,6 +244,15 @@ class EnsembleTrainer(tf.keras.Model):
                 variable.assign(value)
 
 
+def _gathered(local: tf.Tensor, replica: Any) -> tf.Tensor:
+    """What all replicas see, as float32."""
+    # What is before the last layer may be of lower precision.
+    local = tf.cast(local, tf.float32)
+    # Gathering forgets all static sizes.
+    everywhere = replica.all_gather(local, axis=0)
+    return tf.ensure_shape(everywhere, [None, *local.shape[1:]])
+
+
 def _counter(value: int, name: str) -> tf.Variable:
     return tf.Variable(
         value,
@@ -270,10 +293,3 @@ def _loss_scalars(terms: LossTerms, lambda_div: float) -> dict[str, tf.Tensor]:
         },
         **terms.scalars,
     }
-
-
-def _before_unit_length(network: tf.keras.Model, loss: LossConfig) -> tf.keras.Model:
-    """The network that the loss sees: without its last layer where lengths are free."""
-    if loss.embedding_norm == "unit":
-        return network
-    return tf.keras.Model(network.input, network.layers[-1].input)

@@ -11,7 +11,8 @@ from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
 from abe_tf.data.pipeline import Loader
 from abe_tf.errors import InputError
-from abe_tf.models.ensemble import mask_network
+from abe_tf.layout import Layout
+from abe_tf.models.ensemble import layout_of, mask_network
 from abe_tf.models.places import PlacesNetwork
 from abe_tf.retrieval.embedding import Embedder
 from abe_tf.runs.trained import TrainedModel
@@ -27,6 +28,7 @@ class ReferencePhotos:
       encoded: The files' bytes.
       pixels: uint8 RGB `[images, image_size, image_size, 3]`, preprocessed.
       learner_embeddings: `[images, learners, dim]` float32, by the model in float32.
+      layout: Sizes and lengths of the learners.
       masks: `[images, learners, h, w]` float32, averaged over channels, by the same;
         `None` where it has none.
       parts: `[images, learners, h, w, dim]` float32, the learner embeddings place by
@@ -37,6 +39,7 @@ class ReferencePhotos:
     encoded: list[bytes]
     pixels: np.ndarray
     learner_embeddings: np.ndarray
+    layout: Layout
     masks: np.ndarray | None
     parts: np.ndarray
     bias: np.ndarray
@@ -76,4 +79,5 @@ def of_run(model: TrainedModel, data: DataConfig, split: str) -> ReferencePhotos
     embeddings = Embedder(model.network)(loader, COUNT)
     masks = masks_of(model.network, pixels)
     parts, bias = parts_of(model.network, pixels)
-    return ReferencePhotos(encoded, pixels, embeddings, masks, parts, bias)
+    layout = layout_of(model.network)
+    return ReferencePhotos(encoded, pixels, embeddings, layout, masks, parts, bias)

@@ -14,6 +14,8 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from abe_tf.config.evaluation import SPLITS
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
+from abe_tf.models.ensemble import layout_of
 from abe_tf.retrieval import calibration
 from abe_tf.retrieval.calibration import Calibration
 from abe_tf.runs import machine, measurements
@@ -116,27 +118,49 @@ def model_card(
     """What there is to know of a model, for people and programs."""
     with open(folder.flagfile, encoding="utf-8") as file:
         flags = file.read().splitlines()
-    _, learners, dim = model.network.output_shape
+    layout = layout_of(model.network)
+    # As it was before learners could differ.
+    shape = {"dimensions_of_a_learner": layout.dim, **layout.values()}
+    del shape["dim"]
     return {
         "model": model.network.name,
         "checkpoint": model.checkpoint,
         "fingerprint": model.fingerprint(),
         "precision": export.precision,
-        "learners": learners,
-        "dimensions_of_a_learner": dim,
+        **shape,
         "dataset": model.data.dataset,
         "recall": _recall(folder, model),
         "flags": flags,
         "exported_with": machine.describe([]),
         "gallery_images": len(gallery.ids) if gallery else 0,
         "max_pixels": model.preprocessing.max_pixels,
-        "distances": (
+        "distances": _distances(layout),
+    }
+
+
+def _distances(layout: Layout) -> str:
+    """What distances of the answers mean."""
+    learners = layout.learners
+    if layout == Layout.equal(*layout.shape):
+        return (
             f"`embedding` holds {learners} learners side by side, each of unit length: "
             f"its own length is sqrt({learners}). Cosine or Euclidean distance on it "
             "ranks by the sum of the learners' squared distances. The paper's ensemble "
             "distance, the mean of their plain distances, needs `learners` or `search`."
-        ),
-    }
+        )
+    dims, lengths = (
+        ", ".join(f"{value:.6g}" for value in values)
+        for values in (layout.dims, layout.lengths)
+    )
+    return (
+        f"`embedding` holds {learners} learners side by side, of {dims} dimensions and "
+        f"of length {lengths}: how much each counts. Cosine or Euclidean distance on "
+        "it ranks by the sum of the learners' squared distances, weighted by the "
+        "squares of these. The ensemble distance, the mean of the plain distances "
+        "between vectors of these lengths, which is that of vectors of unit length "
+        "weighted by them, needs `learners`, where shorter learners are filled up "
+        "with zeros, or `search`."
+    )
 
 
 def _recall(folder: RunFolder, model: TrainedModel) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.data.pixels.preprocessing import Preprocessing
-from abe_tf.models.ensemble import mask_network
+from abe_tf.models.ensemble import layout_of, mask_network
 from abe_tf.models.places import PlacesNetwork, ends_linearly
 from abe_tf.retrieval import distances
 
@@ -23,7 +23,7 @@ class SearchGallery:
     """Images that the signature `search` looks among.
 
     Attributes:
-      learner_embeddings: `[images, learners, dim]` float32, unit length.
+      learner_embeddings: `[images, learners, dim]` float32.
       ids: `[images]`, what an answer calls them.
       labels: `[images]` names of classes.
     """
@@ -93,10 +93,11 @@ class ServingModule(tf.Module):
           image_bytes: `[batch]` strings, each a JPEG, PNG, BMP or GIF file.
 
         Returns:
-          "embedding", float32 `[batch, learners * dim]`: the learners side by side,
-          each of unit length, so the whole has length sqrt(learners).
+          "embedding", float32 `[batch, dimensions]`: the learners side by side. Where
+          all count alike each is of unit length, and the whole of length
+          sqrt(learners).
         """
-        return {"embedding": _joined(self._embed(self._decoded(image_bytes)))}
+        return {"embedding": self._joined(self._embed(self._decoded(image_bytes)))}
 
     def learners(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """As `embedding`: "learner_embeddings", float32 `[batch, learners, dim]`."""
@@ -121,7 +122,7 @@ class ServingModule(tf.Module):
         Args:
           pixels: uint8 RGB `[batch, image_size, image_size, 3]`.
         """
-        return {"embedding": _joined(self._embed(pixels))}
+        return {"embedding": self._joined(self._embed(pixels))}
 
     def parts(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         """Learner embeddings place by place, of images that are preprocessed already.
@@ -164,6 +165,14 @@ class ServingModule(tf.Module):
 
         return search
 
+    def _joined(self, learner_embeddings: tf.Tensor) -> tf.Tensor:
+        """Side by side, without what fills shorter ones up."""
+        layout = layout_of(self._untracked())
+        if layout.size == layout.learners * layout.dim:
+            return tf.reshape(learner_embeddings, [-1, layout.size])
+        parts = [learner_embeddings[:, m, :dim] for m, dim in enumerate(layout.dims)]
+        return tf.concat(parts, 1)
+
     def _decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
         network = self._untracked()
         shape = tf.TensorSpec(network.inputs[0].shape[1:], tf.uint8)
@@ -183,8 +192,3 @@ def _padded(pixels: tf.Tensor) -> tf.Tensor:
     """One black image in place of none."""
     empty = tf.cast(tf.shape(pixels)[0] == 0, tf.int32)
     return tf.pad(pixels, [[0, empty], *[[0, 0]] * 3])
-
-
-def _joined(learner_embeddings: tf.Tensor) -> tf.Tensor:
-    _, learners, dim = learner_embeddings.shape
-    return tf.reshape(learner_embeddings, [-1, learners * dim])

@@ -101,7 +101,9 @@ def _compare(
     shown = np.arange(int(size)) % len(photos.learner_embeddings)
     wanted = photos.learner_embeddings[shown]
     if output in ("embedding", "learner_embeddings"):
-        given = answer.reshape(wanted.shape)
+        given = answer
+        if output == "embedding":
+            given = photos.layout.apart(answer)
         if exact:
             _close(name, np.abs(given - wanted).max(), _TOLERANCE)
             return
@@ -128,9 +130,10 @@ def _compare(
 
 def _distances(queries: np.ndarray, gallery: SearchGallery) -> np.ndarray:
     """The paper's ensemble distance, in float64; `[queries, images]`."""
-    squares = 2 - 2 * np.einsum(
-        "qmd,imd->mqi", queries, gallery.learner_embeddings, dtype=np.float64
-    )
+    theirs = gallery.learner_embeddings
+    squares = -2 * np.einsum("qmd,imd->mqi", queries, theirs, dtype=np.float64)
+    squares += np.square(queries.astype(np.float64)).sum(-1).T[:, :, np.newaxis]
+    squares += np.square(theirs.astype(np.float64)).sum(-1).T[:, np.newaxis]
     return np.sqrt(np.maximum(squares, 0)).mean(0)
 
 

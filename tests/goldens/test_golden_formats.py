@@ -38,7 +38,7 @@ def shards(tmp_path):
 
 def test_shards_of_format_1_are_read(shards):
     manifest = shards.manifest
-    told = (manifest.learners, manifest.dim, manifest.weights, manifest.photos)
+    told = (*manifest.layout.shape, manifest.weights, manifest.photos)
     assert told == (2, 4, (0.5, 0.5), 12)
     rows, embeddings = shards.read(0)
     assert [row.path for row in rows] == [f"/photos/{n:05d}.jpg" for n in range(12)]

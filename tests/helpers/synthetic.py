@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from abe_tf.layout import Layout
 from abe_tf.photo_index import database, thumbnails, vectors
 
 
@@ -38,7 +39,7 @@ class SyntheticIndex:
     def add(self, count):
         """Adds contents, a file each, of three kinds and of none."""
         rows, new = len(self.embeddings), self.random(count)
-        vectors.append(self.folder, 1, rows, new)
+        vectors.append(self.folder, 1, rows, new, Layout.equal(*self.shape))
         self.embeddings = np.concatenate([self.embeddings, new])
         numbers = range(rows, rows + count)
         kinds = ("ant", "bee", "cat", None)

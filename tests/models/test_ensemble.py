@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from abe_tf.config.model import ModelConfig
+from abe_tf.layout import Layout
 from abe_tf.models import ensemble
 from abe_tf.models.build import build
 from abe_tf.models.inception_small import inception_small
@@ -17,7 +18,7 @@ def pixels():
 
 
 def test_folding_learners_into_the_batch_equals_a_loop_over_learners(pixels):
-    network = ensemble.attention_ensemble(inception_small(SIZE), 3, dim=8)
+    network = ensemble.attention_ensemble(inception_small(SIZE), Layout.equal(3, 8))
     features = network.get_layer("spatial")(pixels)
     trunk = network.get_layer("attention_trunk")(features)
     learners = []
@@ -43,7 +44,9 @@ def test_learners_have_unit_length_and_differ(pixels, kind):
 
 @pytest.mark.parametrize(("bias", "mask"), [(0.0, 0.5), (3.0, 0.953)])
 def test_the_mask_bias_sets_where_masks_start(pixels, bias, mask):
-    network = ensemble.attention_ensemble(inception_small(SIZE), 2, 8, mask_bias=bias)
+    network = ensemble.attention_ensemble(
+        inception_small(SIZE), Layout.equal(2, 8), mask_bias=bias
+    )
     masks = tf.keras.Model(network.input, network.get_layer("attention_masks").output)
     values = masks(pixels).numpy()
     assert values.shape == (3, 2, 8, 8, 180)
@@ -52,7 +55,9 @@ def test_the_mask_bias_sets_where_masks_start(pixels, bias, mask):
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_the_trunk_starts_from_the_pretrained_blocks_and_is_apart(copy):
-    network = ensemble.attention_ensemble(inception_small(SIZE), 2, 8, 0.0, copy)
+    network = ensemble.attention_ensemble(
+        inception_small(SIZE), Layout.equal(2, 8), 0.0, copy
+    )
     name = "inception_4a_3x3"
     trunk = network.get_layer("attention_trunk").get_layer(name)
     shared = network.get_layer("embedding_features").get_layer(name)
@@ -63,7 +68,9 @@ def test_the_trunk_starts_from_the_pretrained_blocks_and_is_apart(copy):
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_every_head_has_a_g_of_its_own(copy):
-    network = ensemble.multi_head_ensemble(inception_small(SIZE), 2, 8, copy)
+    network = ensemble.multi_head_ensemble(
+        inception_small(SIZE), Layout.equal(2, 8), copy
+    )
     first, second = (
         network.get_layer(f"embedding_features_{i}").get_layer("inception_4a_3x3")
         for i in range(2)
@@ -73,7 +80,7 @@ def test_every_head_has_a_g_of_its_own(copy):
 
 
 def test_new_layers_are_the_linear_layer_and_the_masks():
-    network = ensemble.attention_ensemble(inception_small(SIZE), 2, 8)
+    network = ensemble.attention_ensemble(inception_small(SIZE), Layout.equal(2, 8))
     names = [variable.name for variable in ensemble.new_layer_variables(network)]
     assert sorted(names) == [
         *("linear/bias:0", "linear/kernel:0"),

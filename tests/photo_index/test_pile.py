@@ -13,6 +13,7 @@ from PIL import Image
 
 from abe_tf.config.index import SourceConfig, SureConfig
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 from abe_tf.photo_index import searching, vectors
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError
@@ -34,8 +35,9 @@ def vectors_of(count, learners, dim, seed, classes=25, noise=0.4):
 
 
 def segments_of(x, size):
+    layout = Layout.equal(*x.shape[1:])
     return [
-        Segment(first, x[first : first + size], None, None)
+        Segment(first, x[first : first + size], None, None, layout)
         for first in range(0, len(x), size)
     ]
 
@@ -68,13 +70,22 @@ def test_components_are_scipys(learners, dim, tmp_path, monkeypatch):
 
 def test_squares_of_a_sum_are_bounded():
     rng = np.random.default_rng(0)
+    for lengths in ((0.5, 1, 1.5), (0.2, 0.2, 2.6), (1.2, 0.8)):
+        each = rng.exponential(0.7, [20_000, len(lengths)])
+        each = np.minimum(2 * np.array(lengths), each)
+        layout = Layout.weighted([1] * len(lengths), lengths)
+        bounds = [largest_square(limit, layout) for limit in each.mean(1)]
+        assert np.all(np.square(each).sum(1) <= np.array(bounds) + 1e-9)
     for learners in (1, 3, 8):
         each = np.minimum(2, rng.exponential(0.7, [20_000, learners]))
         limits = each.mean(1)
-        bounds = [largest_square(limit, learners) for limit in limits]
+        layout = Layout.equal(learners, 1)
+        bounds = [largest_square(limit, layout) for limit in limits]
         assert np.all(np.square(each).sum(1) <= np.array(bounds) + 1e-9)
     # And no bound is larger than it must be.
-    assert largest_square(0.75, 4) == pytest.approx(2**2 + 1**2)
+    equal, other = Layout.equal(4, 1), Layout.weighted([1, 1, 1], [1, 2, 3])
+    assert largest_square(0.75, equal) == pytest.approx(2**2 + 1**2)
+    assert largest_square(1.5, other) == pytest.approx(3**2 + 1.5**2)
 
 
 def test_whoever_is_killed_goes_on(tmp_path, monkeypatch):

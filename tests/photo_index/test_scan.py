@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from abe_tf.layout import Layout
 from abe_tf.photo_index import bounds, scan, vectors
 
 
@@ -44,9 +45,10 @@ def one_hot(seed):
     return np.concatenate([found, flat])
 
 
-def segments(embeddings, size=700):
+def segments(embeddings, size=700, layout=None):
+    layout = layout or Layout.equal(*embeddings.shape[1:])
     return [
-        vectors.Segment(first, part, *bounds.encoded(part))
+        vectors.Segment(first, part, *bounds.encoded(part, layout), layout)
         for first in range(0, len(embeddings), size)
         for part in [embeddings[first : first + size]]
     ]
@@ -94,8 +96,8 @@ def test_codes_are_never_further_off_than_they_say(dim, seed):
     embeddings = unit(rng, 50, 2, dim).astype(np.float32)
     embeddings[0] = 1 / np.sqrt(dim)
     query = unit(rng, 2, dim).astype(np.float32) if seed else embeddings[0]
-    codes, limits = bounds.encoded(embeddings)
-    query_codes, query_limits = bounds.encoded_query(query)
+    codes, limits = bounds.encoded(embeddings, Layout.equal(2, dim))
+    query_codes, query_limits = bounds.encoded_query(query, Layout.equal(2, dim))
     products = (codes.astype(np.int64) * query_codes).sum(-1)
     assert np.abs(products).max() < 2**31
     coded = products * limits[:, :1].astype(np.float64) * query_limits[0]

@@ -10,8 +10,8 @@ from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
 from abe_tf.losses import table
 from abe_tf.losses.metric import Sizes
+from abe_tf.models import ensemble
 from abe_tf.models.build import build
-from abe_tf.models.ensemble import new_layer_variables
 from abe_tf.storage.contents import restore_network
 from abe_tf.training import optimizers, strategies
 from abe_tf.training.checkpoints import Checkpoints
@@ -33,7 +33,8 @@ def small_trainer(loss, classes=CLASSES, training=TRAINING, strategy="default"):
         network = tf.keras.Model(inputs, norm(rows))
         metric = table.create(loss, Sizes(2, 3, classes))
         new = linear.trainable_variables
-        trainer = EnsembleTrainer(network, new, loss, metric=metric, seed=4)
+        free = tf.keras.Model(inputs, rows) if loss.embedding_norm == "free" else None
+        trainer = EnsembleTrainer(network, new, loss, metric=metric, seed=4, seen=free)
         own = bool(metric.trainable_variables)
         trainer.compile(optimizers.create(training, for_loss=own))
     return trainer
@@ -174,7 +175,9 @@ def test_free_lengths_of_lower_precision_reach_the_loss_in_float32(precision):
     tf.keras.utils.set_random_seed(3)
     model = ModelConfig(num_learners=2, embedding_dim=16, precision=precision)
     network = build(model, 32)
-    trainer = EnsembleTrainer(network, new_layer_variables(network), loss)
+    seen = ensemble.before_lengths(network, unit=False)
+    new = ensemble.new_layer_variables(network)
+    trainer = EnsembleTrainer(network, new, loss, seen=seen)
     trainer.compile(optimizers.create(TRAINING, precision))
     pixels = np.random.default_rng(0).integers(0, 256, [8, 32, 32, 3], np.uint8)
     labels = np.repeat(CLASSES, 2).astype(np.int32)

@@ -25,6 +25,7 @@ import numpy as np
 import threadpoolctl
 
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 from abe_tf.photo_index import vectors
 from abe_tf.photo_index.pile import loops
 from abe_tf.photo_index.scan import threads
@@ -111,8 +112,9 @@ def _compare(
     first: int,
 ) -> None:
     """Looks at all pairs from a row on, and joins those within the limit."""
-    learners = segments[0].vectors.shape[1]
-    bound = largest_square(limit, learners) + _ROUNDING * learners
+    layout = segments[0].layout
+    rounding = _ROUNDING * sum(length**2 for length in layout.lengths)
+    bound = largest_square(limit, layout) + rounding
     right = _right_factors(_projected(segments, rows, bound))
     forests = [parent, *(parent.copy() for _ in range(1, threads()))]
 
@@ -154,19 +156,23 @@ def _compare(
                 _tell(work, start + _ROWS, len(rows))
 
 
-def largest_square(limit: float, learners: int) -> float:
+def largest_square(limit: float, layout: Layout) -> float:
     """How large the learners' squared distances can be in sum.
 
-        >>> largest_square(0.5, learners=1), largest_square(0.5, learners=8)
+        >>> one, eight = Layout.equal(1, 4), Layout.equal(8, 4)
+        >>> largest_square(0.5, one), largest_square(0.5, eight)
         (0.25, 8.0)
 
     Args:
-      limit: Their plain distances' mean at most; none is above 2.
-      learners: Number of learners.
+      limit: Their plain distances' mean at most.
+      layout: Lengths of the learners, twice which no distance exceeds.
     """
-    total = min(limit, 2.0) * learners
-    far = total // 2
-    return 4 * far + (total - 2 * far) ** 2
+    left, squares = limit * layout.learners, 0.0
+    # Squares in sum are largest where the longest are as far apart as can be.
+    for length in sorted(layout.lengths, reverse=True):
+        distance = min(left, 2 * length)
+        left, squares = left - distance, squares + distance**2
+    return squares
 
 
 def _projected(
