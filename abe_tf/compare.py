@@ -1,9 +1,11 @@
-"""Trains every metric loss on one footing, each tuned alike; one table.
+"""Trains every metric loss, or every ensemble, on one footing, each tuned alike.
 
 python -m abe_tf.compare --flagfile=flags/compared/digits.cfg --ensembles=none
+python -m abe_tf.compare --flagfile=flags/compared/digits.cfg --rows=ensembles
 
-Learning rate and the one setting of each loss are chosen with one learner, on held-out
-training classes; test classes are looked at once, by the runs that the table is of.
+Learning rate and the one setting of each loss are chosen with one learner, the rate of
+each ensemble with that ensemble, on held-out training classes; test classes are looked
+at once, by the runs that the table is of.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ def main(
 ) -> None:
     """Checks every setting, runs what is missing, and writes the table."""
     from abe_tf.reports.measured import paper_name
-    from abe_tf.sweeps import comparing, trials
+    from abe_tf.sweeps import comparing, tables, trials
 
     folder = run.workdir or command.default_workdir("compared_")
     data.check_paths()
@@ -44,24 +46,44 @@ def main(
     comparison = comparison.fitted(splits)
     planned = comparison.plan()
     check_writable("workdir", folder)
-    tables: dict[str, dict[str, comparing.Row]] = {}
+    found: dict[str, dict[str, tables.Row]] = {}
+    by_losses = asked.rows == "losses"
     for name, tried in planned.items():
-        print(f"\n{name}: tries with one learner", flush=True)
+        print(f"\n{name}: tries{' with one learner' * by_losses}", flush=True)
         chosen = comparison.choose(name, tried)
         for runs in comparison.measured(name, chosen).values():
-            network = paper_name(runs[0].flags.model, runs[0].flags.loss)
+            flags = runs[0].flags
+            network = paper_name(flags.model, flags.loss)
             print(f"\n{name}: {network} for the table", flush=True)
             trials.run(runs)
-            tables.setdefault(network, {})[name] = comparing.Row.of(chosen, runs)
-    for network, rows in tables.items():
-        comparing.check_one_test_set(rows.values())
-        print(f"\n{comparing.as_text(network, rows)}")
+            if by_losses:
+                row = tables.Row.of(name, chosen, runs)
+                found.setdefault(network, {})[name] = row
+            else:
+                row = tables.Row.of(network, chosen, runs, _cost(flags))
+                found.setdefault("ensembles", {})[network] = row
+    for network, rows in found.items():
+        tables.check_one_test_set(rows.values())
+        text = tables.as_text(network, rows) if by_losses else ""
+        print(f"\n{text or tables.ensembles_as_text(rows)}")
     if asked.seeds > 1:
         print(f"\nMean and sample deviation of {asked.seeds} seeds, on test classes.")
-    print("Chosen with one learner and one seed, on held-out training classes.")
+    print(
+        f"Chosen with one {'learner and one ' * by_losses}seed, on held-out training "
+        "classes."
+    )
     path = os.path.join(folder, "compared.json")
-    comparing.write(path, tables)
+    tables.write(path, found)
     print(f"table: {path}")
+
+
+def _cost(flags: RunFlags) -> tuple[int, int]:
+    """Parameters of a network, and multiply-adds of an image."""
+    from abe_tf.models.build import build
+    from abe_tf.models.cost import cost
+
+    counted = cost(build(flags.model, flags.data.image_size, load_pretrained=False))
+    return counted.parameters, counted.multiply_adds
 
 
 if __name__ == "__main__":

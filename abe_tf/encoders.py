@@ -5,15 +5,24 @@ python -m abe_tf.encoders --encoders=mobilenet --image_size=224
 
 from __future__ import annotations
 
+from typing import Any
+
 from abe_tf.config import command
 from abe_tf.config.listing import ListingConfig
 from abe_tf.config.model import ModelConfig
 
 _LEARNERS, _DIMENSIONS = 8, 512
+# The networks that ABE is compared with, as published.
+_OTHERS: dict[str, dict[str, Any]] = {
+    "1-head^512": {"ensemble": "none", "num_learners": 1, "embedding_dim": 512},
+    "8-heads^512": {"ensemble": "heads", "num_learners": 8, "embedding_dim": 512},
+    "HDC^384": {"ensemble": "hdc", "num_learners": 3, "embedding_dim": 384},
+    "BIER^512": {"ensemble": "bier", "num_learners": 3, "embedding_dim": 512},
+}
 
 
 def main(config: ListingConfig) -> None:
-    """Builds each encoder and ABE-8 on it, and counts."""
+    """Builds each encoder and the ensembles on it, and counts."""
     from abe_tf.models import build, parts
     from abe_tf.models.cost import cost
 
@@ -34,6 +43,11 @@ def main(config: ListingConfig) -> None:
         for part, counted in {**parts.costs(network), "all": cost(network)}.items():
             parameters, multiply_adds = counted.parameters, counted.multiply_adds
             print(f"  {part:24}{parameters / 1e6:20.2f}{multiply_adds / 1e9:22.2f}")
+        for title, flags in _OTHERS.items():
+            other = build.build(ModelConfig(encoder=name, **flags), config.image_size)
+            counted = cost(other)
+            parameters, multiply_adds = counted.parameters, counted.multiply_adds
+            print(f"  {title:24}{parameters / 1e6:20.2f}{multiply_adds / 1e9:22.2f}")
 
 
 if __name__ == "__main__":

@@ -117,6 +117,9 @@ def _show(source: str, measured: Measured) -> None:
     where = f"{source}, {about['checkpoint']}" if "checkpoint" in about else source
     print(f"{where}: {text.what_was_measured(measured.archive, recall)}")
     print(text.as_text(recall))
+    weights = text.weights_as_text(measured.archive.queries)
+    if weights:
+        print(weights)
     print(text.measures_as_text(measured.evaluation))
 
 

@@ -14,9 +14,16 @@ def model_of(name: str) -> ModelConfig:
     """The flags that build a model on GoogLeNet.
 
     Args:
-      name: Name as the paper writes it, such as ABE-8^512 or 4-heads^512.
+      name: Name as the paper writes it, such as ABE-8^512, 4-heads^512 or HDC^384.
     """
     kind, _, dimensions = name.partition("^")
+    if kind in ("HDC", "BIER"):
+        return ModelConfig(
+            encoder="googlenet",
+            ensemble=kind.lower(),
+            num_learners=3,
+            embedding_dim=int(dimensions),
+        )
     abe = kind.startswith("ABE")
     return ModelConfig(
         encoder="googlenet",
@@ -33,7 +40,9 @@ def main() -> None:
 
     print(f"{'':14}{'parameters (1e7)':>24}{'multiply-adds (1e9)':>26}")
     print(f"{'GoogLeNet':14}" + f"{'paper':>12}{'built':>12}{'paper':>14}{'built':>12}")
-    for row in paper.COSTS:
+    # The paper does not count those that it is compared with.
+    others = (paper.Cost(name, "-", "-") for name in ("HDC^384", "BIER^512"))
+    for row in (*paper.COSTS, *others):
         built = cost(build(model_of(row.name), image_size=224))
         print(
             f"{row.name:14}{row.parameters:>12}{built.parameters / 1e7:12.2f}"

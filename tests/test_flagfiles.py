@@ -23,8 +23,10 @@ FILES = sorted((ROOT / "flags").rglob("*.cfg"))
 RUN = [path for path in FILES if not path.name.endswith(COMMON)]
 GROUPS = [ModelConfig, DataConfig, LossConfig, TrainingConfig]
 OF_BENCHMARKS = [path for path in RUN if path.parent.name in BENCHMARKS]
-COMPARED = [path for path in OF_BENCHMARKS if "_compared_" in path.stem]
-PAPER = [path for path in OF_BENCHMARKS if path not in COMPARED]
+ROWS = [path for path in OF_BENCHMARKS if "_compared_" in path.stem]
+ENSEMBLES = [path for path in ROWS if path.stem.endswith(("_hdc", "bier"))]
+COMPARED = [path for path in ROWS if path not in ENSEMBLES]
+PAPER = [path for path in OF_BENCHMARKS if path not in ROWS]
 
 
 def read(path, monkeypatch):
@@ -70,6 +72,21 @@ def test_the_papers_rows_follow_the_papers_protocol(path, monkeypatch):
     assert (training.optimizer, training.momentum) == ("sgd", 0.9)
 
 
+@pytest.mark.parametrize("path", ENSEMBLES, ids=lambda path: path.stem)
+def test_compared_ensembles_are_what_their_names_say(path, monkeypatch):
+    model, data, loss, training = read(path, monkeypatch)
+    run = RunFlags(model, data, loss, training)
+    name = path.stem.partition("_compared_")[2]
+    assert path.stem == f"{data.dataset}_compared_{name}"
+    ensemble = name.removeprefix("a_")
+    assert (model.ensemble, run.loss.metric_loss) == (ensemble, ensemble)
+    assert (model.num_learners, loss.lambda_div) == (3, 0)
+    assert model.encoder == "googlenet"
+    sizes = {"hdc": (128, 128, 128), "bier": (96, 160, 256)}
+    assert model.layout.dims == sizes[ensemble]
+    assert bool(loss.adversarial_weight) == name.startswith("a_")
+
+
 @pytest.mark.parametrize("path", COMPARED, ids=lambda path: path.stem)
 def test_compared_rows_are_of_one_learner_and_the_loss_of_their_name(path, monkeypatch):
     model, data, loss, training = read(path, monkeypatch)
@@ -88,12 +105,14 @@ def test_compared_rows_are_of_one_learner_and_the_loss_of_their_name(path, monke
 
 def test_every_benchmark_with_published_rows_has_them():
     by_folder = {}
-    for path in COMPARED:
+    for path in ROWS:
         by_folder.setdefault(path.parent.name, []).append(path)
+    # Seven losses and three ensembles; of In-shop Clothes the ensembles alone.
     assert {name: len(paths) for name, paths in by_folder.items()} == {
-        "cars196": 7,
-        "cub200_2011": 7,
-        "stanford_online_products": 7,
+        "cars196": 10,
+        "cub200_2011": 10,
+        "stanford_online_products": 10,
+        "in_shop": 3,
     }
 
 

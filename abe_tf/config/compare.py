@@ -1,4 +1,4 @@
-"""Flags of a comparison of metric losses: which, how tuned, how often."""
+"""Flags of a comparison of metric losses or ensembles: which, how tuned, how often."""
 
 from __future__ import annotations
 
@@ -22,12 +22,20 @@ SETTINGS = {
     "proxy_anchor": ("proxy_anchor_scale", (16.0, 32.0, 64.0)),
     "multi_similarity": ("multi_similarity_base", (0.5, 0.75, 1.0)),
 }
+# Of --ensemble: what every loss trains.
+_OF_ANY_LOSS = ("none", "heads", "abe")
 
 
 @dataclasses.dataclass(frozen=True)
 class CompareConfig(Group):
     """Losses, networks, tries and seeds."""
 
+    rows: str = option(
+        "losses",
+        "what is compared: losses, of which rate and one setting are chosen with one "
+        "learner; or ensembles, each with its own loss and a rate of its own",
+        choices=("losses", "ensembles"),
+    )
     losses: tuple[str, ...] = option(
         tuple(SETTINGS),
         "of --metric_loss, with commas between; not hdc and bier, which are of several "
@@ -35,10 +43,11 @@ class CompareConfig(Group):
         choices=tuple(SETTINGS),
     )
     ensembles: tuple[str, ...] = option(
-        ("none", "abe"),
-        "of --ensemble, with commas between: none is one learner, the others as many "
-        "as --num_learners says. Rate and setting are chosen with none",
-        choices=ENSEMBLES,
+        (),
+        "of --ensemble, with commas between: none is one learner, heads and abe have "
+        "as many as --num_learners says, hdc, bier and a_bier three. Where none are "
+        "given none and abe, or with --rows=ensembles all",
+        choices=(*ENSEMBLES, "a_bier"),
     )
     rate_factors: tuple[float, ...] = option(
         (0.3, 1.0, 3.0), "times --learning_rate: the rates that are tried", lower=0
@@ -52,19 +61,46 @@ class CompareConfig(Group):
 
     def check_together(self) -> None:
         """Refuses a list without an end, or with something twice."""
-        for field in ("losses", "ensembles", "rate_factors"):
-            values = getattr(self, field)
+        for field, values in (
+            ("losses", self.losses),
+            ("ensembles", self.networks),
+            ("rate_factors", self.rate_factors),
+        ):
             if not values or len(set(values)) < len(values):
                 raise InputError(
                     f"--{field} must name something, and nothing twice. "
                     f"Received: {','.join(map(str, values))!r}."
                 )
 
-    def tries(self, loss: str, learning_rate: float) -> SweepConfig:
-        """What is tried of a loss: learning rates, then values of its setting.
+        if self.rows == "ensembles" and self.losses != tuple(SETTINGS):
+            raise InputError(
+                "--losses goes with --rows=losses: an ensemble has its own. Received: "
+                f"{','.join(self.losses)}. Leave it out."
+            )
+        others = [name for name in self.networks if name not in _OF_ANY_LOSS]
+        if self.rows == "losses" and others:
+            raise InputError(
+                f"--ensembles={others[0]} has a loss of its own, and goes with "
+                "--rows=ensembles. Received: --rows=losses."
+            )
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The ensembles that are trained."""
+        if self.ensembles:
+            return self.ensembles
+        return ("none", "abe") if self.rows == "losses" else (*ENSEMBLES, "a_bier")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the rows of the tables are."""
+        return self.losses if self.rows == "losses" else self.networks
+
+    def tries(self, row: str, learning_rate: float) -> SweepConfig:
+        """What is tried: learning rates, then values of a loss' setting.
 
         Args:
-          loss: Name of the metric loss.
+          row: Name of the metric loss or the ensemble.
           learning_rate: The flagfile's.
 
         Raises:
@@ -76,8 +112,8 @@ class CompareConfig(Group):
                 "--learning_rate times each of --rate_factors must be rates that "
                 f"differ. Received: {learning_rate}, which gives {', '.join(rates)}."
             )
-        name, values = SETTINGS[loss]
-        settings = [f"{value:g}" for value in values]
-        return SweepConfig(
-            vary=(f"learning_rate={','.join(rates)}", f"{name}={','.join(settings)}")
-        )
+        vary = [f"learning_rate={','.join(rates)}"]
+        if self.rows == "losses":
+            name, values = SETTINGS[row]
+            vary.append(f"{name}={','.join(f'{value:g}' for value in values)}")
+        return SweepConfig(vary=tuple(vary))

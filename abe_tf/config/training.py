@@ -96,7 +96,8 @@ class TrainingConfig(DistributionConfig):
     )
     loss_optimizer: str = option(
         "adam",
-        "of the loss' own variables: proxies, the borders of margin",
+        "of the loss' own variables: proxies, the borders of margin, the regressors of "
+        "--adversarial_weight",
         choices=("adam", "sgd"),
     )
     loss_learning_rate: float | None = option(

@@ -155,6 +155,10 @@ def paper_name(model: ModelConfig, loss: LossConfig) -> str:
     if model.ensemble == "abe":
         plain = learners > 1 and not loss.lambda_div
         return f"ABE-{learners}^{dim}{' without divergence' if plain else ''}"
+    if model.ensemble == "hdc":
+        return f"HDC^{dim}"
+    if model.ensemble == "bier":
+        return f"{'A-' if loss.adversarial_weight else ''}BIER^{dim}"
     if model.ensemble == "none" or learners == 1:
         return f"1-head^{dim}"
     return f"{learners}-heads^{dim}"

@@ -135,6 +135,10 @@ def _recall(reports: Sequence[RunReport]) -> Table:
         "the K nearest, the query left out; ties count against the query. The interval "
         "is a percentile bootstrap over the queries of this run."
     )
+    for report in reports:
+        weights = text.weights_as_text(report.archive.queries)
+        if weights:
+            note += f" {report.name}: {weights}."
     return Table("Recall@K", head, rows, note)
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from abe_tf.retrieval import clustering, measures
 from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.calibration import Calibration
+from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.evaluation import Measurements
 from abe_tf.retrieval.recall import Recall
+
+# Lengths of learners that differ less count alike.
+_ALIKE = 1e-3
 
 
 def what_was_measured(archive: Archive, recall: Recall) -> str:
@@ -52,6 +56,19 @@ def as_text(recall: Recall) -> str:
     if recall.self_pair_cosine is not None:
         lines.append(f"{'self-pair cosine':24}{recall.self_pair_cosine:14.3f}")
     return "\n".join(lines)
+
+
+def weights_as_text(embedded: Embedded) -> str | None:
+    """How much learners count, where they do not count alike."""
+    lengths = embedded.lengths
+    if lengths is None or max(lengths) - min(lengths) < _ALIKE:
+        return None
+    weights = " : ".join(f"{length:.3g}" for length in lengths)
+    return (
+        f"learners weighted {weights}: the ensemble distance is the sum of w D over "
+        "the sum of w, D between vectors of unit length; the concatenated one has w D "
+        "squared"
+    )
 
 
 def measures_as_text(evaluation: Measurements) -> str:

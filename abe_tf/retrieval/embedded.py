@@ -11,6 +11,9 @@ from abe_tf.errors import InputError
 
 _NAMED = 5
 
+# What rounding leaves of vectors of one length, as a share of it.
+_SAME_LENGTH = 1e-3
+
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
@@ -69,6 +72,15 @@ class Embedded:
     def name(self, image: int) -> str:
         """What to call an image."""
         return f"image {image}" if self.names is None else str(self.names[image])
+
+    @property
+    def lengths(self) -> tuple[float, ...] | None:
+        """Length of each learner's embeddings; `None` where these are not of one."""
+        each = np.linalg.norm(self.learner_embeddings.astype(np.float64), axis=-1)
+        lengths = each.mean(0)
+        if not len(each) or np.any(np.abs(each - lengths) > _SAME_LENGTH * lengths):
+            return None
+        return tuple(lengths.tolist())
 
     def concatenated(self) -> np.ndarray:
         """`[images, learners * dim]`."""

@@ -90,7 +90,8 @@ def explain(one: Places, other: Places) -> Explanation:
       other: Another one, of the same network.
     """
     lengths = [np.linalg.norm(places.embedding, axis=-1) for places in (one, other)]
-    squares = lengths[0] * lengths[1]
+    # A vector without a length has no cosine.
+    squares = np.maximum(lengths[0] * lengths[1], np.finfo(np.float32).tiny)
     cosines = np.einsum("md,md->m", one.embedding, other.embedding) / squares
     sides = _side(one, other, squares), _side(other, one, squares)
     return Explanation(cosines, squares / squares.sum(), sides)

@@ -1,12 +1,11 @@
-"""Metric losses on one footing: tried alike on held-out classes, then measured."""
+"""Losses, or ensembles, on one footing: tried alike on held-out classes, measured."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,7 @@ from abe_tf.config.compare import SETTINGS, CompareConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.errors import InputError
-from abe_tf.figures.ablation import SweepRow, mean_and_deviation
 from abe_tf.runs.flags import RunFlags
-from abe_tf.storage.files import write_atomically
 from abe_tf.sweeps import points, trials
 
 if TYPE_CHECKING:
@@ -24,11 +21,25 @@ if TYPE_CHECKING:
 
 # By ensemble, one a seed.
 Runs = dict[str, list[trials.Trial]]
-# Changes of the flags. The paper's M-heads have no divergence loss either.
+# Changes of the flags. Of all but ABE nothing was published with a divergence loss.
+_BIER = {
+    "ensemble": "bier",
+    "num_learners": "3",
+    "lambda_div": "0",
+    "metric_loss": "bier",
+}
 NETWORKS = {
     "none": {"ensemble": "none", "num_learners": "1", "lambda_div": "0"},
     "heads": {"ensemble": "heads", "lambda_div": "0"},
     "abe": {"ensemble": "abe"},
+    "hdc": {
+        "ensemble": "hdc",
+        "num_learners": "3",
+        "lambda_div": "0",
+        "metric_loss": "hdc",
+    },
+    "bier": _BIER,
+    "a_bier": {**_BIER, "adversarial_weight": "5e-05"},
 }
 
 
@@ -39,7 +50,7 @@ class Comparison:
     Attributes:
       folder: Folder of all runs: `tries/LOSS`, sweeps; `ENSEMBLE`, the measured runs.
       start: Flags that all runs share.
-      asked: Losses, networks, tries and seeds.
+      asked: Losses or ensembles, tries and seeds.
     """
 
     folder: str
@@ -63,13 +74,13 @@ class Comparison:
                 "A comparison's networks are several, and its tries hold classes out. "
                 f"Received: --init_from={flags.training.init_from}. Leave it out."
             )
-        several = [name for name in self.asked.ensembles if name != "none"]
+        several = [name for name in self.asked.networks if name in ("heads", "abe")]
         if several and flags.model.num_learners < 2:
             raise InputError(
                 f"--ensembles={several[0]} needs --num_learners of 2 or more. "
                 f"Received: {flags.model.num_learners}. Give it, or --ensembles=none."
             )
-        for loss in self.asked.losses:
+        for loss in self.asked.losses if self.asked.rows == "losses" else ():
             name, values = SETTINGS[loss]
             given = getattr(flags.loss, name)
             if given not in values:
@@ -114,58 +125,62 @@ class Comparison:
         return dataclasses.replace(self, start=start)
 
     def plan(self) -> dict[str, list[trials.Trial]]:
-        """The tries of each loss; the flags of the measured runs are checked too.
+        """The tries of each row; the flags of the measured runs are checked too.
 
         Raises:
           InputError: A setting breaks a rule, or a run with other flags lies there.
         """
         planned = {}
-        for loss in self.asked.losses:
+        for row in self.asked.names:
             try:
-                planned[loss] = self.tries(loss)
-                self.measured(loss, {})
+                planned[row] = self.tries(row)
+                self.measured(row, {})
             except InputError as error:
                 raise InputError(
-                    f"{error} (--losses has {loss}; --ensembles has "
-                    f"{', '.join(self.asked.ensembles)}.)"
+                    f"{error} (--{self.asked.rows} has {row}; --ensembles has "
+                    f"{', '.join(self.asked.networks)}.)"
                 ) from error
         return planned
 
-    def tries(self, loss: str) -> list[trials.Trial]:
-        """The sweep around one loss, with one learner.
+    def tries(self, row: str) -> list[trials.Trial]:
+        """The sweep around one loss, with one learner, or around one ensemble.
 
         Raises:
           InputError: A setting breaks a rule, or a run with other flags lies there.
         """
+        if self.asked.rows == "losses":
+            changes = {**NETWORKS["none"], "metric_loss": row}
+        else:
+            changes = self._network(row)
         return trials.plan(
-            os.path.join(self.folder, "tries", loss),
-            self.start.changed({**NETWORKS["none"], "metric_loss": loss}),
-            self._swept(loss),
+            os.path.join(self.folder, "tries", row),
+            self.start.changed(changes),
+            self._swept(row),
         )
 
-    def choose(self, loss: str, tried: Sequence[trials.Trial]) -> dict[str, str]:
-        """Runs the tries of a loss, and says which values are best.
+    def choose(self, row: str, tried: Sequence[trials.Trial]) -> dict[str, str]:
+        """Runs the tries of a row, and says which values are best.
 
         Args:
-          loss: Name of the metric loss.
+          row: Name of the metric loss or the ensemble.
           tried: Its tries, as planned.
 
         Returns:
-          The learning rate and the loss' own setting, by the flag's name. Each is the
+          The learning rate and a loss' own setting, by the flag's name. Each is the
           best of its values around the flags, by Recall@1 on held-out classes.
         """
         trials.run(tried)
-        rows = trials.by_factor(tried, self._swept(loss))
-        trials.write(os.path.join(self.folder, "tries", loss), rows)
+        rows = trials.by_factor(tried, self._swept(row))
+        trials.write(os.path.join(self.folder, "tries", row), rows)
         for factor, of_factor in rows.items():
             print(f"\n{points.as_text(factor, of_factor)}", flush=True)
         return {factor: points.best(values).value for factor, values in rows.items()}
 
-    def measured(self, loss: str, chosen: Mapping[str, str]) -> Runs:
+    def measured(self, row: str, chosen: Mapping[str, str]) -> Runs:
         """The runs that the table is of: of all training classes, on the test classes.
 
         Args:
-          loss: Name of the metric loss.
+          row: Name of the metric loss or the ensemble.
           chosen: Learning rate and setting.
 
         Returns:
@@ -176,9 +191,10 @@ class Comparison:
         """
         first = self.start.training.seed
         seeds = range(first, first + self.asked.seeds)
-        setting = {"metric_loss": loss, **chosen}
+        by_losses = self.asked.rows == "losses"
+        setting = {"metric_loss": row, **chosen} if by_losses else dict(chosen)
         runs: Runs = {}
-        for ensemble in self.asked.ensembles:
+        for ensemble in self.asked.networks if by_losses else (row,):
             folder = os.path.join(self.folder, ensemble)
             at = [points.Point(folder, setting, seed, "test") for seed in seeds]
             runs[ensemble] = [
@@ -187,102 +203,17 @@ class Comparison:
             ]
         return runs
 
-    def _swept(self, loss: str) -> SweepConfig:
-        return self.asked.tries(loss, self.start.training.learning_rate)
+    def _swept(self, row: str) -> SweepConfig:
+        return self.asked.tries(row, self.start.training.learning_rate)
+
+    def _network(self, ensemble: str) -> dict[str, str]:
+        changes = NETWORKS[ensemble]
+        if ensemble != "hdc":
+            return changes
+        # The learners are of one size.
+        dim = self.start.model.embedding_dim
+        return {**changes, "embedding_dim": str(dim - dim % 3)}
 
     def _flags(self, point: points.Point, ensemble: str) -> RunFlags:
-        changes = {**NETWORKS[ensemble], **point.setting, "seed": point.seed}
+        changes = {**self._network(ensemble), **point.setting, "seed": point.seed}
         return self.start.changed({**changes, "validation_classes": 0})
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A loss in the table of one network.
-
-    Attributes:
-      chosen: Learning rate and setting, by the flag's name.
-      measured: On the test classes, one a seed.
-      images: Queries and gallery of each run.
-    """
-
-    chosen: dict[str, str]
-    measured: SweepRow
-    images: frozenset[tuple[int, int]]
-
-    @classmethod
-    def of(cls, chosen: dict[str, str], runs: Sequence[trials.Trial]) -> Row:
-        """Reads what was measured of runs that are done."""
-        steps = runs[0].flags.training.steps
-        results = [trial.point.results(steps) for trial in runs]
-        found = [(r["num_queries"], r["num_gallery"]) for r in results if r]
-        row = points.summarise(runs[0].setting["metric_loss"], results)
-        return cls(chosen, row, frozenset(found))
-
-    def content(self) -> dict[str, Any]:
-        """The row as compared.json has it."""
-        return {
-            "chosen": self.chosen,
-            "recall@1": self.measured.ensemble,
-            "learners_recall@1": self.measured.individual,
-            "self_pair_cosine": self.measured.self_pair_cosine,
-        }
-
-
-def write(path: str, tables: Mapping[str, Mapping[str, Row]]) -> None:
-    """Writes the tables; what another call measured of other losses stays.
-
-    Args:
-      path: Path of compared.json.
-      tables: By the network's name, then by the loss'.
-
-    Raises:
-      InputError: What lies there is damaged.
-    """
-    content: dict[str, dict[str, Any]] = {}
-    try:
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
-        for network, rows in tables.items():
-            measured = {loss: row.content() for loss, row in rows.items()}
-            content[network] = {**content.get(network, {}), **measured}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            "compared.json must be what a comparison wrote. "
-            f"Received: {path!r}: {error}. Remove it and run the same command again: "
-            "nothing is trained anew."
-        ) from error
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
-
-
-def check_one_test_set(rows: Iterable[Row]) -> None:
-    """Refuses a table of runs that were measured on different images.
-
-    Raises:
-      InputError: They were: photos came or went between two sessions.
-    """
-    found = sorted(frozenset().union(*(row.images for row in rows)))
-    if len(found) > 1:
-        raise InputError(
-            "The runs of a table must be measured on the same images. Received: "
-            f"{found[0][0]} and {found[1][0]} queries. Give the photos of before, or "
-            "compare anew in another --workdir."
-        )
-
-
-def as_text(network: str, rows: Mapping[str, Row]) -> str:
-    """The table of one network, the best loss first.
-
-    Args:
-      network: Its name.
-      rows: By the loss' name.
-    """
-    lines = [f"{network:18}{'Recall@1, %':>14}{'learners':>14}  chosen"]
-    best_first = sorted(rows.items(), key=lambda item: -item[1].measured.recall)
-    for loss, row in best_first:
-        flags = " ".join(f"--{flag}={value}" for flag, value in row.chosen.items())
-        lines.append(
-            f"{loss:18}{mean_and_deviation(row.measured.ensemble):>14}"
-            f"{mean_and_deviation(row.measured.individual):>14}  {flags}"
-        )
-    return "\n".join(lines)

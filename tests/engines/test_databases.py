@@ -11,6 +11,7 @@ import pytest
 from abe_tf.engines import target
 from abe_tf.errors import InputError
 from abe_tf.photo_index import handing, searching
+from tests.engines.conftest import both_layouts
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ class Postgres:
     def nearest(self, index, query, count, candidates):
         found = self.connection.execute(
             f"SELECT id, distance FROM {self._name}.nearest(%s, %s, %s)",
-            [query.reshape(-1), count, candidates],
+            [index.layout.joined(query), count, candidates],
         ).fetchall()
         return [one for one, _ in found], np.array([far for _, far in found])
 
@@ -95,6 +96,7 @@ def assert_answers(database, index, without=(), candidates=300):
         np.testing.assert_allclose(found, distances, atol=1e-5)
 
 
+@both_layouts
 def test_the_ten_best_are_ours_after_updates_and_deletions_too(database, index, handed):
     to, there = database
     outcome = handed(to, there.at, **there.options)

@@ -12,11 +12,14 @@ import pytest
 
 from abe_tf.engines import faiss_folder, files
 from abe_tf.errors import InputError
+from abe_tf.layout import Layout
 from abe_tf.retrieval import archive
 from abe_tf.retrieval.shards import Shards
 from tests.conftest import ROOT
+from tests.engines.conftest import both_layouts
 
 
+@both_layouts
 def test_parquet_holds_every_photo_and_its_learners(index, handed, tmp_path):
     prefix = str(tmp_path / "out/photos")
     assert handed("parquet", prefix).sent == 300
@@ -28,9 +31,14 @@ def test_parquet_holds_every_photo_and_its_learners(index, handed, tmp_path):
     np.testing.assert_array_equal(embeddings, index.embeddings)
     # As any other reader sees it.
     table = pq.read_table(f"{prefix}-00000.parquet")
-    assert table.column("embedding").type.list_size == 32
+    assert table.column("embedding").type.list_size == index.layout.size
     about = json.loads(table.schema.metadata[b"abe_tf"])
-    assert (about["learners"], about["dim"], about["weights"]) == (4, 8, [0.25] * 4)
+    learners = index.layout.learners
+    assert Layout.of(about) == Layout.of(shards.manifest.layout.values())
+    assert Layout.of(about) == index.layout
+    assert about["weights"] == [1 / learners] * learners
+    row = np.array(table.column("embedding")[7].as_py(), np.float32)
+    np.testing.assert_array_equal(row, index.layout.joined(index.embeddings[7]))
 
 
 def test_parquet_since_last_writes_what_has_changed(
@@ -157,6 +165,7 @@ def test_an_empty_index_is_refused(index, handed, tmp_path):
         handed("npz", tmp_path / "one.npz")
 
 
+@both_layouts
 @pytest.mark.slow
 def test_faiss_and_the_re_ranking_give_ours(index, handed, tmp_path):
     pytest.importorskip("faiss", reason="needs requirements-engines.txt")

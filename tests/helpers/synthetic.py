@@ -16,15 +16,18 @@ class SyntheticIndex:
       count: Number of contents.
       learners: Number of learners.
       dim: Dimensions of one.
+      layout: Their sizes and lengths where they differ.
     """
 
-    def __init__(self, folder, count, learners=4, dim=8):
-        self.folder, self.shape = str(folder), (learners, dim)
+    def __init__(self, folder, count, learners=4, dim=8, layout=None):
+        self.layout = layout or Layout.equal(learners, dim)
+        self.folder, self.shape = str(folder), self.layout.shape
         self._rng = np.random.default_rng(0)
         os.makedirs(os.path.join(self.folder, vectors.FOLDER))
-        about = {"learners": learners, "dim": dim, "generation": 1, "rows": 0}
+        about = {**self.layout.values(), "generation": 1, "rows": 0}
+        about |= {"format": database.format_of(self.layout)}
         about |= {"fingerprint": "f" * 16, "source": {}, "state": []}
-        about |= {"weights": [1 / learners] * learners}
+        about |= {"weights": [1 / self.layout.learners] * self.layout.learners}
         database.create(self.folder, about)
         self.embeddings = np.empty([0, learners, dim], np.float32)
         with database.opened(self.folder, write=True) as connection:
@@ -34,12 +37,14 @@ class SyntheticIndex:
     def random(self, count):
         """Learner embeddings of no photo."""
         some = self._rng.normal(size=[count, *self.shape]).astype(np.float32)
-        return some / np.linalg.norm(some, axis=-1, keepdims=True)
+        some = self.layout.apart(self.layout.joined(some))
+        some /= np.linalg.norm(some, axis=-1, keepdims=True)
+        return some * np.array(self.layout.lengths, np.float32)[:, np.newaxis]
 
     def add(self, count):
         """Adds contents, a file each, of three kinds and of none."""
         rows, new = len(self.embeddings), self.random(count)
-        vectors.append(self.folder, 1, rows, new, Layout.equal(*self.shape))
+        vectors.append(self.folder, 1, rows, new, self.layout)
         self.embeddings = np.concatenate([self.embeddings, new])
         numbers = range(rows, rows + count)
         kinds = ("ant", "bee", "cat", None)

@@ -313,8 +313,8 @@ def test_dates_and_cameras_are_the_cameras_own(index, pile):
 
 def test_a_format_of_the_future_is_refused(index, pile):
     index.update(pile)
-    index.rows("UPDATE about SET value = '2' WHERE key = 'format'")
-    with pytest.raises(InputError, match="of format 1 or older"):
+    index.rows("UPDATE about SET value = '3' WHERE key = 'format'")
+    with pytest.raises(InputError, match="of format 2 or older"):
         index.update()
 
 

@@ -80,6 +80,26 @@ def test_the_nearest_are_those_of_a_whole_scan(make, seed, share):
             np.testing.assert_array_equal(rows, expected)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_learners_that_differ_are_found_as_by_a_whole_scan(seed):
+    layout = Layout.weighted([16, 24, 40], [1, 2, 7])
+    rng = np.random.default_rng(seed)
+    x = layout.apart(rng.normal(size=[3_000, layout.size]))
+    x += layout.apart(rng.normal(size=[40, layout.size]))[np.arange(3_000) % 40]
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    embeddings = (x * np.array(layout.lengths)[:, np.newaxis]).astype(np.float32)
+    everywhere = np.ones(len(embeddings), bool)
+    for number in rng.integers(0, len(embeddings), 5):
+        query = embeddings[number]
+        parts = segments(embeddings, layout=layout)
+        rows, distances = scan.nearest(parts, query, 10)
+        expected, theirs = oracle(embeddings, query, 10, everywhere)
+        np.testing.assert_allclose(distances, theirs, rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(rows, expected)
+        coded = parts[0].bounds[:, 1]
+        assert coded.max() < 0.1
+
+
 def test_threads_find_the_same():
     embeddings = classes(0, rows=2 * scan._WORTH_A_THREAD + 7, learners=2, dim=8)
     parts = segments(embeddings, size=9_999)

@@ -65,13 +65,23 @@ def test_a_place_has_what_its_part_and_the_other_image_have():
     one, other = (Places(view, parts[i], bias[i], outside) for i in (0, 1))
     why = explain(one, other)
     for m in range(2):
-        whole = parts[1, m].sum((0, 1)) + bias[1, m]
+        ours, whole = (parts[i, m].sum((0, 1)) + bias[i, m] for i in (0, 1))
+        whole /= np.linalg.norm(ours) * np.linalg.norm(whole)
+        assert why.cosines[m] == pytest.approx(ours @ whole)
         for h in range(2):
             for w in range(3):
                 wanted = parts[0, m, h, w] @ whole
                 assert why.sides[0].maps[m, h, w] == pytest.approx(wanted)
         padding = why.sides[0].maps[m, 0, 0] + why.sides[0].maps[m, 1, 0] / 2
         assert why.sides[0].padding[m] == pytest.approx(padding)
+    squares = [
+        np.linalg.norm(one.embedding[m]) * np.linalg.norm(other.embedding[m])
+        for m in range(2)
+    ]
+    whole = np.sum(one.embedding * other.embedding) / np.sum(squares)
+    assert why.cosines @ why.shares == pytest.approx(whole)
+    assert one.not_split == []
+    assert Places(view, 0 * parts[0], bias[0], outside).not_split == [1, 2]
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from abe_tf.errors import InputError
 from abe_tf.figures.ablation import SweepRow
 from abe_tf.runs import measurements
 from abe_tf.runs.flags import RunFlags
-from abe_tf.sweeps import comparing
+from abe_tf.sweeps import comparing, tables
 from tests.conftest import SMALL
 
 START = RunFlags(
@@ -147,9 +147,9 @@ def test_pairs_and_uniform_batches_are_left_alone(tmp_path):
 def test_a_call_with_other_losses_keeps_the_rows_of_before(tmp_path):
     path = tmp_path / "compared.json"
     npairs, margin, again = (row({}, "", [x], [x]) for x in (90.0, 80.0, 70.0))
-    comparing.write(str(path), {"1-head": {"npairs": npairs}})
-    comparing.write(str(path), {"1-head": {"margin": margin}, "ABE-4": {}})
-    comparing.write(str(path), {"1-head": {"margin": again}})
+    tables.write(str(path), {"1-head": {"npairs": npairs}})
+    tables.write(str(path), {"1-head": {"margin": margin}, "ABE-4": {}})
+    tables.write(str(path), {"1-head": {"margin": again}})
     content = json.loads(path.read_text())
     recalls = {name: one["recall@1"] for name, one in content["1-head"].items()}
     assert recalls == {"npairs": [90.0], "margin": [70.0]}
@@ -162,20 +162,88 @@ def test_a_damaged_table_is_named_and_kept(tmp_path, text):
     path.write_text(text)
     rows = {"1-head": {"npairs": row({}, "", [90.0], [90.0])}}
     with pytest.raises(InputError, match=r"Remove it and run the same command"):
-        comparing.write(str(path), rows)
+        tables.write(str(path), rows)
     assert path.read_text() == text
 
 
 def row(chosen, name, ensemble, individual, queries=9):
     measured = SweepRow(name, ensemble, individual, [])
-    return comparing.Row(chosen, measured, frozenset({(queries, queries)}))
+    return tables.Row(chosen, measured, frozenset({(queries, queries)}))
 
 
 def test_a_table_is_of_one_test_set():
     same = row({}, "npairs", [90.0], [75.0])
-    comparing.check_one_test_set([same, same])
+    tables.check_one_test_set([same, same])
     with pytest.raises(InputError, match="7 and 9 queries"):
-        comparing.check_one_test_set([same, row({}, "margin", [90.0], [75.0], 7)])
+        tables.check_one_test_set([same, row({}, "margin", [90.0], [75.0], 7)])
+
+
+def test_ensembles_have_tries_of_their_own(tmp_path):
+    asked = CompareConfig(rows="ensembles", seeds=2)
+    start = START.changed({"embedding_dim": 64, "num_learners": 4})
+    comparison = comparing.Comparison(str(tmp_path), start, asked)
+    comparison.check()
+    planned = comparison.plan()
+    learners = {"none": 1, "heads": 4, "abe": 4, "hdc": 3, "bier": 3, "a_bier": 3}
+    assert list(planned) == list(learners)
+    # The same number of tries: the rate of the flagfile and its factors.
+    assert {len(tried) for tried in planned.values()} == {3}
+    for name, tried in planned.items():
+        runs = comparison.measured(name, {"learning_rate": "0.003"})
+        assert list(runs) == [name]
+        assert [trial.flags.training.seed for trial in runs[name]] == [0, 1]
+        for trial in (*tried, *runs[name]):
+            model, loss = trial.flags.model, trial.flags.loss
+            assert model.ensemble == name.removeprefix("a_")
+            assert model.num_learners == learners[name]
+            assert model.embedding_dim == (63 if name == "hdc" else 64)
+            own = {"hdc": "hdc", "bier": "bier", "a_bier": "bier"}
+            assert loss.metric_loss == own.get(name, "contrastive")
+            assert loss.lambda_div == (name == "abe")
+            assert bool(loss.adversarial_weight) == (name == "a_bier")
+        assert runs[name][0].flags.training.learning_rate == 0.003
+        assert runs[name][0].flags.data.validation_classes == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"ensembles": ("none", "hdc")}, "--ensembles=hdc has a loss of its own"),
+        ({"rows": "ensembles", "losses": ("margin",)}, "goes with --rows=losses"),
+    ],
+)
+def test_losses_and_ensembles_are_compared_apart(given, says):
+    with pytest.raises(InputError, match=says):
+        CompareConfig(**given)
+
+
+def test_the_table_of_ensembles_has_what_they_cost():
+    one = tables.Row({"learning_rate": "0.003"}, *measured("1-head^64", [80.0]))
+    one = dataclasses.replace(one, cost=(650_000, 15_800_000))
+    three = tables.Row({}, *measured("BIER^64", [90.0, 92.0], [0.1, 0.2]))
+    three = dataclasses.replace(three, correlations=(0.3, 0.5), cost=(7, 9))
+    rows = {"1-head^64": one, "BIER^64": three}
+    _, first, second = tables.ensembles_as_text(rows).splitlines()
+    assert first.split()[:7] == [
+        *("BIER^64", "91.0", "±", "1.41", "70.0", "0.15", "0.40")
+    ]
+    assert second.split() == [
+        *("1-head^64", "80.0", "70.0", "-", "-", "650,000", "15,800,000"),
+        "--learning_rate=0.003",
+    ]
+    assert three.content()["error_correlation"] == [0.3, 0.5]
+    assert "parameters" not in row({}, "margin", [1.0], [1.0]).content()
+
+
+def measured(name, ensemble, cosines=()):
+    row = SweepRow(name, ensemble, [70.0], list(cosines))
+    return row, frozenset({(9, 9)})
+
+
+def test_correlations_are_means_over_pairs():
+    assert tables._mean_over_pairs([[1.0]]) is None
+    matrix = [[1.0, 0.2, None], [0.2, 1.0, 0.6], [None, 0.6, 1.0]]
+    assert tables._mean_over_pairs(matrix) == pytest.approx(0.4)
 
 
 def test_the_table_begins_with_the_best():
@@ -184,7 +252,7 @@ def test_the_table_begins_with_the_best():
         "margin": row({"learning_rate": "0.003"}, "margin", [80.0, 82.0], [70.0]),
         "npairs": row({}, "npairs", [90.0], [75.0]),
     }
-    head, first, second, last = comparing.as_text("ABE-4^64", rows).splitlines()
+    head, first, second, last = tables.as_text("ABE-4^64", rows).splitlines()
     assert last.split() == ["triplet_semihard", "diverged", "diverged"]
     assert head.split()[0] == "ABE-4^64"
     assert first.split() == ["npairs", "90.0", "75.0"]

@@ -1,0 +1,96 @@
+"""HDC and A-BIER through every command: one embedding everywhere."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+import requests
+
+import abe_tf
+from tests.conftest import SMALL
+from tests.helpers.served import Served
+
+KINDS = {
+    "hdc": ("--ensemble=hdc", "--embedding_dim=24"),
+    "a_bier": ("--ensemble=bier", "--embedding_dim=32", "--adversarial_weight=1e-4"),
+}
+# Weights of the learners, and their sizes.
+WEIGHTS = {"hdc": (1, 2, 3), "a_bier": (6, 10, 16)}
+DIMS = {"hdc": (8, 8, 8), "a_bier": (6, 10, 16)}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_one_photo_has_one_embedding_everywhere(kind, run_command, photos, tmp_path):
+    workdir, models, index = (tmp_path / name for name in ("run", "models", "index"))
+    flags = [*SMALL, *KINDS[kind], "--num_learners=3", f"--data_dir={photos}"]
+    flags += ["--train_classes=0:5", "--steps=2", "--eval_every=2"]
+    run_command("abe_tf.train", *flags, f"--workdir={workdir}")
+    said = run_command("abe_tf.evaluate", f"--workdir={workdir}").stdout
+    assert "weighted" in said
+    results = json.loads((workdir / "results.json").read_text())["results"]
+    (measured,) = results.values()
+    assert len(measured["learners"]) == 3
+    run_command("abe_tf.report", f"--workdir={workdir}")
+    run_command(
+        *("export.saved_model", f"--workdir={workdir}", f"--export_dir={models}")
+    )
+    paths = sorted(map(str, photos.glob("class_7/*")))
+    ours = abe_tf.load(str(workdir)).embed(paths)
+    assert ours.shape == (5, 3, max(DIMS[kind]))
+    row = np.concatenate([ours[:, m, :d] for m, d in enumerate(DIMS[kind])], 1)
+    server = Served(models)
+    try:
+        given = tmp_path / "answers.npz"
+        run_command("export.client", f"--url={server.url}", f"--npy={given}", *paths)
+        files = [{"b64": encoded(path)} for path in paths]
+        body = {"signature_name": "learners", "instances": files}
+        answer = requests.post(f"{server.url}:predict", json=body, timeout=60)
+    finally:
+        server.stop()
+    with np.load(given) as found:
+        np.testing.assert_allclose(found["answers"], row, atol=1e-4)
+    np.testing.assert_allclose(answer.json()["predictions"], ours, atol=1e-4)
+    assert_ranked_as_published(kind, ours, row)
+
+    run_command("abe_tf.index", f"--index={index}", f"--model_dir={models}", photos)
+    asked = ("abe_tf.search", f"--index={index}", "--json", paths[0])
+    hits = json.loads(run_command(*asked).stdout)
+    everything = sorted(map(str, photos.glob("*/*")))
+    distances = ensemble_distances(kind, abe_tf.load(str(workdir)).embed(everything))
+    query = everything.index(paths[0])
+    nearest = np.sort(distances[query])[: len(hits)]
+    np.testing.assert_allclose([hit["distance"] for hit in hits], nearest, atol=2e-3)
+    shards = tmp_path / "shards" / "photos"
+    run_command(
+        *("abe_tf.hand_over", f"--index={index}", "--to=parquet", f"--at={shards}")
+    )
+    from abe_tf.retrieval.shards import Shards
+
+    _, embeddings = Shards(str(shards)).read(0)
+    assert embeddings.shape == (40, 3, max(DIMS[kind]))
+
+
+def encoded(path):
+    with open(path, "rb") as file:
+        return base64.b64encode(file.read()).decode()
+
+
+def ensemble_distances(kind, learners):
+    """The paper's: sum of w D over the sum of w, D between vectors of unit length."""
+    unit = learners / np.linalg.norm(learners, axis=-1, keepdims=True)
+    each = np.linalg.norm(unit[:, None].astype(np.float64) - unit, axis=-1)
+    return each @ WEIGHTS[kind] / np.sum(WEIGHTS[kind])
+
+
+def assert_ranked_as_published(kind, learners, row):
+    """By the exported row as by vectors of unit length times the weights."""
+    unit = learners / np.linalg.norm(learners, axis=-1, keepdims=True)
+    whole = unit * np.array(WEIGHTS[kind])[:, None]
+    flat = whole.reshape(len(whole), -1).astype(np.float64)
+    published = np.linalg.norm(flat[:, None] - flat, axis=-1)
+    plain = np.linalg.norm(row[:, None].astype(np.float64) - row, axis=-1)
+    mean = np.mean(WEIGHTS[kind])
+    np.testing.assert_allclose(plain * mean, published, rtol=1e-4, atol=1e-5)
+    for ours, theirs in zip(plain, published, strict=True):
+        assert np.argsort(ours).tolist() == np.argsort(theirs).tolist()
