@@ -2,10 +2,12 @@
 
     python -m benchmarks.losses
     python -m benchmarks.losses --network=mobilenet
+    python -m benchmarks.losses --ensembles=none,heads,abe,hdc,bier,a_bier
 
-A training step of ABE-4^128 at 64 images: the demo's network, small Inception at 48
+A training step of ABE-4^128 at 64 images, or of each ensemble with its own loss as
+`abe_tf.compare --rows=ensembles` has it: the demo's network, small Inception at 48
 pixels, or MobileNet 0.75 at 128 pixels as the grocery study has it, batch normalisation
-frozen. 40 classes train. Each loss lives in a process of its own, where it is built and
+frozen. 40 classes train. Each lives in a process of its own, where it is built and
 warmed up; then all take turns, one at a time: 2 GB each with MobileNet, for which
 `--losses` takes some. The ratio is to the first one in neighbouring turns.
 """
@@ -24,35 +26,28 @@ from benchmarks.train_step import Variant
 
 _NETWORK = flags.DEFINE_enum("network", "demo", ("demo", "mobilenet"), "which")
 _LOSSES = flags.DEFINE_list("losses", list(METRIC_LOSSES), "of --metric_loss")
+_ENSEMBLES = flags.DEFINE_list("ensembles", [], "of abe_tf.compare, instead of losses")
 _CLASSES, _IMAGES, _TRAINED = 16, 4, 40
 
 
-def step(network_name: str, name: str) -> dict[str, Callable[[], Any]]:
+def step(network_name: str, changes: dict[str, str]) -> dict[str, Callable[[], Any]]:
     """A training step."""
     import tensorflow as tf
 
-    from abe_tf.config.loss import LossConfig
     from abe_tf.config.model import ModelConfig
     from abe_tf.config.training import TrainingConfig
-    from abe_tf.losses import table
-    from abe_tf.losses.metric import Sizes
-    from abe_tf.models.build import build
-    from abe_tf.models.ensemble import new_layer_variables
-    from abe_tf.training import optimizers
-    from abe_tf.training.trainer import EnsembleTrainer
+    from abe_tf.runs.flags import RunFlags
+    from abe_tf.session.building import build_trainer
+    from abe_tf.training import strategies
 
     model, size = ModelConfig(), 48
     if network_name == "mobilenet":
         kind = {"encoder": "mobilenet", "mobilenet_alpha": 0.75}
         model, size = ModelConfig(**kind, freeze_batch_norm=True), 128
-    loss = LossConfig(metric_loss=name)
-    network = build(model, size)
-    metric = table.create(loss, Sizes(4, 32, tuple(range(_TRAINED))))
-    trainer = EnsembleTrainer(
-        network, new_layer_variables(network), loss, metric=metric
-    )
-    own = bool(metric.trainable_variables)
-    trainer.compile(optimizers.create(TrainingConfig(learning_rate=1e-5), for_loss=own))
+    run = RunFlags(model, training=TrainingConfig(learning_rate=1e-5, jit="off"))
+    run = run.changed({"image_size": size, **changes})
+    default = strategies.create("default")
+    trainer = build_trainer(run, range(_TRAINED), default, None, False)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, [_CLASSES * _IMAGES, size, size, 3], np.uint8)
     labels = np.repeat(np.arange(_CLASSES), _IMAGES).astype(np.int32)
@@ -63,8 +58,17 @@ def step(network_name: str, name: str) -> dict[str, Callable[[], Any]]:
 
 def main(_: list[str]) -> None:
     """Prints medians, and ratios turn by turn."""
-    names = _LOSSES.value
-    variants = {name: Variant(step, _NETWORK.value, name) for name in names}
+    from abe_tf.config.model import ModelConfig
+    from abe_tf.sweeps import comparing
+
+    changes = {name: {"metric_loss": name} for name in _LOSSES.value}
+    if _ENSEMBLES.value:
+        dim = ModelConfig().embedding_dim
+        changes = {name: comparing.network(name, dim) for name in _ENSEMBLES.value}
+    names = list(changes)
+    variants = {
+        name: Variant(step, _NETWORK.value, change) for name, change in changes.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(flags.FLAGS.turns):
         for name, variant in variants.items():

@@ -175,8 +175,10 @@ def test_a_loss_with_proxies_trains(follow, place):
     assert (place / "runs/anchored/checkpoints/step-2").is_dir()
 
 
-def test_a_loss_of_all_learners_trains(follow):
-    said = follow("losses.md", "python -m abe_tf.train --ensemble", "--steps=2")
+def test_compared_ensembles_train(follow):
+    said = follow("ensembles.md", "python -m abe_tf.train --ensemble=hdc", "--steps=2")
+    assert "2/2" in said
+    said = follow("ensembles.md", "python -m abe_tf.train --ensemble=bier", "--steps=2")
     assert "2/2" in said
 
 

@@ -20,7 +20,9 @@ WEIGHTS = {"hdc": (1, 2, 3), "a_bier": (6, 10, 16)}
 DIMS = {"hdc": (8, 8, 8), "a_bier": (6, 10, 16)}
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(
+    "kind", ["a_bier", pytest.param("hdc", marks=pytest.mark.slow)]
+)
 def test_one_photo_has_one_embedding_everywhere(kind, run_command, photos, tmp_path):
     workdir, models, index = (tmp_path / name for name in ("run", "models", "index"))
     flags = [*SMALL, *KINDS[kind], "--num_learners=3", f"--data_dir={photos}"]

@@ -43,6 +43,20 @@ NETWORKS = {
 }
 
 
+def network(ensemble: str, embedding_dim: int) -> dict[str, str]:
+    """Changes of the flags that make an ensemble.
+
+    Args:
+      ensemble: Name of it.
+      embedding_dim: Dimensions of what it is compared with.
+    """
+    changes = NETWORKS[ensemble]
+    if ensemble != "hdc":
+        return changes
+    # Its learners are of one size.
+    return {**changes, "embedding_dim": str(embedding_dim - embedding_dim % 3)}
+
+
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """What is compared, and where the runs lie.
@@ -207,12 +221,7 @@ class Comparison:
         return self.asked.tries(row, self.start.training.learning_rate)
 
     def _network(self, ensemble: str) -> dict[str, str]:
-        changes = NETWORKS[ensemble]
-        if ensemble != "hdc":
-            return changes
-        # The learners are of one size.
-        dim = self.start.model.embedding_dim
-        return {**changes, "embedding_dim": str(dim - dim % 3)}
+        return network(ensemble, self.start.model.embedding_dim)
 
     def _flags(self, point: points.Point, ensemble: str) -> RunFlags:
         changes = {**self._network(ensemble), **point.setting, "seed": point.seed}

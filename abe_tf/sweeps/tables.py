@@ -23,8 +23,8 @@ class Row:
       chosen: Learning rate and setting, by the flag's name.
       measured: On the test classes, one a seed.
       images: Queries and gallery of each run.
-      correlations: Of the learners' errors at Recall@1, mean over pairs, one a run;
-        none with one learner.
+      correlations: Correlation of the learners' errors at Recall@1, mean over pairs,
+        one a run; none with one learner.
       cost: Parameters, and multiply-adds of an image; of ensembles.
     """
 

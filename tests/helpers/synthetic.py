@@ -29,7 +29,7 @@ class SyntheticIndex:
         about |= {"fingerprint": "f" * 16, "source": {}, "state": []}
         about |= {"weights": [1 / self.layout.learners] * self.layout.learners}
         database.create(self.folder, about)
-        self.embeddings = np.empty([0, learners, dim], np.float32)
+        self.embeddings = np.empty([0, *self.shape], np.float32)
         with database.opened(self.folder, write=True) as connection:
             thumbnails.prepare(connection)
         self.add(count)
