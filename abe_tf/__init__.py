@@ -33,7 +33,7 @@ def load(workdir: str, checkpoint: str = "best") -> TrainedModel:
 
     Returns:
       A model whose `embed(paths)` gives learner embeddings, float32
-      `[len(paths), learners, dim]`, each of unit length.
+      `[len(paths), learners, dim]`, of unit length or as long as they count.
 
     Raises:
       InputError: The folder holds no such run or checkpoint.

@@ -43,6 +43,8 @@ class Layout:
           dims: Dimensions of each.
           weights: How much the distance of each counts, above 0; of any sum.
         """
+        if len(set(weights)) == 1:
+            return cls(tuple(dims), (1.0,) * len(dims))
         mean = sum(weights) / len(weights)
         return cls(tuple(dims), tuple(weight / mean for weight in weights))
 

@@ -51,8 +51,11 @@ def distances(embedded: Embedded, some: np.ndarray) -> np.ndarray:
     learners = embedded.learner_embeddings
     total = np.zeros([len(some), len(embedded)])
     for learner in range(learners.shape[1]):
-        cosines = learners[some, learner] @ learners[:, learner].T
-        total += np.sqrt(np.maximum(0, 2 - 2 * cosines.astype(np.float64)))
+        one = learners[:, learner].astype(np.float64)
+        squares = np.square(one).sum(1)
+        products = one[some] @ one.T
+        both = squares[some][:, np.newaxis] + squares
+        total += np.sqrt(np.maximum(0, both - 2 * products))
     return total / learners.shape[1]
 
 

@@ -20,7 +20,8 @@ def random(layout, *shape):
 def test_sizes_and_lengths_of_learners():
     assert (UNEVEN.learners, UNEVEN.dim, UNEVEN.size) == (3, 5, 10)
     assert UNEVEN.lengths == pytest.approx((0.6, 0.9, 1.5))
-    assert Layout.weighted([4] * 4, [7] * 4) == Layout.equal(4, 4)
+    for weight in (7, 0.1):
+        assert Layout.weighted([4] * 3, [weight] * 3) == Layout.equal(3, 4)
 
 
 @pytest.mark.parametrize("layout", [UNEVEN, Layout.equal(3, 4)])

@@ -256,6 +256,14 @@ class LossConfig(Group):
                 f"Received: --metric_loss={self.metric_loss or _OF_OTHERS}, which is "
                 "of vectors of unit length. Leave --embedding_norm out."
             )
+        if not self.adversarial_weight:
+            for field in dataclasses.fields(self):
+                value = getattr(self, field.name)
+                if field.name.startswith("adversarial_") and value != field.default:
+                    raise InputError(
+                        f"--{field.name} goes with --adversarial_weight above 0. "
+                        f"Received: {value} with 0. Give a weight, such as 5e-5."
+                    )
         if self.proxy_smoothing and self.proxy_positive == "excluded":
             raise InputError(
                 "--proxy_smoothing goes with --proxy_positive=included. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Sequence
 
@@ -24,6 +25,8 @@ _MIN_IMAGE_SIZE = {
 ENCODERS = tuple(_MIN_IMAGE_SIZE)
 PRECISIONS = ("float32", "bfloat16", "float16")
 ENSEMBLES = ("none", "heads", "abe", "hdc", "bier")
+# How much more one learner may count than another.
+_MOST_UNEQUAL = 100
 # Those for which Keras has ImageNet weights.
 _IMAGENET_ALPHAS = {
     "mobilenet": (0.25, 0.5, 0.75, 1.0),
@@ -142,6 +145,14 @@ class ModelConfig(Group):
                 f"Received: --ensemble={self.ensemble}."
             )
         self._check_dimensions()
+        lengths = self.layout.lengths
+        if max(lengths) > _MOST_UNEQUAL * min(lengths):
+            raise InputError(
+                f"A learner must not count more than {_MOST_UNEQUAL} times as much as "
+                "another, which rounding would drown. Received: "
+                f"{max(lengths) / min(lengths):.4g} times. Give other "
+                "--learner_weights."
+            )
         self._check_weights()
 
     def check_paths(self) -> None:
@@ -182,10 +193,16 @@ class ModelConfig(Group):
         self._check_each("learner_weights", self.num_learners, ENSEMBLES)
         self._check_each("hdc_taps", self.num_learners - 1, ("hdc",))
         if self.ensemble == "bier":
-            dims = self.layout.dims
-            if min(dims) < 1 or sum(dims) != self.embedding_dim:
+            dims = self.learner_dims or _growing(self.embedding_dim, self.num_learners)
+            if min(dims) < 1:
                 raise InputError(
-                    "--learner_dims must be at least 1 and --embedding_dim in sum. "
+                    "--embedding_dim must have a number for each learner of bier, the "
+                    f"first as the smallest. Received: {self.embedding_dim} for "
+                    f"{self.num_learners}. Give more, or --learner_dims."
+                )
+            if sum(dims) != self.embedding_dim:
+                raise InputError(
+                    "--learner_dims must be --embedding_dim in sum. "
                     f"Received: {','.join(map(str, dims))} of {self.embedding_dim}."
                 )
         elif self.embedding_dim % self.num_learners:
@@ -255,11 +272,11 @@ class ModelConfig(Group):
 
 
 def _growing(size: int, learners: int) -> tuple[int, ...]:
-    """Sizes of learners about as 1:2:3:..., in sixteenths of all where these are whole.
-
-    As 96, 160 and 256 of 512 in the paper.
-    """
-    unit = 1 if size % 16 else max(1, size // 16)
-    parts = size / unit / (learners * (learners + 1) / 2)
-    sizes = [max(1, round(parts * number)) * unit for number in range(1, learners)]
-    return (*sizes, size - sum(sizes))
+    """Sizes of learners about as 1:2:3:...; of three in sixteenths, as in the paper."""
+    unit = size // 16 if learners == 3 and size % 16 == 0 else 1
+    whole = learners * (learners + 1)
+    ends = [
+        unit * round(size / unit * number * (number + 1) / whole)
+        for number in range(learners + 1)
+    ]
+    return tuple(end - begin for begin, end in itertools.pairwise(ends))

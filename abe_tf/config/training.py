@@ -102,8 +102,8 @@ class TrainingConfig(DistributionConfig):
     )
     loss_learning_rate: float | None = option(
         None,
-        "of the loss' own variables, at the start; 50 x --learning_rate where none is "
-        "given. They do not decay",
+        "of the loss' own variables, at the start; where none is given 50 x "
+        "--learning_rate, or that itself with --adversarial_weight. They do not decay",
         lower=0,
     )
     schedule: str = option(

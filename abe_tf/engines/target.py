@@ -27,7 +27,7 @@ class Target(Protocol):
 
         Args:
           some: The contents.
-          embeddings: float32 `[contents, learners, dim]`, unit length.
+          embeddings: float32 `[contents, learners, dim]`.
         """
 
     def remove(self, some: Sequence[int]) -> None:

@@ -18,11 +18,13 @@ class Match:
       title: What the row is called.
       views: uint8 RGB `[side, side, 3]` of the one and of the other.
       maps: `[h, w]` of each, which add up to their similarity.
+      not_split: Numbers of learners that the maps are without.
     """
 
     title: str
     views: tuple[np.ndarray, np.ndarray]
     maps: tuple[np.ndarray, np.ndarray]
+    not_split: tuple[int, ...] = ()
 
 
 def draw(matches: Sequence[Match]) -> bytes:

@@ -43,6 +43,9 @@ class Boosted(AllLearners):
       sizes: Sizes of the learners.
     """
 
+    # As published: the regressors learn as the encoder does.
+    rate_times = 1.0
+
     def __init__(self, config: LossConfig, sizes: Sizes) -> None:
         super().__init__(
             lambda embeddings, labels: bier_loss(

@@ -64,9 +64,11 @@ class MetricLoss(tf.Module):
 
     Attributes:
       compilable: Whether XLA can compile it.
+      rate_times: Learning rate of its variables by the encoder's, where none is given.
     """
 
     compilable = True
+    rate_times = 50.0
 
     def __call__(self, batch: LossBatch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The loss of a global batch.

@@ -24,6 +24,10 @@ class ProxyLoss(OfClasses):
         super().__init__(sizes)
         shape = [sizes.learners, len(sizes.classes), sizes.dim]
         start = tf.random.normal(shape, stddev=_DEVIATION)
+        # Where embeddings are filled up with zeros, so are proxies.
+        dims = sizes.dims or (sizes.dim,) * sizes.learners
+        mask = tf.sequence_mask(dims, sizes.dim, tf.float32)
+        self._filled = mask[:, tf.newaxis]
         self.proxies = tf.Variable(start, name="proxies")
 
     def cosines(self, embeddings: tf.Tensor) -> tf.Tensor:
@@ -36,7 +40,7 @@ class ProxyLoss(OfClasses):
           `[learners, batch, classes]` float32.
         """
         by_learner = tf.transpose(embeddings, [1, 0, 2])
-        directions = tf.math.l2_normalize(self.proxies, axis=-1)
+        directions = tf.math.l2_normalize(self.proxies * self._filled, axis=-1)
         return tf.matmul(by_learner, directions, transpose_b=True)
 
     def own_class(self, labels: tf.Tensor) -> tf.Tensor:

@@ -184,6 +184,11 @@ def linear_layers(
     return linear[0].input, tuple(layer.kernel for layer in linear)
 
 
+def draws(network: tf.keras.Model) -> bool:
+    """Whether a network draws anything in training."""
+    return any(isinstance(layer, own.SeededDropout) for layer in network.layers)
+
+
 def draw_from(network: tf.keras.Model, seed: Callable[[], tf.Tensor]) -> None:
     """Tells dropout what to draw from.
 
@@ -213,5 +218,8 @@ def with_lengths(learners: tf.Tensor, layout: Layout) -> tf.Tensor:
     unit = own.UnitLength(name=UNIT)(learners)
     if layout == Layout.equal(*layout.shape) or not layout.dim:
         return unit
-    lengths = own.LearnerLengths(layout.dims, layout.lengths, name=_LENGTHS)
+    # float32 under any policy, as what gives unit length.
+    lengths = own.LearnerLengths(
+        layout.dims, layout.lengths, name=_LENGTHS, dtype="float32"
+    )
     return lengths(unit)

@@ -128,7 +128,8 @@ class SeededDropout(tf.keras.layers.Layer):
     """Dropout that is told what it draws from.
 
     Keras' own draws from a state that no checkpoint holds and that replicas do not
-    share. This one draws for the global batch, and each replica takes its part.
+    share. This one draws for the global batch, and each replica takes its part. XLA
+    would draw other numbers: whoever trains does not compile it.
 
     Args:
       rate: Share of the numbers that become 0 in training.

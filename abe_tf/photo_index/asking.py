@@ -48,7 +48,7 @@ class Asker:
           box: Left, top, right, bottom in pixels of the upright image.
 
         Returns:
-          `[learners, dim]` float32, unit length; and its row, where it has one.
+          `[learners, dim]` float32; and its row, where it has one.
 
         Raises:
           BrokenPhotoError: It is no photo that can be read, or the box is outside.

@@ -184,7 +184,7 @@ class Moment:
         return [self._hit(row, nothing, 0, False, asked) for (row,) in rows]
 
     def embedding(self, row: int) -> np.ndarray:
-        """`[learners, dim]` float32, unit length."""
+        """`[learners, dim]` float32."""
         segment = self._segments[row // vectors.SEGMENT_ROWS]
         return np.asarray(segment.vectors[row - segment.first])
 

@@ -134,7 +134,8 @@ def _matches(
         one, other = seen(queries, query), seen(gallery, nearest[query, 0])
         title = queries.examples.class_names[queries.examples.labels[query]]
         maps = explain(one, other).maps()
-        matches.append(Match(title, (one.view, other.view), maps))
+        whole = tuple(one.not_split)
+        matches.append(Match(title, (one.view, other.view), maps, whole))
     return matches
 
 

@@ -108,12 +108,19 @@ def of_run(report: RunReport) -> Iterator[Picture]:
         _neighbours(report, evenly),
         name,
     )
+    whole = sorted({number for match in report.matches for number in match.not_split})
+    without = ""
+    if whole:
+        without = (
+            f" Without learners {', '.join(map(str, whole))}, which have hidden "
+            "layers: their part belongs to no place."
+        )
     yield Picture(
         f"matches_{name}",
         "Why they match",
         "The same queries and the nearest image of each. Pooling and the linear layer "
         "are linear, so the cosine is a sum over places, and what the layer's bias "
-        "has: orange adds, blue takes away; mean over the learners.",
+        f"has: orange adds, blue takes away; mean over the learners.{without}",
         matches.draw(report.matches),
         name,
     )

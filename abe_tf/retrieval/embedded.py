@@ -25,8 +25,8 @@ class Embedded:
         (3, 1, 'c.jpg')
 
     Attributes:
-      learner_embeddings: `[images, learners, dim]` floating point; of unit length where
-        they come from our networks, of any length where from elsewhere.
+      learner_embeddings: `[images, learners, dim]` floating point; of the lengths
+        of a layout where they come from our networks, of any where from elsewhere.
       labels: `[images]` integer classes.
       names: `[images]`, what to call an image; its number where `None`.
 
@@ -92,3 +92,18 @@ class Embedded:
         names = None if self.names is None else [self.names[i] for i in positions]
         embeddings = self.learner_embeddings[positions]
         return Embedded(embeddings, np.asarray(self.labels)[positions], names)
+
+
+def of_unit_length(learner_embeddings: np.ndarray) -> np.ndarray:
+    """The directions of learner embeddings, whatever they count.
+
+    Args:
+      learner_embeddings: `[images, learners, dim]` floating point.
+
+    Returns:
+      The same where they are of unit length but for rounding; zeros stay zeros.
+    """
+    lengths = np.linalg.norm(learner_embeddings, axis=-1, keepdims=True)
+    if np.all(np.abs(lengths - 1) < _SAME_LENGTH):
+        return learner_embeddings
+    return learner_embeddings / np.where(lengths > 0, lengths, 1)

@@ -67,7 +67,7 @@ class Embedder:
           interrupted: Asked before each batch.
 
         Returns:
-          `[images, learners, dim]` float32, unit length.
+          `[images, learners, dim]` float32.
 
         Raises:
           InputError: An image cannot be read.
@@ -201,7 +201,7 @@ class FileEmbedder:
           batch_size: Images that are embedded at once.
 
         Returns:
-          `[len(paths), learners, dim]` float32, unit length.
+          `[len(paths), learners, dim]` float32.
 
         Raises:
           InputError: A file is missing or no image; no path was given.

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.losses.statistics import self_pair_cosines
-from abe_tf.retrieval.embedded import Embedded
+from abe_tf.retrieval.embedded import Embedded, of_unit_length
 from abe_tf.retrieval.matrix import DistanceMatrix
 from abe_tf.retrieval.ranks import nearest_positive_ranks
 
@@ -114,7 +114,8 @@ def recall_of(
     ]
     cosines = None
     if queries.num_learners > 1:
-        embeddings = tf.constant(queries.learner_embeddings, tf.float32)
+        directions = of_unit_length(queries.learner_embeddings)
+        embeddings = tf.constant(directions, tf.float32)
         cosines = self_pair_cosines(embeddings)
     return Recall(
         num_queries=count,

@@ -17,7 +17,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,9 @@ import pyarrow.parquet as pq
 from abe_tf.errors import InputError
 from abe_tf.layout import Layout
 
-FORMAT = 1
+# The second is of learners that differ in size or length, which programs that know
+# the first alone would misread.
+FORMATS = (1, 2)
 MANIFEST, PARQUET = ".manifest.json", ".parquet"
 BROKEN, LIST = ".broken.csv", ".list.csv"
 _COLUMNS = (
@@ -42,6 +44,15 @@ _COLUMNS = (
     ("camera", pa.string()),
 )
 _KEY = b"abe_tf"
+
+
+def _format(layout: Layout) -> int:
+    return FORMATS[layout != Layout.equal(*layout.shape)]
+
+
+def _told(values: Mapping[str, object]) -> dict[str, object]:
+    """Without what follows from the rest, which programs of before do not know."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +98,9 @@ class Manifest:
 
     def text(self) -> str:
         """The manifest as JSON."""
-        values = {**self.__dict__, **self.layout.values(), "format": FORMAT}
+        values = {**self.__dict__, **_told(self.layout.values())}
         del values["layout"]
-        return json.dumps(values, indent=1)
+        return json.dumps({**values, "format": _format(self.layout)}, indent=1)
 
     @classmethod
     def parse(cls, text: bytes, path: str) -> Manifest:
@@ -105,9 +116,9 @@ class Manifest:
         try:
             values = json.loads(text)
             number = values.pop("format")
-            if number != FORMAT:
+            if number not in FORMATS:
                 raise InputError(
-                    f"A manifest must be of format {FORMAT} or older. Received: "
+                    f"A manifest must be of format {max(FORMATS)} or older. Received: "
                     f"{path!r} of format {number}. Use the version of abe_tf that "
                     "wrote it."
                 )
@@ -157,7 +168,8 @@ def encoded(
       embeddings: float32 `[rows, learners, dim]`.
       about: What is written beside: fingerprint, layout, weights.
     """
-    joined = Layout.of(about).joined(embeddings)
+    layout = Layout.of(about)
+    joined = layout.joined(embeddings)
     columns = [
         pa.array([getattr(row, column) for row in rows], kind)
         for column, kind in _COLUMNS
@@ -165,7 +177,7 @@ def encoded(
     flat = pa.array(np.ascontiguousarray(joined, np.float32).reshape(-1))
     columns.append(pa.FixedSizeListArray.from_arrays(flat, joined.shape[-1]))
     names = [*(column for column, _ in _COLUMNS), "embedding"]
-    text = json.dumps({"format": FORMAT, **about})
+    text = json.dumps({"format": _format(layout), **_told(about)})
     table = pa.Table.from_arrays(columns, names).replace_schema_metadata({_KEY: text})
     file = io.BytesIO()
     pq.write_table(table, file)

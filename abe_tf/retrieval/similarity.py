@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 
+from abe_tf.retrieval.embedded import of_unit_length
+
 
 def similarities(
     learner_embeddings: np.ndarray, labels: np.ndarray
@@ -21,7 +23,7 @@ def similarities(
       of one and of two classes, by the same learner; "self_pair": two learners' views
       of one image. Kinds without any pair are left out.
     """
-    learner_embeddings = _of_unit_length(learner_embeddings)
+    learner_embeddings = of_unit_length(learner_embeddings)
     images, learners, _ = learner_embeddings.shape
     first, second = np.triu_indices(images, 1)
     same = (labels[first] == labels[second]).ravel()
@@ -43,8 +45,6 @@ def similarities(
 HISTOGRAM_BINS = 200
 # Queries that are compared with all images, evenly spaced.
 _MOST_QUERIES = 2_000
-# What networks leave of unit length.
-_UNIT = 1e-3
 # Of them at once.
 _PORTION = 256
 
@@ -63,7 +63,7 @@ def similarity_histograms(
       "negative" pairs of up to 2,000 images, evenly spaced, with all others;
       "self_pair" of all images. Kinds without any pair are left out.
     """
-    learner_embeddings = _of_unit_length(learner_embeddings)
+    learner_embeddings = of_unit_length(learner_embeddings)
     images, learners, _ = learner_embeddings.shape
     queries = np.arange(0, images, -(-images // _MOST_QUERIES))
     kinds = ("positive", "negative", "self_pair")
@@ -81,13 +81,6 @@ def similarity_histograms(
         one, other = learner_embeddings[:, p], learner_embeddings[:, q]
         counts["self_pair"] += _histogram(np.einsum("id,id->i", one, other))
     return {kind: count for kind, count in counts.items() if np.any(count)}
-
-
-def _of_unit_length(learner_embeddings: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(learner_embeddings, axis=-1, keepdims=True)
-    if np.all(np.abs(lengths - 1) < _UNIT):
-        return learner_embeddings
-    return learner_embeddings / np.where(lengths > 0, lengths, 1)
 
 
 def _histogram(cosines: np.ndarray) -> np.ndarray:

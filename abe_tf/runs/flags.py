@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -51,20 +52,35 @@ class RunFlags:
     training: TrainingConfig = TrainingConfig()
 
     def __post_init__(self) -> None:
-        loss = self.loss.of_ensemble(self.model.ensemble)
         # What is written down is what it is.
+        loss = self.loss.of_ensemble(self.model.ensemble)
         object.__setattr__(self, "loss", loss)
-        name = loss.metric_loss
+        self._check_compiled()
+        self._check_loss()
+
+    def _check_compiled(self) -> None:
+        if self.training.jit != "on":
+            return
+        reasons = {f"metric_loss={loss}": why for loss, why in NOT_COMPILED.items()}
+        reasons["ensemble=hdc"] = "XLA would draw another dropout"
+        named = (
+            f"metric_loss={self.loss.metric_loss}",
+            f"ensemble={self.model.ensemble}",
+        )
+        for flag in named:
+            if flag in reasons:
+                raise InputError(
+                    f"--{flag} does not go with --jit=on: {reasons[flag]}. Received: "
+                    "both. Leave --jit out."
+                )
+
+    def _check_loss(self) -> None:
+        loss, name = self.loss, self.loss.metric_loss
         if loss.adversarial_weight and self.model.ensemble != "bier":
             raise InputError(
                 "--adversarial_weight goes with --ensemble=bier, whose learners see "
                 f"the same features. Received: {loss.adversarial_weight} with "
                 f"--ensemble={self.model.ensemble}. Leave it out."
-            )
-        if name in NOT_COMPILED and self.training.jit == "on":
-            raise InputError(
-                f"--metric_loss={name} does not go with --jit=on: "
-                f"{NOT_COMPILED[name]}. Received: both. Leave --jit out."
             )
         if name in OF_NEIGHBOURS and self.data.batches == "uniform":
             raise InputError(
@@ -72,12 +88,12 @@ class RunFlags:
                 "uniform batches seldom have. Received: --batches=uniform. Use "
                 "--batches=classes --images_per_class=2."
             )
-        own_rate = self.training.loss_learning_rate is not None
-        if own_rate and not loss.has_variables:
+        own_rate = self.training.loss_learning_rate
+        if own_rate is not None and not loss.has_variables:
             raise InputError(
                 "--loss_learning_rate goes with "
-                f"--metric_loss={'|'.join(WITH_VARIABLES)} or --adversarial_weight. "
-                f"Received: {self.training.loss_learning_rate} with "
+                f"--metric_loss={'|'.join(WITH_VARIABLES)} or --adversarial_form="
+                f"adversarial with a weight. Received: {own_rate} with "
                 f"--metric_loss={name}. Leave it out."
             )
 
@@ -104,7 +120,14 @@ class RunFlags:
           InputError: There is no such flag, or a value breaks a rule.
         """
         lines = [f"--{name}={value}\n" for name, value in changes.items()]
-        return self.parse(self.text() + "".join(lines))
+        flags = self
+        own = LossConfig().of_ensemble(self.model.ensemble).metric_loss
+        if "ensemble" in changes and self.loss.metric_loss == own:
+            # The loss follows the ensemble, where nobody has named another.
+            unnamed = dataclasses.replace(self.loss, metric_loss=None)
+            flags = copy.copy(self)
+            object.__setattr__(flags, "loss", unnamed)
+        return self.parse(flags.text() + "".join(lines))
 
     def values(self) -> dict[str, Any]:
         """Every flag's value by its name."""

@@ -287,13 +287,18 @@ def check_same_network(model: ModelConfig, workdir: str) -> None:
     names = (
         *("encoder", "mobilenet_alpha", "attention_at", "attention_depth"),
         *("ensemble", "num_learners", "embedding_dim"),
-        *("learner_dims", "hdc_taps"),
     )
     differing = [
         f"--{name}={getattr(model, name)} (there {getattr(theirs, name)})"
         for name in names
         if getattr(model, name) != getattr(theirs, name)
     ]
+    if not differing and model.layout.dims != theirs.layout.dims:
+        ours, others = (",".join(map(str, one.layout.dims)) for one in (model, theirs))
+        differing = [f"--learner_dims={ours} (there {others})"]
+    if model.hdc_taps and theirs.hdc_taps and model.hdc_taps != theirs.hdc_taps:
+        ours, others = (",".join(one.hdc_taps) for one in (model, theirs))
+        differing.append(f"--hdc_taps={ours} (there {others})")
     if differing:
         raise InputError(
             "--init_from must be a run of the same network. "

@@ -72,7 +72,7 @@ class TrainedModel:
           batch_size: Images that are embedded at once.
 
         Returns:
-          Learner embeddings, float32 `[len(paths), learners, dim]`, unit length.
+          Learner embeddings, float32 `[len(paths), learners, dim]`.
 
         Raises:
           InputError: A file is missing or no image; no path was given.

@@ -62,8 +62,10 @@ def build_trainer(
     ensemble.draw_from(network, trainer.drawn_from)
     own = bool(metric.trainable_variables)
     compiles = strategies.compiles(strategy, training.jit)
+    # XLA draws otherwise, and a run may go on where nothing is compiled.
+    compiles = compiles and not ensemble.draws(network)
     trainer.compile(
-        optimizers.create(training, model.precision, own),
+        optimizers.create(training, model.precision, own, metric.rate_times),
         jit_compile=compiles and metric.compilable,
     )
     return trainer

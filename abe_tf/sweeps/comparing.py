@@ -78,10 +78,20 @@ class Comparison:
           InputError: There is one.
         """
         flags = self.start
+        if flags.model.ensemble in ("hdc", "bier"):
+            raise InputError(
+                "--ensembles names the networks. Received: --ensemble="
+                f"{flags.model.ensemble}. Leave --ensemble out."
+            )
         if flags.loss.metric_loss != LossConfig().of_ensemble("").metric_loss:
             raise InputError(
                 "--losses names the losses. Received: --metric_loss="
                 f"{flags.loss.metric_loss}. Leave --metric_loss out."
+            )
+        if flags.model.learner_weights or flags.model.learner_dims:
+            raise InputError(
+                "A comparison's networks differ in their learners. Received: "
+                "--learner_weights or --learner_dims. Leave them out."
             )
         if flags.training.init_from:
             raise InputError(

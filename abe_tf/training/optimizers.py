@@ -14,7 +14,7 @@ from abe_tf.training import keras_internals, lamb
 # Neither biases nor batch normalisation decay. Matched anywhere in a variable's name.
 _NO_DECAY = ["bias", "gamma", "beta"]
 # Learning rate of the loss' variables by default: this times the encoder's.
-_LOSS_TIMES = 50
+_LOSS_TIMES = 50.0
 _LossScale = tf.keras.mixed_precision.LossScaleOptimizer
 
 
@@ -136,7 +136,10 @@ def _already_summed(optimizer: Any) -> dict[str, bool]:
 
 
 def create(
-    config: TrainingConfig, precision: str = "float32", for_loss: bool = False
+    config: TrainingConfig,
+    precision: str = "float32",
+    for_loss: bool = False,
+    loss_times: float = _LOSS_TIMES,
 ) -> Optimizers:
     """Builds all optimizers; call it within the strategy's scope.
 
@@ -144,21 +147,22 @@ def create(
       config: The training flags.
       precision: float16 scales the loss, so that small gradients do not vanish.
       for_loss: Whether the loss has variables.
+      loss_times: Their learning rate by the encoder's, where no rate is given.
     """
     rates = (1.0, config.new_layer_multiplier)
     made = [_create(config, config.learning_rate * times) for times in rates]
     if for_loss:
-        made.append(_for_loss(config))
+        made.append(_for_loss(config, loss_times))
     if precision == "float16":
         made = [_LossScale(one) for one in made]
     return Optimizers(*made, clip_norm=config.clip_norm)
 
 
-def _for_loss(config: TrainingConfig) -> Any:
+def _for_loss(config: TrainingConfig, times: float) -> Any:
     """Of the loss' variables: without decay, which would pull them to nothing."""
     rate = config.loss_learning_rate
     if rate is None:
-        rate = _LOSS_TIMES * config.learning_rate
+        rate = times * config.learning_rate
     schedule = learning_rate(config, rate)
     if config.loss_optimizer == "sgd":
         return tf.keras.optimizers.SGD(schedule, momentum=config.momentum)

@@ -36,6 +36,11 @@ def test_parquet_holds_every_photo_and_its_learners(index, handed, tmp_path):
     learners = index.layout.learners
     assert Layout.of(about) == Layout.of(shards.manifest.layout.values())
     assert Layout.of(about) == index.layout
+    uneven = index.layout != Layout.equal(*index.layout.shape)
+    told = json.loads((tmp_path / "out/photos.manifest.json").read_text())
+    for values in (about, told):
+        assert values["format"] == (2 if uneven else 1)
+        assert ("dims" in values) == ("lengths" in values) == uneven
     assert about["weights"] == [1 / learners] * learners
     row = np.array(table.column("embedding")[7].as_py(), np.float32)
     np.testing.assert_array_equal(row, index.layout.joined(index.embeddings[7]))

@@ -58,6 +58,17 @@ def test_weights_may_be_given_for_every_ensemble():
     assert ensemble.before_lengths(network("abe"), unit=True).name == "abe_3"
 
 
+@pytest.mark.parametrize("learners", [2, 3, 4, 8, 13, 24])
+def test_sizes_of_bier_grow(learners):
+    model = ModelConfig(ensemble="bier", num_learners=learners, embedding_dim=512)
+    dims = model.layout.dims
+    assert sum(dims) == 512 and min(dims) > 0
+    shares = np.arange(1, learners + 1) / (learners * (learners + 1) / 2)
+    off = 32 if learners == 3 else 1
+    assert np.abs(np.array(dims) - 512 * shares).max() <= off
+    assert dims == (96, 160, 256) if learners == 3 else dims == tuple(sorted(dims))
+
+
 def test_bier_has_one_network_and_a_linear_layer_a_learner():
     net, plain = network("bier"), network("none", num_learners=1)
     # Equal in sum: 48 outputs of the same features.
@@ -105,6 +116,8 @@ def test_every_number_of_learners_has_taps_in_order():
     [
         ({"ensemble": "hdc", "num_learners": 1}, "2 or more. Received: 1"),
         ({"ensemble": "bier", "learner_dims": (8, 8, 8)}, "Received: 8,8,8 of 48"),
+        ({"ensemble": "bier", "embedding_dim": 3}, "a number for each learner of bier"),
+        ({"learner_weights": (1.0, 1.0, 101.0)}, "not count more than 100 times"),
         ({"ensemble": "bier", "learner_dims": (8, 40)}, "must be 3 with"),
         ({"ensemble": "hdc", "learner_dims": (8, 8, 32)}, "goes with --ensemble=bier"),
         ({"ensemble": "abe", "hdc_taps": ("a", "b")}, "goes with --ensemble=hdc"),
@@ -138,6 +151,16 @@ def test_parts_and_bias_are_the_learner_embeddings(name, weights):
     # Hidden layers leave nothing that belongs to a place.
     split = [bool(one) for one in np.any(parts.numpy(), (0, 2, 3, 4))]
     assert split == ([False, False, True] if name == "hdc" else [True] * 3)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ["hdc", "bier", "abe"])
+def test_lengths_are_exact_in_lower_precision(name, precision):
+    net = network(name, precision=precision, learner_weights=(1.0, 2.0, 3.0))
+    learners = net(pixels())
+    assert learners.dtype == tf.float32
+    lengths = np.linalg.norm(learners, axis=-1)
+    np.testing.assert_allclose(lengths, np.tile([0.5, 1, 1.5], [4, 1]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["hdc", "bier"])

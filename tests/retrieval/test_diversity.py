@@ -68,6 +68,10 @@ def test_histograms_count_every_pair():
         # A cosine on the edge of a bin may fall to either side.
         assert np.abs(np.cumsum(found[kind] - expected)).max() <= 1
     assert "self_pair" not in similarity_histograms(x[:, :1], labels)
+    # How much learners count is in their lengths, and no cosine's matter.
+    longer = similarity_histograms(x * np.array([[0.5], [1], [1.5]]), labels)
+    for kind, counts in found.items():
+        assert np.abs(np.cumsum(longer[kind] - counts)).max() <= 1
 
 
 def test_nmi_and_f1_are_scikit_learns_and_the_pairs():

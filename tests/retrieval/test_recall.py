@@ -78,6 +78,17 @@ def test_a_model_that_maps_everything_to_one_point_has_recall_0(images):
     )
 
 
+def test_the_self_pair_cosine_is_one_however_learners_count():
+    embeddings, labels = random_case(0, images=30)[0], np.arange(30) // 5
+    embeddings /= np.linalg.norm(embeddings, axis=-1, keepdims=True)
+    weights = np.linspace(0.5, 1.5, embeddings.shape[1])[:, np.newaxis]
+    plain, longer = (
+        measure_recall(Embedded(x.astype(np.float32), labels), (1,)).self_pair_cosine
+        for x in (embeddings, embeddings * weights)
+    )
+    assert longer == pytest.approx(plain, abs=1e-6)
+
+
 def test_k_beyond_the_gallery_finds_everything_but_what_is_alone():
     embeddings, _ = random_case(0, images=9)
     labels = np.array([0, 0, 1, 1, 1, 2, 2, 2, 3])

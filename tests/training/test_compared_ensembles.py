@@ -99,6 +99,8 @@ def test_regressors_train_and_are_told_apart():
     # Two matrices and two biases for each of three pairs.
     assert len(regressors) == 12
     assert logs["gradient_norm/loss"][0] > 0
+    rates = trainer.learning_rates()
+    assert rates["loss"] == rates["encoder"]
     moved = [np.abs(a - b).max() for a, b in zip(before, state(trainer), strict=True)]
     assert min(moved[-12:]) > 0
     total = logs["loss/metric"][0] + logs["loss/divergence"][0]
@@ -127,7 +129,10 @@ def test_dropout_draws_anew_at_every_step():
         ({}, {"metric_loss": "bier", "adversarial_weight": 1.0}, {}, "ensemble=bier"),
         ({}, {"adversarial_weight": 1.0}, {}, "goes with --metric_loss=bier"),
         ({"ensemble": "hdc"}, {"bier_negative_cost": 2.0}, {}, "metric_loss=bier"),
-        ({"ensemble": "bier"}, {}, {"loss_learning_rate": 0.1}, "adversarial_weight"),
+        ({"ensemble": "hdc"}, {}, {"jit": "on"}, "does not go with --jit=on"),
+        ({"ensemble": "bier"}, {}, {"loss_learning_rate": 0.1}, "adversarial_form="),
+        ({"ensemble": "bier"}, {"adversarial_form": "activation"}, {}, "above 0"),
+        ({"ensemble": "bier"}, {"adversarial_norm_weight": 3.0}, {}, "above 0"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(model, loss, training, says):
@@ -148,3 +153,12 @@ def test_the_loss_follows_the_ensemble_unless_it_is_named():
     assert named("bier") == "bier"
     assert named("abe") == named("heads") == "contrastive"
     assert named("bier", metric_loss="margin") == "margin"
+    # Whoever varies the ensemble has not named its loss.
+    abe = RunFlags()
+    assert abe.changed({"ensemble": "hdc"}).loss.metric_loss == "hdc"
+    bier = abe.changed({"ensemble": "bier"})
+    assert bier.changed({"ensemble": "heads"}).loss.metric_loss == "contrastive"
+    named_here = {"ensemble": "hdc", "metric_loss": "margin"}
+    assert abe.changed(named_here).loss.metric_loss == "margin"
+    kept = abe.changed({"metric_loss": "margin"}).changed({"ensemble": "hdc"})
+    assert kept.loss.metric_loss == "margin"

@@ -143,7 +143,8 @@ class Library:
           number: Number of the photo.
 
         Returns:
-          `cosines` of the learners; of both `sides` the `view`, a PNG file in base 64,
+          `cosines` of the learners, their `shares` in that of all, and the numbers of
+          those that are `not_split`; of both `sides` the `view`, a PNG file in base 64,
           `maps` `[learners, h, w]`, and what `bias` and `padding` have of each cosine.
 
         Raises:
@@ -157,6 +158,8 @@ class Library:
         explanation = explain(one, asker.places(found))
         return {
             "cosines": explanation.cosines.tolist(),
+            "shares": explanation.shares.tolist(),
+            "not_split": one.not_split,
             "sides": [
                 {
                     "view": base64.b64encode(heat.png(side.view)).decode(),

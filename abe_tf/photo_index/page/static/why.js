@@ -24,18 +24,23 @@ export async function drawWhy(section, answer) {
   const whole = element("p", { className: "cosine" });
   const show = () => {
     const chosen = choice.value === "all" ? answer.cosines.map((_, m) => m) : [Number(choice.value)];
-    const mean = (values) => chosen.reduce((sum, m) => sum + values[m], 0) / chosen.length;
+    const share = chosen.reduce((sum, m) => sum + answer.shares[m], 0);
+    const mean = (values) => chosen.reduce((sum, m) => sum + answer.shares[m] * values[m], 0) / share;
     const maps = answer.sides.map(({ maps: all }) => all[0].map((row, y) => row.map((_, x) =>
       mean(all.map((map) => map[y][x])))));
     const peak = Math.max(1e-12, ...maps.flat(2).map(Math.abs));
-    whole.textContent = `Similarity (cosine) ${mean(answer.cosines).toFixed(3)}. Orange adds to it, blue takes away.`;
+    const without = answer.not_split.filter((number) => chosen.includes(number - 1));
+    whole.textContent = [
+      `Similarity (cosine) ${mean(answer.cosines).toFixed(3)}. Orange adds to it, blue takes away.`,
+      without.length && `Learner ${without.join(" and ")}: hidden layers, whose part belongs to no place.`,
+    ].filter(Boolean).join(" ");
     answer.sides.forEach((side, number) => {
       draw(places[number].canvas, bitmaps[number], maps[number], peak);
       const [bias, padding] = [mean(side.bias), mean(side.padding)];
       const inside = maps[number].flat().reduce((sum, value) => sum + value, 0) - padding;
       places[number].shares.textContent = [`photo ${inside.toFixed(3)}`,
         Math.abs(padding) > 5e-4 && `black edge ${padding.toFixed(3)}`,
-        Math.abs(bias) > 5e-4 && `bias ${bias.toFixed(3)}`].filter(Boolean).join(", ");
+        Math.abs(bias) > 5e-4 && `${without.length ? "no place" : "bias"} ${bias.toFixed(3)}`].filter(Boolean).join(", ");
     });
   };
   choice.addEventListener("change", show);
