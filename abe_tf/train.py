@@ -16,7 +16,8 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import SessionConfig, TrainingConfig
 from abe_tf.runs.flags import RunFlags
-from abe_tf.runs.folder import RunFolder, check_same_network
+from abe_tf.runs.folder import RunFolder
+from abe_tf.runs.same_network import check_same_network
 
 
 def main(

@@ -127,6 +127,8 @@ class Manifest:
                 values.pop(name, None)
             weights = tuple(values.pop("weights"))
             return cls(layout=layout, weights=weights, **values)
+        except InputError:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"A manifest must be what abe_tf.embed wrote. Received: {path!r}: "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from abe_tf.config.loss import LossConfig
 from abe_tf.losses import table
 from abe_tf.losses.metric import Sizes
 from abe_tf.models import ensemble
@@ -43,11 +44,7 @@ def build_trainer(
     layout = ensemble.layout_of(network)
     sizes = Sizes(*layout.shape, classes=tuple(labels), dims=layout.dims)
     metric = table.create(run.loss, sizes)
-    seen = ensemble.before_lengths(network, run.loss.embedding_norm == "unit")
-    kernels: tuple[tf.Variable, ...] = ()
-    if run.loss.adversarial_weight:
-        features, kernels = ensemble.linear_layers(network)
-        seen = tf.keras.Model(seen.input, [seen.output, features])
+    seen, kernels = _seen(network, run.loss)
     trainer = EnsembleTrainer(
         network,
         ensemble.new_layer_variables(network),
@@ -69,3 +66,14 @@ def build_trainer(
         jit_compile=compiles and metric.compilable,
     )
     return trainer
+
+
+def _seen(
+    network: tf.keras.Model, loss: LossConfig
+) -> tuple[tf.keras.Model, tuple[tf.Variable, ...]]:
+    """What the losses see, and the matrices that they look at."""
+    seen = ensemble.before_lengths(network, loss.embedding_norm == "unit")
+    if not loss.adversarial_weight:
+        return seen, ()
+    features, kernels = ensemble.linear_layers(network)
+    return tf.keras.Model(seen.input, [seen.output, features]), kernels

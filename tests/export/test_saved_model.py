@@ -20,6 +20,7 @@ from abe_tf.data.pixels.decoding import decode
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 from abe_tf.models.build import build
+from abe_tf.models.ensemble import layout_of
 from abe_tf.models.lower_precision import in_bfloat16
 from abe_tf.retrieval import archive
 from abe_tf.retrieval.embedded import Embedded
@@ -58,7 +59,8 @@ def shown(model, photos):
     encoded = [pathlib.Path(path).read_bytes() for path in paths]
     masks = masks_of(model.network, pixels)
     parts = parts_of(model.network, pixels)
-    return ReferencePhotos(encoded, pixels, model.embed(paths), masks, *parts)
+    layout = layout_of(model.network)
+    return ReferencePhotos(encoded, pixels, model.embed(paths), layout, masks, *parts)
 
 
 def to(folder, **options):
@@ -363,3 +365,20 @@ def test_batches_end_where_they_bring_nothing_more():
 def test_the_module_takes_no_copy_of_the_network(model):
     module = ServingModule(model.network, model.preprocessing)
     assert len(module.variables) == len(model.network.variables)
+
+
+def test_learners_that_belong_to_no_place_are_compared_as_such(shown):
+    """As HDC's first ones in bfloat16, whose cosine would be of nothing."""
+    parts = shown.parts.copy()
+    parts[:, 0] = 0
+    bias = shown.learner_embeddings - parts.sum((2, 3))
+    photos = dataclasses.replace(shown, parts=parts, bias=bias)
+    count = len(parts)
+    verification._compare(f"parts/parts/{count}", parts, photos, None, False)
+    wrong = parts.copy()
+    # Nothing in sum.
+    wrong[2, 0, 0, 0], wrong[2, 0, 0, 1] = 0.1, -0.1
+    with pytest.raises(InputError, match="parts must differ by at most 0.0"):
+        verification._compare(f"parts/parts/{count}", wrong, photos, None, False)
+    with pytest.raises(InputError, match="parts must have a cosine"):
+        verification._compare(f"parts/parts/{count}", -parts, photos, None, False)

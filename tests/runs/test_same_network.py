@@ -3,7 +3,7 @@ import pytest
 from abe_tf.config.model import ModelConfig
 from abe_tf.errors import InputError
 from abe_tf.runs.flags import RunFlags
-from abe_tf.runs.folder import check_same_network
+from abe_tf.runs.same_network import check_same_network
 
 
 def model(**flags):
