@@ -64,8 +64,12 @@ def main(
                 found.setdefault("ensembles", {})[network] = row
     for network, rows in found.items():
         tables.check_one_test_set(rows.values())
-        text = tables.as_text(network, rows) if by_losses else ""
-        print(f"\n{text or tables.ensembles_as_text(rows)}")
+        text = (
+            tables.as_text(network, rows)
+            if by_losses
+            else tables.ensembles_as_text(rows)
+        )
+        print(f"\n{text}")
     if asked.seeds > 1:
         print(f"\nMean and sample deviation of {asked.seeds} seeds, on test classes.")
     print(

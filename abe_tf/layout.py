@@ -49,6 +49,11 @@ class Layout:
         return cls(tuple(dims), tuple(weight / mean for weight in weights))
 
     @property
+    def is_equal(self) -> bool:
+        """Whether all learners are of one size and count alike."""
+        return self == Layout.equal(*self.shape)
+
+    @property
     def learners(self) -> int:
         """Number of learners."""
         return len(self.dims)

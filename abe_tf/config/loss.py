@@ -61,6 +61,11 @@ DISTANCES = ("squared", "plain")
 REDUCTIONS = ("mean", "published")
 
 
+def loss_of(ensemble: str) -> str:
+    """The metric loss of an ensemble, where none is named."""
+    return _OF_ENSEMBLE.get(ensemble, _OF_OTHERS)
+
+
 @dataclasses.dataclass(frozen=True)
 class LossConfig(Group):
     """The metric and the divergence loss, and their balance."""
@@ -227,8 +232,7 @@ class LossConfig(Group):
         """The same with the loss of an ensemble, where none is named."""
         if self.metric_loss:
             return self
-        own = _OF_ENSEMBLE.get(ensemble, _OF_OTHERS)
-        return dataclasses.replace(self, metric_loss=own)
+        return dataclasses.replace(self, metric_loss=loss_of(ensemble))
 
     @property
     def has_variables(self) -> bool:

@@ -193,7 +193,7 @@ class ModelConfig(Group):
         self._check_each("learner_weights", self.num_learners, ENSEMBLES)
         self._check_each("hdc_taps", self.num_learners - 1, ("hdc",))
         if self.ensemble == "bier":
-            dims = self.learner_dims or _growing(self.embedding_dim, self.num_learners)
+            dims = self.layout.dims
             if min(dims) < 1:
                 raise InputError(
                     "--embedding_dim must have a number for each learner of bier, the "

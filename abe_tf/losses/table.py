@@ -6,7 +6,7 @@ A loss is a module of this room with `create(config, sizes)`; its settings are f
 
 from __future__ import annotations
 
-from abe_tf.config.loss import LossConfig
+from abe_tf.config.loss import LossConfig, loss_of
 from abe_tf.losses import (
     angular,
     bier,
@@ -50,4 +50,4 @@ def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
       config: The flags.
       sizes: What its variables depend on; call it in the strategy's scope.
     """
-    return CREATE[config.of_ensemble("").metric_loss or ""](config, sizes)
+    return CREATE[config.metric_loss or loss_of("abe")](config, sizes)

@@ -216,7 +216,7 @@ def embed(features: tf.Tensor, dim: int, number: str = "") -> tf.Tensor:
 def with_lengths(learners: tf.Tensor, layout: Layout) -> tf.Tensor:
     """Learners of unit length, or of the lengths that say how much they count."""
     unit = own.UnitLength(name=UNIT)(learners)
-    if layout == Layout.equal(*layout.shape) or not layout.dim:
+    if layout.is_equal:
         return unit
     # float32 under any policy, as what gives unit length.
     lengths = own.LearnerLengths(

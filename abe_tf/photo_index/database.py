@@ -75,7 +75,7 @@ END;
 
 def format_of(layout: Layout) -> int:
     """The format of an index of such learners."""
-    return _FORMATS[layout != Layout.equal(*layout.shape)]
+    return _FORMATS[not layout.is_equal]
 
 
 def create(folder: str, about: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from abe_tf.figures import heat
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of
 from abe_tf.photo_index.hits import Hit
-from abe_tf.retrieval.explanation import Explanation, Places, explain
+from abe_tf.retrieval.explanation import Explanation, Places, explain, without
 
 if TYPE_CHECKING:
     from abe_tf.photo_index.reading import Box
@@ -53,11 +53,7 @@ def explained(
         pictures[number] = _drawn(explain(split[hit.like], other))
     whole = sorted({number for one in split.values() for number in one.not_split})
     if whole:
-        print(
-            f"Maps are without learners {', '.join(map(str, whole))}, which have "
-            "hidden layers: their part in a match belongs to no place.",
-            file=sys.stderr,
-        )
+        print(without(whole), file=sys.stderr)
     return pictures
 
 

@@ -22,6 +22,7 @@ from abe_tf.figures import (
     similarity,
 )
 from abe_tf.reports.measured import RunReport
+from abe_tf.retrieval.explanation import without
 from abe_tf.runs import flags
 
 
@@ -109,18 +110,15 @@ def of_run(report: RunReport) -> Iterator[Picture]:
         name,
     )
     whole = sorted({number for match in report.matches for number in match.not_split})
-    without = ""
-    if whole:
-        without = (
-            f" Without learners {', '.join(map(str, whole))}, which have hidden "
-            "layers: their part belongs to no place."
-        )
     yield Picture(
         f"matches_{name}",
         "Why they match",
-        "The same queries and the nearest image of each. Pooling and the linear layer "
-        "are linear, so the cosine is a sum over places, and what the layer's bias "
-        f"has: orange adds, blue takes away; mean over the learners.{without}",
+        (
+            "The same queries and the nearest image of each. Pooling and the linear "
+            "layer are linear, so the cosine is a sum over places, and what the "
+            "layer's bias has: orange adds, blue takes away; mean over the learners. "
+            f"{without(whole)}"
+        ).rstrip(),
         matches.draw(report.matches),
         name,
     )

@@ -76,7 +76,7 @@ class Embedded:
     @property
     def lengths(self) -> tuple[float, ...] | None:
         """Length of each learner's embeddings; `None` where these are not of one."""
-        each = np.linalg.norm(self.learner_embeddings.astype(np.float64), axis=-1)
+        each = _lengths(self.learner_embeddings)
         lengths = each.mean(0)
         if not len(each) or np.any(np.abs(each - lengths) > _SAME_LENGTH * lengths):
             return None
@@ -103,7 +103,13 @@ def of_unit_length(learner_embeddings: np.ndarray) -> np.ndarray:
     Returns:
       The same where they are of unit length but for rounding; zeros stay zeros.
     """
-    lengths = np.linalg.norm(learner_embeddings, axis=-1, keepdims=True)
+    lengths = _lengths(learner_embeddings)[..., np.newaxis]
     if np.all(np.abs(lengths - 1) < _SAME_LENGTH):
         return learner_embeddings
     return learner_embeddings / np.where(lengths > 0, lengths, 1)
+
+
+def _lengths(learner_embeddings: np.ndarray) -> np.ndarray:
+    """`[images, learners]`, without a copy of all embeddings on the way."""
+    x = learner_embeddings
+    return np.sqrt(np.einsum("imd,imd->im", x, x))

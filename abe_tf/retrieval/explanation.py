@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -136,3 +136,17 @@ def _outside(shown: np.ndarray, height: int, width: int) -> np.ndarray:
     np.add.at(sums, where, shown)
     np.add.at(counts, where, 1)
     return 1 - sums / counts
+
+
+def without(learners: Sequence[int]) -> str:
+    """What maps say of learners that are not split; nothing where all are.
+
+    Args:
+      learners: Their numbers, as `Places.not_split` gives them.
+    """
+    if not learners:
+        return ""
+    return (
+        f"Maps are without learners {', '.join(map(str, learners))}, which have "
+        "hidden layers: their part in a match belongs to no place."
+    )

@@ -47,7 +47,7 @@ _KEY = b"abe_tf"
 
 
 def _format(layout: Layout) -> int:
-    return FORMATS[layout != Layout.equal(*layout.shape)]
+    return FORMATS[not layout.is_equal]
 
 
 def _told(values: Mapping[str, object]) -> dict[str, object]:

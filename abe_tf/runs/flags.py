@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from abe_tf.config.loss import (
     OF_NEIGHBOURS,
     WITH_VARIABLES,
     LossConfig,
+    loss_of,
 )
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
@@ -120,14 +120,12 @@ class RunFlags:
           InputError: There is no such flag, or a value breaks a rule.
         """
         lines = [f"--{name}={value}\n" for name, value in changes.items()]
-        flags = self
-        own = LossConfig().of_ensemble(self.model.ensemble).metric_loss
-        if "ensemble" in changes and self.loss.metric_loss == own:
+        loss = self.loss
+        if "ensemble" in changes and loss.metric_loss == loss_of(self.model.ensemble):
             # The loss follows the ensemble, where nobody has named another.
-            unnamed = dataclasses.replace(self.loss, metric_loss=None)
-            flags = copy.copy(self)
-            object.__setattr__(flags, "loss", unnamed)
-        return self.parse(flags.text() + "".join(lines))
+            loss = dataclasses.replace(loss, metric_loss=None)
+        text = write_flagfile([self.model, self.data, loss, self.training])
+        return self.parse(text + "".join(lines))
 
     def values(self) -> dict[str, Any]:
         """Every flag's value by its name."""

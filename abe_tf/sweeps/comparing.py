@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abe_tf.config.compare import SETTINGS, CompareConfig
-from abe_tf.config.loss import LossConfig
+from abe_tf.config.loss import loss_of
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.errors import InputError
 from abe_tf.runs.flags import RunFlags
@@ -26,7 +26,6 @@ _BIER = {
     "ensemble": "bier",
     "num_learners": "3",
     "lambda_div": "0",
-    "metric_loss": "bier",
 }
 NETWORKS = {
     "none": {"ensemble": "none", "num_learners": "1", "lambda_div": "0"},
@@ -36,7 +35,6 @@ NETWORKS = {
         "ensemble": "hdc",
         "num_learners": "3",
         "lambda_div": "0",
-        "metric_loss": "hdc",
     },
     "bier": _BIER,
     "a_bier": {**_BIER, "adversarial_weight": "5e-05"},
@@ -83,7 +81,7 @@ class Comparison:
                 "--ensembles names the networks. Received: --ensemble="
                 f"{flags.model.ensemble}. Leave --ensemble out."
             )
-        if flags.loss.metric_loss != LossConfig().of_ensemble("").metric_loss:
+        if flags.loss.metric_loss != loss_of(flags.model.ensemble):
             raise InputError(
                 "--losses names the losses. Received: --metric_loss="
                 f"{flags.loss.metric_loss}. Leave --metric_loss out."

@@ -141,7 +141,7 @@ def model_card(
 def _distances(layout: Layout) -> str:
     """What distances of the answers mean."""
     learners = layout.learners
-    if layout == Layout.equal(*layout.shape):
+    if layout.is_equal:
         return (
             f"`embedding` holds {learners} learners side by side, each of unit length: "
             f"its own length is sqrt({learners}). Cosine or Euclidean distance on it "
