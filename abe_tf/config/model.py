@@ -25,6 +25,7 @@ _MIN_IMAGE_SIZE = {
 ENCODERS = tuple(_MIN_IMAGE_SIZE)
 PRECISIONS = ("float32", "bfloat16", "float16")
 ENSEMBLES = ("none", "heads", "abe", "hdc", "bier")
+NORMALIZATIONS = ("batch", "instance_half", "batch_instance")
 # How much more one learner may count than another.
 _MOST_UNEQUAL = 100
 # Those for which Keras has ImageNet weights.
@@ -119,6 +120,13 @@ class ModelConfig(Group):
         "keep the encoder's batch normalisation as it is: its averages are used and "
         "neither they nor its scales are trained",
     )
+    normalization: str = option(
+        "batch",
+        "in place of each batch normalisation of the encoder: batch, instance_half "
+        "(half of the channels by the statistics of each image) or batch_instance "
+        "(MetaBIN's mixture of both, by channel; it starts as batch)",
+        choices=NORMALIZATIONS,
+    )
     precision: str = option(
         "float32",
         "what convolutions compute in; weights, normalisation, distances and losses "
@@ -143,6 +151,12 @@ class ModelConfig(Group):
             raise InputError(
                 "--embedding_dim=0 (no linear layer) goes with --ensemble=none. "
                 f"Received: --ensemble={self.ensemble}."
+            )
+        if self.encoder == "googlenet" and self.normalization != "batch":
+            raise InputError(
+                "--normalization takes the place of batch normalisation, which "
+                f"googlenet has not. Received: {self.normalization}. Use "
+                "--encoder=inception_bn, or --normalization=batch."
             )
         self._check_dimensions()
         lengths = self.layout.lengths

@@ -106,6 +106,12 @@ class TrainingConfig(DistributionConfig):
         "--learning_rate, or that itself with --adversarial_weight. They do not decay",
         lower=0,
     )
+    rho_learning_rate: float | None = option(
+        None,
+        "of the mixtures of --normalization=batch_instance, which plain gradient "
+        "descent trains at a rate that stays; 10 x --learning_rate where none is given",
+        lower=0,
+    )
     schedule: str = option(
         "cosine",
         "learning rate over the run: constant, cosine (to 0 at the last step) or step "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -19,6 +20,7 @@ from abe_tf.models.ensemble import (
 from abe_tf.models.googlenet import googlenet
 from abe_tf.models.inception_bn import inception_bn
 from abe_tf.models.inception_small import inception_small
+from abe_tf.models.normalization import with_normalization
 
 
 # AutoGraph would rewrite the layers of this package, which takes seconds, and find
@@ -91,6 +93,16 @@ def encoder(config: ModelConfig, image_size: int, weights: str) -> Backbone:
     Raises:
       InputError: The weights cannot be had or do not fit.
     """
+    found = _as_published(config, image_size, weights)
+    if config.normalization == "batch":
+        return found
+    network = with_normalization(
+        found.network, config.normalization, config.freeze_batch_norm
+    )
+    return dataclasses.replace(found, network=network)
+
+
+def _as_published(config: ModelConfig, image_size: int, weights: str) -> Backbone:
     if config.encoder == "googlenet":
         return googlenet(image_size, weights)
     if config.encoder == "inception_bn":

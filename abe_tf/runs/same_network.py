@@ -24,7 +24,7 @@ def check_same_network(model: ModelConfig, workdir: str) -> None:
     theirs = folder.flags().model
     names = (
         *("encoder", "mobilenet_alpha", "attention_at", "attention_depth"),
-        *("ensemble", "num_learners", "embedding_dim"),
+        *("normalization", "ensemble", "num_learners", "embedding_dim"),
     )
     differing = [
         f"--{name}={getattr(model, name)} (there {getattr(theirs, name)})"

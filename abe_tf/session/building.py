@@ -9,7 +9,7 @@ import tensorflow as tf
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import table
 from abe_tf.losses.metric import Sizes
-from abe_tf.models import ensemble
+from abe_tf.models import ensemble, normalization
 from abe_tf.models.build import build
 from abe_tf.runs import trained
 from abe_tf.runs.flags import RunFlags
@@ -45,6 +45,9 @@ def build_trainer(
     sizes = Sizes(*layout.shape, classes=tuple(labels), dims=layout.dims)
     metric = table.create(run.loss, sizes)
     seen, kernels = _seen(network, run.loss)
+    # Those that do not train stay out.
+    trains = {id(variable) for variable in network.trainable_variables}
+    rhos = [rho for rho in normalization.rhos(network).values() if id(rho) in trains]
     trainer = EnsembleTrainer(
         network,
         ensemble.new_layer_variables(network),
@@ -55,6 +58,7 @@ def build_trainer(
         training.seed,
         seen,
         kernels,
+        rhos,
     )
     ensemble.draw_from(network, trainer.drawn_from)
     own = bool(metric.trainable_variables)
@@ -62,7 +66,9 @@ def build_trainer(
     # XLA draws otherwise, and a run may go on where nothing is compiled.
     compiles = compiles and not ensemble.draws(network)
     trainer.compile(
-        optimizers.create(training, model.precision, own, metric.rate_times),
+        optimizers.create(
+            training, model.precision, own, metric.rate_times, bool(rhos)
+        ),
         jit_compile=compiles and metric.compilable,
     )
     return trainer

@@ -156,6 +156,7 @@ class Checkpoints:
             best_recall=self._best,
             evaluated=self._evaluated,
             **self._trainer.state_of_loss(),
+            **self._trainer.state_of_rho(),
         )
 
     def _write(self, folder: str) -> str | None:

@@ -15,12 +15,14 @@ from abe_tf.training import keras_internals, lamb
 _NO_DECAY = ["bias", "gamma", "beta"]
 # Learning rate of the loss' variables by default: this times the encoder's.
 _LOSS_TIMES = 50.0
+# Of rho, as MetaBIN's authors released it.
+_RHO_TIMES = 10.0
 _LossScale = tf.keras.mixed_precision.LossScaleOptimizer
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizers:
-    """Two optimizers of one kind, and one for the variables of the loss.
+    """Two optimizers of one kind, one for the variables of the loss, one for rho.
 
     One would not do: Adam's steps do not grow with the gradient, so a multiple of the
     learning rate is no multiple of the gradient.
@@ -29,18 +31,21 @@ class Optimizers:
       encoder: For all variables but those of new layers.
       new_layers: For the layers without pretrained weights.
       loss: For the variables of the loss; `None` where it has none.
+      rho: For the mixtures of normalisations; `None` where there are none.
       clip_norm: Norm that all gradients together are scaled down to; 0 for none.
     """
 
     encoder: Any
     new_layers: Any
     loss: Any = None
+    rho: Any = None
     clip_norm: float = 0.0
 
     def by_group(self) -> dict[str, Any]:
         """The optimizers by the name of what they train."""
         groups = {"encoder": self.encoder, "new_layers": self.new_layers}
-        return groups if self.loss is None else {**groups, "loss": self.loss}
+        groups |= {"loss": self.loss, "rho": self.rho}
+        return {name: one for name, one in groups.items() if one is not None}
 
     def learning_rates(self) -> dict[str, float]:
         """The rates of the next step."""
@@ -115,7 +120,8 @@ class Optimizers:
     def averages(self, variables: Sequence[tf.Variable]) -> list[tf.Variable] | None:
         """The moving averages of variables, in their order; `None` without any."""
         averages = {}
-        for optimizer in map(_inner, (self.encoder, self.new_layers)):
+        kinds = (self.encoder, self.new_layers, self.rho)
+        for optimizer in (_inner(one) for one in kinds if one is not None):
             if not getattr(optimizer, "use_ema", False):
                 return None
             for variable in variables:
@@ -140,6 +146,7 @@ def create(
     precision: str = "float32",
     for_loss: bool = False,
     loss_times: float = _LOSS_TIMES,
+    for_rho: bool = False,
 ) -> Optimizers:
     """Builds all optimizers; call it within the strategy's scope.
 
@@ -148,14 +155,21 @@ def create(
       precision: float16 scales the loss, so that small gradients do not vanish.
       for_loss: Whether the loss has variables.
       loss_times: Their learning rate by the encoder's, where no rate is given.
+      for_rho: Whether the network has mixtures of normalisations.
     """
-    rates = (1.0, config.new_layer_multiplier)
-    made = [_create(config, config.learning_rate * times) for times in rates]
+    made = {
+        "encoder": _create(config, config.learning_rate),
+        "new_layers": _create(
+            config, config.learning_rate * config.new_layer_multiplier
+        ),
+    }
     if for_loss:
-        made.append(_for_loss(config, loss_times))
+        made["loss"] = _for_loss(config, loss_times)
+    if for_rho:
+        made["rho"] = _for_rho(config)
     if precision == "float16":
-        made = [_LossScale(one) for one in made]
-    return Optimizers(*made, clip_norm=config.clip_norm)
+        made = {name: _LossScale(one) for name, one in made.items()}
+    return Optimizers(**made, clip_norm=config.clip_norm)
 
 
 def _for_loss(config: TrainingConfig, times: float) -> Any:
@@ -169,15 +183,19 @@ def _for_loss(config: TrainingConfig, times: float) -> Any:
     return tf.keras.optimizers.Adam(schedule, epsilon=config.optimizer_epsilon)
 
 
+def _for_rho(config: TrainingConfig) -> Any:
+    """Of rho: without momentum, decay and schedule, as released."""
+    rate = config.rho_learning_rate
+    if rate is None:
+        rate = _RHO_TIMES * config.learning_rate
+    return Bounded(rate, **_averaging(config))
+
+
 def _create(config: TrainingConfig, rate: float) -> Any:
     schedule = learning_rate(config, rate)
     if config.optimizer == "lamb":
         return lamb.create(schedule, config.weight_decay, _NO_DECAY)
-    averaging = {"use_ema": True, "ema_momentum": config.ema_momentum}
-    common = {
-        "weight_decay": config.weight_decay or None,
-        **(averaging if config.ema_momentum else {}),
-    }
+    common = {"weight_decay": config.weight_decay or None, **_averaging(config)}
     if config.optimizer == "sgd":
         optimizer = tf.keras.optimizers.SGD(
             schedule, momentum=config.momentum, **common
@@ -193,6 +211,12 @@ def _create(config: TrainingConfig, rate: float) -> Any:
     if config.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=_NO_DECAY)
     return optimizer
+
+
+def _averaging(config: TrainingConfig) -> dict[str, Any]:
+    if not config.ema_momentum:
+        return {}
+    return {"use_ema": True, "ema_momentum": config.ema_momentum}
 
 
 def learning_rate(
@@ -217,6 +241,15 @@ def _schedule(
             rate, every, config.decay_factor, staircase=True
         )
     return rate
+
+
+class Bounded(tf.keras.optimizers.SGD):
+    """Gradient descent that stays within [0, 1], and its averages too."""
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        """Moves a variable, and clips it."""
+        super().update_step(gradient, variable)
+        variable.assign(tf.clip_by_value(variable, 0.0, 1.0))
 
 
 class WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):

@@ -38,6 +38,7 @@ class EnsembleTrainer(tf.keras.Model):
       seed: What is drawn from, with the step.
       seen: From pixels to what the losses see: learner embeddings and, with `kernels`,
         the pooled features; what `network` gives where `None`.
+      rhos: Its variables that say how normalisations mix.
       kernels: Matrices from the pooled features to each learner, where the metric loss
         looks at those.
 
@@ -56,6 +57,7 @@ class EnsembleTrainer(tf.keras.Model):
         seed: int = 0,
         seen: tf.keras.Model | None = None,
         kernels: Sequence[tf.Variable] = (),
+        rhos: Sequence[tf.Variable] = (),
     ) -> None:
         super().__init__(name="trainer")
         # Every replica reports the global batch; Keras would add the reports up.
@@ -66,13 +68,17 @@ class EnsembleTrainer(tf.keras.Model):
         self._stop_requested = stop_requested
         self._seen = network if seen is None else seen
         self._kernels = tuple(kernels)
-        new = {id(variable) for variable in new_variables}
+        new, mixtures = ({id(v) for v in group} for group in (new_variables, rhos))
         trainable = network.trainable_variables
         self._new_variables = [v for v in trainable if id(v) in new]
-        self._encoder_variables = [v for v in trainable if id(v) not in new]
+        self._rhos = [v for v in trainable if id(v) in mixtures]
+        self._encoder_variables = [
+            v for v in trainable if id(v) not in new and id(v) not in mixtures
+        ]
         self._loss_variables = list(metric.trainable_variables) if metric else []
         self._part_of = _parts_of_variables(network, parts or {})
         self._part_of |= {id(variable): "loss" for variable in self._loss_variables}
+        self._part_of |= {id(variable): "rho" for variable in self._rhos}
         self.step = _counter(0, "step")
         self._failed_step = _counter(-1, "failed_step")
         self._failed_terms = tf.Variable(
@@ -93,14 +99,18 @@ class EnsembleTrainer(tf.keras.Model):
 
     def _groups(self) -> list[list[tf.Variable]]:
         """The variables of each optimizer."""
-        groups = [self._encoder_variables, self._new_variables]
-        return [*groups, self._loss_variables] if self._loss_variables else groups
+        others = [group for group in (self._loss_variables, self._rhos) if group]
+        return [self._encoder_variables, self._new_variables, *others]
 
     def state_of_loss(self) -> dict[str, Any]:
         """What a checkpoint holds of the loss; nothing where it has no variables."""
         if not self._loss_variables:
             return {}
         return {"metric_loss": self._metric, "loss_optimizer": self._optimizers.loss}
+
+    def state_of_rho(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the mixtures; nothing where there are none."""
+        return {"rho_optimizer": self._optimizers.rho} if self._rhos else {}
 
     def call(self, pixels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Embeds uint8 RGB `[batch, height, width, 3]`."""
