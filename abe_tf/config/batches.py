@@ -9,7 +9,7 @@ from typing import Self
 from abe_tf.config.groups import Group, option
 
 # Of flags that follow the data where they are not given.
-CLASSES_PER_BATCH, IMAGES_PER_CLASS = 16, 4
+CLASSES_PER_BATCH, IMAGES_PER_CLASS, CLASSES_PER_DOMAIN = 16, 4, 4
 
 
 # By keyword, so that the fields of what inherits come first.
@@ -20,15 +20,22 @@ class BatchesConfig(Group):
     batches: str = option(
         "classes",
         "P classes x K images (classes), positive and negative pairs (pairs; the "
-        "paper's), or any images (uniform; Proxy-NCA's). An epoch has as many batches "
-        "as there are different classes, or images, to fill them: none comes twice in "
-        "it, and those left over come in others",
-        choices=("classes", "pairs", "uniform"),
+        "paper's), any images (uniform; Proxy-NCA's), or P classes x K images of each "
+        "of D domains (domains). An epoch has as many batches as there are different "
+        "classes, images or domains to fill them: none comes twice in it, and those "
+        "left over come in others",
+        choices=("classes", "pairs", "uniform", "domains"),
+    )
+    domains_per_batch: int | None = option(
+        None,
+        "D, domains in a batch of --batches=domains; where none is given all that "
+        "train",
+        lower=2,
     )
     classes_per_batch: int | None = option(
         None,
         "P, classes in a batch of P x K images; where none is given 16, or as many as "
-        "train",
+        "train; of each domain 4, or as many as the smallest has",
         lower=2,
     )
     images_per_class: int | None = option(
@@ -62,8 +69,27 @@ class BatchesConfig(Group):
             return (2,) * self.positive_pairs + (1,) * (2 * self.negative_pairs)
         if self.batches == "uniform":
             return (1,) * self.images_per_batch
-        classes = self.classes_per_batch or CLASSES_PER_BATCH
-        return (self.images_per_class or IMAGES_PER_CLASS,) * classes
+        usual = CLASSES_PER_BATCH
+        if self.batches == "domains":
+            usual = CLASSES_PER_DOMAIN
+        classes = self.classes_per_batch or usual
+        each = (self.images_per_class or IMAGES_PER_CLASS,) * classes
+        # Before the data are known: the fewest that meta-learning takes.
+        return each * (self.domains_per_batch or 3 if self.batches == "domains" else 1)
+
+    def fitted_to_domains(self, classes: Sequence[int]) -> Self:
+        """Batches of domains as large as the data allow.
+
+        Args:
+          classes: Number of classes of each domain that trains.
+        """
+        return dataclasses.replace(
+            self,
+            domains_per_batch=self.domains_per_batch or max(2, len(classes)),
+            classes_per_batch=self.classes_per_batch
+            or max(2, min(CLASSES_PER_DOMAIN, *classes)),
+            images_per_class=self.images_per_class or IMAGES_PER_CLASS,
+        )
 
     def fitted(self, counts: Sequence[int]) -> Self:
         """Batches as large as the data allow, where the flags do not say how large.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from abe_tf.config.batches import BatchesConfig
 from abe_tf.config.benchmarks import BENCHMARKS, RECALL_AT, STRETCHED, is_prepared
+from abe_tf.config.domains import DomainsConfig
 from abe_tf.config.groups import option
 from abe_tf.errors import InputError
 
@@ -26,7 +26,7 @@ CHECKS = ("header", "decode")
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(BatchesConfig):
+class DataConfig(DomainsConfig):
     """Data set, classes, preprocessing and batches."""
 
     dataset: str = option(
@@ -49,7 +49,8 @@ class DataConfig(BatchesConfig):
     image_list: str | None = option(
         None,
         "image_folder: a CSV file with the columns path, label and optionally split "
-        "(train, test, query or gallery) and x1, y1, x2, y2, instead of folders",
+        "(train, test, query or gallery), domain, camera, and x1, y1, x2, y2, instead "
+        "of folders",
     )
     manual_dir: str | None = option(
         None, "benchmarks: the folder with the archives, packed or unpacked"
@@ -163,6 +164,7 @@ class DataConfig(BatchesConfig):
                 f"Received: {self.train_classes} and {self.test_classes}."
             )
         self._check_dataset()
+        self.check_domains()
         self._check_batches(train)
 
     def _check_batches(self, train: tuple[int, int] | None) -> None:
@@ -180,7 +182,7 @@ class DataConfig(BatchesConfig):
                 "--min_images_per_class must be at most --max_images_per_class. "
                 f"Received: {fewest} and {most}."
             )
-        if self.batches == "uniform":
+        if self.batches in ("uniform", "domains"):
             return
         given = self.batches == "pairs" or self.classes_per_batch
         if given and train and train[1] - train[0] < len(self.images_per_slot):
@@ -196,6 +198,7 @@ class DataConfig(BatchesConfig):
             "train_classes": not benchmark and not self.image_list,
             "test_classes": not benchmark and not self.image_list,
             "image_list": folder,
+            "domains": folder and not self.image_list,
             "manual_dir": benchmark,
             "download": benchmark,
             "cropped": benchmark or bool(self.image_list),

@@ -18,7 +18,7 @@ def main(data: DataConfig, show: ShowConfig) -> None:
     # From here on TensorFlow is needed, which takes seconds to import.
     import tensorflow as tf
 
-    from abe_tf.data import contact_sheet, datasets, sampling, saving
+    from abe_tf.data import contact_sheet, datasets, samplers, saving
     from abe_tf.data.pipeline import Loader, training_batches
     from abe_tf.data.pixels.preprocessing import Preprocessing
     from abe_tf.data.unreadable import unreadable_images_named
@@ -32,7 +32,7 @@ def main(data: DataConfig, show: ShowConfig) -> None:
     data = datasets.fitted(data, splits)
     train = splits.train
     loader = Loader(train, Preprocessing.of(data))
-    sampler = sampling.create(data, train, show.seed)
+    sampler = samplers.create(data, train, show.seed)
     with unreadable_images_named(loader):
         for name in ("train", "validation", "test", "gallery"):
             examples = getattr(splits, name)

@@ -9,12 +9,13 @@ import numpy as np
 from abe_tf.config.batches import CLASSES_PER_BATCH, IMAGES_PER_CLASS
 from abe_tf.config.benchmarks import BENCHMARKS
 from abe_tf.config.data import DataConfig
-from abe_tf.data import folders, grocery, splitting, twins
+from abe_tf.data import domains, folders, grocery, splitting, twins
 from abe_tf.data.converted import ConvertedPhotos, default_folder
 from abe_tf.data.examples import Examples, Splits, all_of, in_memory
 from abe_tf.data.pipeline import check_images
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.unreadable import UnreadableImageError
+from abe_tf.errors import InputError
 
 
 def load(config: DataConfig) -> Splits:
@@ -28,11 +29,15 @@ def load(config: DataConfig) -> Splits:
         a range of classes reaches beyond the data set.
     """
     examples, named = _examples(config)
-    known_classes = False
-    if named is None:
+    known_classes = shared = False
+    if config.test_domains:
+        named, shared = domains.by_domain(config, examples, named)
+    elif named is None:
         named, known_classes = splitting.by_class(config, examples)
     # Before any image is left out: a class keeps its split whatever its images are.
-    named = splitting.with_validation(config, examples, named, known_classes)
+    named = splitting.with_validation(config, examples, named, known_classes or shared)
+    if config.validation_domains:
+        named = domains.with_validation(config, examples, named)
     is_used = named != ""
     examples, named = examples.where(is_used), named[is_used]
     examples, readable = _readable(config, examples)
@@ -55,7 +60,11 @@ def fitted(config: DataConfig, splits: Splits) -> DataConfig:
       config: What the flags ask for; what they leave open follows the data.
       splits: The images.
     """
-    _, counts = np.unique(splits.train.labels, return_counts=True)
+    train = splits.train
+    if config.batches == "domains":
+        classes = _classes_by_domain(train)
+        return config.fitted_to_domains(classes)
+    _, counts = np.unique(train.labels, return_counts=True)
     fitting = config.fitted(counts.tolist())
     if fitting.images_per_slot != config.images_per_slot:
         print(
@@ -66,6 +75,19 @@ def fitted(config: DataConfig, splits: Splits) -> DataConfig:
             file=sys.stderr,
         )
     return fitting
+
+
+def _classes_by_domain(examples: Examples) -> list[int]:
+    if examples.domains is None:
+        raise InputError(
+            "--batches=domains needs photos with domains: a column domain in "
+            "--image_list, --domains=folder or --dataset=omniglot. Received: photos "
+            "without."
+        )
+    return [
+        len(np.unique(examples.labels[examples.domains == domain]))
+        for domain in np.unique(examples.domains)
+    ]
 
 
 def _readable(config: DataConfig, examples: Examples) -> tuple[Examples, np.ndarray]:
@@ -116,4 +138,6 @@ def _examples(config: DataConfig) -> tuple[Examples, np.ndarray | None]:
     assert config.data_dir is not None  # check_paths has seen it
     if config.dataset == "grocery_store":
         return grocery.load(config.data_dir), None
+    if config.domains:
+        return folders.domain_folders(config.data_dir), None
     return folders.image_folder(config.data_dir), None

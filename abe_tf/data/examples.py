@@ -23,6 +23,8 @@ class Examples:
       boxes: `[images, 4]` float32, left, top, right, bottom of the part that is used,
         in pixels of the upright image; `None` where the whole image is.
       files: Paths that `read` reads, one an example; `None` where it reads no files.
+      domains: `[images]` text, where each was taken; `None` where nobody has said.
+      cameras: `[images]` text, by what; `None` where nobody has said.
     """
 
     keys: np.ndarray
@@ -32,6 +34,8 @@ class Examples:
     read: Callable[[tf.Tensor], tf.Tensor]
     boxes: np.ndarray | None = None
     files: Sequence[str] | None = None
+    domains: np.ndarray | None = None
+    cameras: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -46,6 +50,8 @@ class Examples:
             names=[self.names[index] for index in chosen],
             boxes=None if self.boxes is None else self.boxes[chosen],
             files=None if self.files is None else [self.files[i] for i in chosen],
+            domains=None if self.domains is None else self.domains[chosen],
+            cameras=None if self.cameras is None else self.cameras[chosen],
         )
 
     def evenly(self, most: int) -> Examples:
@@ -71,6 +77,7 @@ class Splits:
       gallery: Where the queries look for their classes; among each other where `None`.
       known_classes: Whether test images are of classes that train, because there are
         too few to hold any out.
+      test_domains: Domains that test and that no training saw, where some are held out.
     """
 
     train: Examples
@@ -78,6 +85,7 @@ class Splits:
     test: Examples
     gallery: Examples | None = None
     known_classes: bool = False
+    test_domains: tuple[str, ...] = ()
 
 
 def from_paths(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 
@@ -24,6 +25,7 @@ from abe_tf.errors import InputError
 _HALVES = ("train", "training", "test", "testing", "val", "valid", "validation")
 _BOX = ("x1", "y1", "x2", "y2")
 SPLITS = ("train", "test", "query", "gallery")
+_GROUPS = ("domain", "camera")
 
 
 def image_folder(data_dir: str) -> Examples:
@@ -35,6 +37,63 @@ def image_folder(data_dir: str) -> Examples:
       InputError: There are fewer than two class folders with photos, or one cannot be
         read.
     """
+    by_class = _photos_by_class(data_dir)
+    # In the order of the folders' names as they are written.
+    class_names = list(by_class)
+    _check_classes(class_names, data_dir)
+    return from_paths(
+        [path for name in class_names for path in by_class[name]],
+        [label for label, name in enumerate(class_names) for _ in by_class[name]],
+        tuple(class_names),
+    )
+
+
+def domain_folders(data_dir: str) -> Examples:
+    """All photos below one folder a domain, with one folder a class in it.
+
+    Class folders of one name are one class, in whichever domain.
+
+    Raises:
+      InputError: There are fewer than two domains or classes, or a folder cannot be
+        read.
+    """
+    folders, left_out = _class_folders(data_dir)
+    tell_left_out(left_out, data_dir)
+    names = [normalised(os.path.basename(folder)) for folder in folders]
+    if len(set(names)) < 2:
+        raise InputError(
+            "--domains=folder needs a folder for each domain in --data_dir, two at "
+            f"least. Received: {data_dir!r} with {len(set(names))}."
+        )
+    rows = [
+        (class_name, path, domain)
+        for domain, folder in zip(names, folders, strict=True)
+        for class_name, paths in _photos_by_class(folder).items()
+        for path in paths
+    ]
+    class_names = sorted({class_name for class_name, *_ in rows})
+    _check_classes(class_names, data_dir)
+    numbers = {name: number for number, name in enumerate(class_names)}
+    rows.sort(key=lambda row: numbers[row[0]])
+    examples = from_paths(
+        [path for _, path, _ in rows],
+        [numbers[class_name] for class_name, *_ in rows],
+        tuple(class_names),
+    )
+    domains = np.array([domain for *_, domain in rows])
+    return dataclasses.replace(examples, domains=domains)
+
+
+def _check_classes(class_names: list[str], data_dir: str) -> None:
+    if len(class_names) < 2:
+        raise InputError(
+            "--data_dir must hold one folder with photos for each class, two at least. "
+            f"Received: {data_dir!r} with {len(class_names)}."
+        )
+
+
+def _photos_by_class(data_dir: str) -> dict[str, list[str]]:
+    """Photos by class folder; what is left out is named and counted."""
     by_class: dict[str, list[str]] = {}
     folders, left_out = _class_folders(data_dir)
     folders, left_out = _merged_halves(folders, left_out, data_dir)
@@ -51,18 +110,7 @@ def image_folder(data_dir: str) -> Examples:
     tell_left_out(left_out, data_dir)
     names = dict.fromkeys(os.path.basename(folder) for folder in folders)
     tell_merged(list(names), "class folders")
-    # In the order of the folders' names as they are written.
-    class_names = list(by_class)
-    if len(class_names) < 2:
-        raise InputError(
-            "--data_dir must hold one folder with photos for each class, two at least. "
-            f"Received: {data_dir!r} with {len(class_names)}."
-        )
-    return from_paths(
-        [path for name in class_names for path in by_class[name]],
-        [label for label, name in enumerate(class_names) for _ in by_class[name]],
-        tuple(class_names),
-    )
+    return by_class
 
 
 def _class_folders(data_dir: str) -> tuple[list[str], list[LeftOut]]:
@@ -131,7 +179,8 @@ def image_list(
 
     Args:
       path: The file; its first row names the columns path, label and optionally split
-        and x1, y1, x2, y2 (a box in pixels of the upright image, x2 and y2 left out).
+        and x1, y1, x2, y2 (a box in pixels of the upright image, x2 and y2 left out),
+        domain and camera.
       data_dir: What the paths are relative to; the file's own folder where `None`.
       cropped: Whether only the boxes are used.
 
@@ -163,6 +212,11 @@ def image_list(
         tuple(class_names),
         boxes,
     )
+    domains, cameras = (
+        np.array([row[column] for row in rows]) if column in rows[0] else None
+        for column in _GROUPS
+    )
+    examples = dataclasses.replace(examples, domains=domains, cameras=cameras)
     if "split" not in rows[0]:
         return examples, None
     return examples, np.array([row["split"] for row in rows])
@@ -213,6 +267,14 @@ def _check_row(row: dict[str, str], where: str, cropped: bool, seen: set[str]) -
             f"A split must be one of {', '.join(SPLITS)}. "
             f"Received: {where}: {row['split']!r}."
         )
+    for column in _GROUPS:
+        if column in row:
+            row[column] = normalised((row[column] or "").strip())
+            if not row[column]:
+                raise InputError(
+                    f"A {column} must be given in each row of --image_list, or the "
+                    f"column left out. Received: {where}: none."
+                )
     if cropped:
         _check_box(row, where)
 

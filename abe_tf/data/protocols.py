@@ -44,6 +44,7 @@ class Protocol:
         "shares" (top, left, bottom, right in 0 to 1), or `None`.
       train_classes: Where the prepared splits are not the paper's: so many classes
         train and the rest tests.
+      domain: Which part of an image's path says where it is from, if any does.
     """
 
     builder: str
@@ -53,6 +54,7 @@ class Protocol:
     filename: str | None = "filename"
     box: tuple[str, str] | None = None
     train_classes: int | None = None
+    domain: int | None = None
 
 
 PROTOCOLS = {
@@ -83,6 +85,8 @@ PROTOCOLS = {
         BUILDERS["omniglot"],
         omniglot.AbeOmniglot.MANUAL_DOWNLOAD_INSTRUCTIONS,
         {"train": (136, 2720), "test": (106, 2120)},
+        # Its alphabet.
+        domain=-3,
     ),
 }
 # TensorFlow Datasets' own, for who has them prepared or lets them be downloaded.
@@ -212,6 +216,9 @@ def _read(
         if in_shares:
             boxes = boxes[:, [1, 0, 3, 2]] * index.features["size"][:, [1, 0, 1, 0]]
     examples = all_of(labels, names, class_names, index.read_image, boxes)
+    if protocol.domain is not None:
+        domains = np.array([name.split("/")[protocol.domain] for name in names])
+        examples = dataclasses.replace(examples, domains=domains)
     return examples, splits
 
 

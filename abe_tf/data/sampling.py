@@ -12,8 +12,6 @@ from typing import Protocol
 
 import numpy as np
 
-from abe_tf.config.batches import BatchesConfig
-from abe_tf.data.examples import Examples
 from abe_tf.errors import InputError
 
 # Kinds of random numbers, so that equal counters give independent streams.
@@ -33,24 +31,6 @@ class Sampler(Protocol):
 
     def batch(self, number: int) -> np.ndarray:
         """Positions of the images of a batch, counted from 0; `[batch_size]` int64."""
-
-
-def create(config: BatchesConfig, examples: Examples, seed: int) -> Sampler:
-    """The sampler that `--batches` names.
-
-    Args:
-      config: What a batch is made of.
-      examples: The images that train.
-      seed: Not negative.
-
-    Raises:
-      InputError: There are too few images or classes.
-    """
-    if config.batches == "uniform":
-        return UniformSampler(len(examples), config.images_per_batch, seed)
-    return ClassSampler(
-        examples.labels, config.images_per_slot, seed, examples.class_names
-    )
 
 
 class UniformSampler:
@@ -107,9 +87,10 @@ class ClassSampler:
     Args:
       labels: `[images]` integer classes.
       images_per_slot: Largest first.
-      seed: Not negative.
+      seed: Not negative, one number or several.
       class_names: Names of the classes for messages, by label; the numbers where
         `None`.
+      repeats: Whether a class that is too small for a slot gives images again.
 
     Raises:
       InputError: There are fewer classes than slots, or too few that are large enough.
@@ -121,8 +102,9 @@ class ClassSampler:
         self,
         labels: np.ndarray,
         images_per_slot: Sequence[int],
-        seed: int,
+        seed: int | Sequence[int],
         class_names: tuple[str, ...] | None = None,
+        repeats: bool = False,
     ) -> None:
         classes, first, counts = np.unique(
             np.sort(labels), return_index=True, return_counts=True
@@ -131,8 +113,9 @@ class ClassSampler:
         self._largest = self._slots[0]
         self._large_slots = self._slots.count(self._largest)
         self._images = np.split(np.argsort(labels, kind="stable"), first[1:])
-        self._is_large = counts >= self._largest
-        self._seed = seed
+        self._is_large = (counts >= self._largest) | repeats
+        self._single = int(np.count_nonzero(counts == 1))
+        self._seed = np.atleast_1d(seed).tolist()
         self._check(classes, counts, class_names)
         self._class_order = functools.lru_cache(maxsize=2)(self._order_classes)
 
@@ -183,6 +166,11 @@ class ClassSampler:
         """Classes too small for the largest slots: those without a positive pair."""
         return int(np.count_nonzero(~self._is_large))
 
+    @property
+    def num_single_classes(self) -> int:
+        """Classes of one image."""
+        return self._single
+
     def batch(self, number: int) -> np.ndarray:
         """The batch of a step.
 
@@ -207,7 +195,7 @@ class ClassSampler:
 
     def _order_classes(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Classes for the large slots of an epoch, and for its other slots."""
-        rng = np.random.default_rng([self._seed, _CLASS_ORDER, epoch])
+        rng = np.random.default_rng([*self._seed, _CLASS_ORDER, epoch])
         order = rng.permutation(len(self._images))
         needed, others = (self.batches_per_epoch * count for count in self._counts())
         if not others:
@@ -225,7 +213,10 @@ class ClassSampler:
         draws_per_order = max(1, len(images) // self._largest)
         order_number, turn = divmod(epoch, draws_per_order)
         rng = np.random.default_rng(
-            [self._seed, _IMAGE_ORDER, int(class_index), order_number]
+            [*self._seed, _IMAGE_ORDER, int(class_index), order_number]
         )
         start = turn * self._largest
-        return rng.permutation(images)[start : start + self._largest]
+        order = rng.permutation(images)
+        if len(order) < self._largest:
+            return np.resize(order, self._largest)
+        return order[start : start + self._largest]

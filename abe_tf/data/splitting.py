@@ -119,7 +119,7 @@ def split(
       InputError: No images train, or none test.
     """
     train = examples.where(named == "train")
-    if config.batches == "classes":
+    if config.batches in ("classes", "domains"):
         train = without_lone(train, "training")
     test = examples.where(np.isin(named, ("test", "query")))
     gallery = None
@@ -135,7 +135,7 @@ def split(
     for name, part in (("training", train), ("test", test)):
         if not len(part):
             raise InputError(f"There must be {name} images. Received: none.")
-    return Splits(train, validation, test, gallery, known_classes)
+    return Splits(train, validation, test, gallery, known_classes, config.test_domains)
 
 
 def large_enough(examples: Examples, fewest: int) -> np.ndarray:

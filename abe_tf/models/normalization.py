@@ -24,7 +24,7 @@ class _BatchAndInstance(tf.keras.layers.Layer):
     after it, and keeps nothing else for the gradient.
 
     Args:
-      momentum: Of the running averages of the batch's moments.
+      momentum: Momentum of the running averages of the batch's moments.
       epsilon: What is added to variances.
       freeze_batch: Whether the batch's part stays as it is: its running averages are
         used in training too, and its affine form does not train.

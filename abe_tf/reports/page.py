@@ -16,7 +16,7 @@ from abe_tf.figures.style import has_letters_of
 from abe_tf.reports import text
 from abe_tf.reports.measured import RunReport
 from abe_tf.reports.pictures import Picture
-from abe_tf.retrieval import clustering, measures
+from abe_tf.retrieval import clustering, cmc, measures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +212,7 @@ def _measures(reports: Sequence[RunReport]) -> Table:
     for name, definition in measures.DEFINITIONS.items():
         values = [r.measured.ranking["ensemble"][name] for r in reports]
         rows.append(TableRow([name, *(f"{v:.1f}" for v in values), definition + "."]))
+    rows += _full_rankings(reports)
     for name, definition in clustering.DEFINITIONS.items():
         cells, sampled = [], ""
         for report in reports:
@@ -223,6 +224,21 @@ def _measures(reports: Sequence[RunReport]) -> Table:
         rows.append(TableRow([name, *cells, meaning]))
     head = ["percent, by ensemble distance", *(r.name for r in reports), "definition"]
     return Table("Other measures", head, rows)
+
+
+def _full_rankings(reports: Sequence[RunReport]) -> list[TableRow]:
+    """Mean average precision, and CMC where cameras are known."""
+    scores = [report.measured.cmc for report in reports]
+    with_cameras = any(one and one["cameras"] for one in scores)
+    names = [*(f"cmc@{k}" for k in cmc.RANKS), "map"] if with_cameras else ["map"]
+    rows = []
+    for name in names if any(scores) else ():
+        cells = [f"{one['ensemble'][name]:.1f}" if one else "-" for one in scores]
+        meaning = cmc.DEFINITIONS["map" if name == "map" else "cmc@k"] + "."
+        if with_cameras:
+            meaning += " Without photos of a query's class by its own camera."
+        rows.append(TableRow([name, *cells, meaning]))
+    return rows
 
 
 def _diversity(reports: Sequence[RunReport]) -> Table:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from abe_tf.retrieval import clustering, measures
+from typing import Any
+
+from abe_tf.retrieval import clustering, cmc, measures
 from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.calibration import Calibration
 from abe_tf.retrieval.embedded import Embedded
@@ -82,6 +84,7 @@ def measures_as_text(evaluation: Measurements) -> str:
     for name, definition in measures.DEFINITIONS.items():
         cells = [evaluation.ranking[kind][name] for kind in measures.KINDS]
         lines.append(f"{name:14}{cells[0]:10.1f}{cells[1]:14.1f}  {definition}")
+    lines += _cmc_as_text(evaluation.cmc)
     scores = evaluation.clustering
     if scores:
         clustered = f"{scores['images']} images into {scores['classes']} clusters"
@@ -97,6 +100,27 @@ def measures_as_text(evaluation: Measurements) -> str:
     if evaluation.without_learner:
         lines += _diversity_as_text(evaluation)
     return "\n".join(lines)
+
+
+def _cmc_as_text(scores: dict[str, Any] | None) -> list[str]:
+    """Mean average precision; with cameras CMC too, which else is Recall@K."""
+    if scores is None:
+        return []
+    names = ["map"]
+    if scores["cameras"]:
+        names = [*(f"cmc@{k}" for k in cmc.RANKS), "map"]
+    lines = []
+    for name in names:
+        ensemble, concatenated = (scores[kind][name] for kind in cmc.KINDS)
+        definition = cmc.DEFINITIONS["map" if name == "map" else "cmc@k"]
+        lines.append(f"{name:14}{ensemble:10.1f}{concatenated:14.1f}  {definition}")
+    if scores["cameras"]:
+        lines.append(
+            "CMC and mAP leave out photos of a query's class by its own camera, which "
+            f"Recall@K and the measures before do not; {scores['without']:,} queries "
+            "have no others of their class, and are not counted in them"
+        )
+    return lines
 
 
 def _diversity_as_text(evaluation: Measurements) -> list[str]:

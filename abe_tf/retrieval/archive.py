@@ -51,9 +51,10 @@ def save(
     """Writes an `.npz` file: beside first, then renamed.
 
     It holds `ids` (text), `labels` (integers), `class_names` (text, by label) and
-    `learner_embeddings` (float32 `[images, learners, dim]`), the first, second and
-    fourth also with `gallery_` before them where there is a gallery, and what is known
-    of dataset, split, checkpoint and fingerprint, as text.
+    `learner_embeddings` (float32 `[images, learners, dim]`), where cameras are known
+    `cameras` (text), all but `class_names` also with `gallery_` before them where there
+    is a gallery, and what is known of dataset, split, checkpoint and fingerprint, as
+    text.
 
         >>> x = np.array([[[1.0, 0.0]], [[0.0, 1.0]]], np.float32)
         >>> queries = Embedded(x, np.array([0, 1]), ["a.jpg", "b.jpg"])
@@ -77,6 +78,8 @@ def save(
             arrays[f"{prefix}ids"] = np.array(names)
             arrays[f"{prefix}labels"] = np.asarray(side.labels)
             arrays[f"{prefix}learner_embeddings"] = side.learner_embeddings
+            if side.cameras is not None:
+                arrays[f"{prefix}cameras"] = side.cameras
     file = io.BytesIO()
     np.savez(file, **arrays)
     write_atomically(path, file.getvalue())
@@ -161,7 +164,14 @@ def _side(arrays: dict[str, np.ndarray], prefix: str, path: str) -> Embedded:
             f"Received: ids of shape {list(ids.shape)} for {len(embeddings)} "
             f"embeddings in {path!r}."
         )
-    return Embedded(embeddings, labels, None if ids is None else list(ids))
+    cameras = arrays.get(f"{prefix}cameras")
+    if cameras is not None and cameras.shape != labels.shape:
+        raise InputError(
+            "There must be one camera an embedding, or none at all. "
+            f"Received: cameras of shape {list(cameras.shape)} for {len(embeddings)} "
+            f"embeddings in {path!r}."
+        )
+    return Embedded(embeddings, labels, None if ids is None else list(ids), cameras)
 
 
 def _class_names(names: np.ndarray, classes: np.ndarray, path: str) -> list[str]:

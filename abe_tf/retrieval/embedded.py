@@ -29,6 +29,7 @@ class Embedded:
         of a layout where they come from our networks, of any where from elsewhere.
       labels: `[images]` integer classes.
       names: `[images]`, what to call an image; its number where `None`.
+      cameras: `[images]` text, what took it; `None` where nobody has said.
 
     Raises:
       InputError: There is no image, the shapes disagree, or an embedding is not
@@ -38,6 +39,7 @@ class Embedded:
     learner_embeddings: np.ndarray
     labels: np.ndarray
     names: Sequence[str] | None = None
+    cameras: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = self.learner_embeddings.shape
@@ -46,7 +48,8 @@ class Embedded:
                 "Embeddings must be [images, learners, dim], with at least one image. "
                 f"Received: shape {list(shape)}."
             )
-        for name, values in (("labels", self.labels), ("names", self.names)):
+        for name in ("labels", "names", "cameras"):
+            values = getattr(self, name)
             if values is not None and len(values) != len(self):
                 raise InputError(
                     f"Each embedding needs one of the {name}. "
@@ -91,7 +94,9 @@ class Embedded:
         positions = np.arange(len(self))[chosen]
         names = None if self.names is None else [self.names[i] for i in positions]
         embeddings = self.learner_embeddings[positions]
-        return Embedded(embeddings, np.asarray(self.labels)[positions], names)
+        cameras = None if self.cameras is None else self.cameras[positions]
+        labels = np.asarray(self.labels)[positions]
+        return Embedded(embeddings, labels, names, cameras)
 
 
 def of_unit_length(learner_embeddings: np.ndarray) -> np.ndarray:

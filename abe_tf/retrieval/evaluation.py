@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from abe_tf.retrieval import clustering, diversity, measures, ranks
+from abe_tf.retrieval import clustering, cmc, diversity, measures, ranks
 from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.recall import Recall, recall_of
@@ -31,6 +31,7 @@ class Measurements:
       sub_ensembles: By the number of learners: mean and deviation of Recall@1 over
         subsets, and how many those are.
       without_learner: Recall@1 of the ensemble without each learner.
+      cmc: As returned by `cmc.measure_cmc`.
     """
 
     recall: Recall
@@ -42,6 +43,7 @@ class Measurements:
     error_correlation: list[list[float | None]]
     sub_ensembles: dict[int, dict[str, float]]
     without_learner: list[float]
+    cmc: dict[str, Any] | None = None
 
     def mean_error_correlation(self) -> float | None:
         """Mean over pairs of learners; `None` where no pair has one."""
@@ -69,6 +71,7 @@ class Measurements:
             "sub_ensembles": self.sub_ensembles,
             "without_learner": self.without_learner,
             "by_class": self.by_class,
+            "cmc": self.cmc,
         }
 
 
@@ -114,6 +117,7 @@ def evaluate(
             float(sub_recall[subsets.index(_others(learners, learner))])
             for learner in range(learners if learners > 1 else 0)
         ],
+        cmc=cmc.measure_cmc(matrix, queries, archive.gallery),
     )
 
 
@@ -149,6 +153,8 @@ def restored(
         # JSON knows text alone as names.
         sub_ensembles={int(k): v for k, v in besides["sub_ensembles"].items()},
         without_learner=besides["without_learner"],
+        # Of what was kept before this was measured there is none.
+        cmc=besides.get("cmc"),
     )
 
 

@@ -52,7 +52,8 @@ def embed(model: TrainedModel, splits: Splits, split: str, batch_size: int) -> A
 
     def side(examples: Examples) -> Embedded:
         embeddings = embedder(Loader(examples, model.preprocessing), batch_size)
-        return Embedded(embeddings, examples.labels, examples.names)
+        labels, names = examples.labels, examples.names
+        return Embedded(embeddings, labels, names, examples.cameras)
 
     examples = getattr(splits, split)
     gallery = splits.gallery if split == "test" else None
@@ -65,6 +66,10 @@ def embed(model: TrainedModel, splits: Splits, split: str, batch_size: int) -> A
     if split == "test" and splits.known_classes:
         about["known_classes"] = "held-out photos of known classes" + (
             "" if gallery is None else ", among those that trained"
+        )
+    if split == "test" and splits.test_domains:
+        about["known_classes"] = (
+            f"photos of {', '.join(splits.test_domains)}, where none trained"
         )
     return Archive(
         side(examples),

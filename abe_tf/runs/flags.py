@@ -30,7 +30,7 @@ _MAY_CHANGE = {
 # A run may go further than it was meant to.
 _MAY_GROW = "steps"
 # Where nothing is stated, those of the run's first session hold.
-FOLLOW_DATA = ("classes_per_batch", "images_per_class")
+FOLLOW_DATA = ("domains_per_batch", "classes_per_batch", "images_per_class")
 
 
 @dataclasses.dataclass(frozen=True)

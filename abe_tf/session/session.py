@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from abe_tf.config import cluster
-from abe_tf.data import datasets, sampling
+from abe_tf.data import datasets, samplers
 from abe_tf.data.pipeline import Loader, Share, cached_loader, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.unreadable import unreadable_images_named
@@ -68,7 +68,7 @@ class Session:
         strategies.check_batch(self._strategy, data.batch_size)
         train = self._splits.train
         folder.check_classes(train.class_names)
-        self._sampler = sampling.create(data, train, training.seed)
+        self._sampler = samplers.create(data, train, training.seed)
         self._preprocessing = Preprocessing.of(data)
         with self._strategy.scope():
             self._trainer = build_trainer(
