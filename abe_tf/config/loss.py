@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from abe_tf.config.groups import Group, option
+from abe_tf.config.classifier import ClassifierConfig
+from abe_tf.config.groups import option
 from abe_tf.errors import InputError
 
 # What --metric_loss names: each is the module of `abe_tf.losses` that has it.
 METRIC_LOSSES = (
     *("contrastive", "triplet_semihard", "lifted_struct", "npairs", "angular"),
+    "triplet_hard",
     *("clustering", "proxy_nca", "margin", "proxy_anchor", "multi_similarity"),
     *("hdc", "bier"),
 )
@@ -17,7 +19,7 @@ METRIC_LOSSES = (
 _OF_ENSEMBLE = {"hdc": "hdc", "bier": "bier"}
 _OF_OTHERS = "contrastive"
 # Published for vectors of any length.
-_FREE = ("lifted_struct", "npairs", "angular")
+_FREE = ("lifted_struct", "npairs", "angular", "triplet_hard")
 # The N-pairs paper's.
 NORM_WEIGHT = 0.002
 # With variables of their own, as bier with --adversarial_weight; of the first and
@@ -33,6 +35,7 @@ NOT_COMPILED = {
 _SETTINGS = {
     "contrastive_hinge": ("contrastive",),
     "norm_weight": _FREE,
+    "margin_hard": ("triplet_hard",),
     "angular_degrees": ("angular",),
     "npairs_weight": ("angular",),
     **dict.fromkeys(
@@ -67,7 +70,7 @@ def loss_of(ensemble: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class LossConfig(Group):
+class LossConfig(ClassifierConfig):
     """The metric and the divergence loss, and their balance."""
 
     metric_loss: str | None = option(
@@ -97,7 +100,8 @@ class LossConfig(Group):
     embedding_norm: str = option(
         "unit",
         "what the metric loss sees of learners: unit length, or any as lifted_struct, "
-        "npairs and angular were published. Retrieval and export are of unit length",
+        "npairs, angular and triplet_hard were published. Retrieval and export are of "
+        "unit length",
         choices=("unit", "free"),
     )
     norm_weight: float = option(
@@ -238,7 +242,11 @@ class LossConfig(Group):
     def has_variables(self) -> bool:
         """Whether the metric loss has variables that train."""
         regressors = self.adversarial_weight and self.adversarial_form == "adversarial"
-        return bool(regressors) or self.metric_loss in WITH_VARIABLES
+        return (
+            bool(regressors)
+            or self.classifier_weight > 0
+            or self.metric_loss in WITH_VARIABLES
+        )
 
     @property
     def hinged_distance(self) -> str:
@@ -260,6 +268,7 @@ class LossConfig(Group):
                 f"Received: --metric_loss={self.metric_loss or _OF_OTHERS}, which is "
                 "of vectors of unit length. Leave --embedding_norm out."
             )
+        self.check_classifier()
         if not self.adversarial_weight:
             for field in dataclasses.fields(self):
                 value = getattr(self, field.name)

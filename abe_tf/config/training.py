@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from abe_tf.config.groups import Group, option
+from abe_tf.config.meta import MetaConfig
 from abe_tf.errors import InputError
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd", "lamb")
@@ -59,7 +60,7 @@ class SessionConfig(Group):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig(DistributionConfig):
+class TrainingConfig(DistributionConfig, MetaConfig):
     """Optimizer, schedule, strategy, and what happens every so many steps."""
 
     steps: int = option(
@@ -97,7 +98,7 @@ class TrainingConfig(DistributionConfig):
     loss_optimizer: str = option(
         "adam",
         "of the loss' own variables: proxies, the borders of margin, the regressors of "
-        "--adversarial_weight",
+        "--adversarial_weight, the classifier",
         choices=("adam", "sgd"),
     )
     loss_learning_rate: float | None = option(
@@ -168,6 +169,7 @@ class TrainingConfig(DistributionConfig):
 
     def check_together(self) -> None:
         """Refuses what does not go together."""
+        self.check_meta()
         if self.optimizer == "lamb" and self.ema_momentum:
             raise InputError(
                 "--ema_momentum goes with Keras' optimizers. "

@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from abe_tf.config.batches import BatchesConfig
-from abe_tf.data.domain_sampling import DomainSampler
+from abe_tf.config.meta import MetaConfig
+from abe_tf.data.domain_sampling import DomainSampler, InTurn
 from abe_tf.data.examples import Examples
 from abe_tf.data.sampling import ClassSampler, Sampler, UniformSampler
+from abe_tf.errors import InputError
+
+_META = 1
+
+
+def of_meta(
+    config: BatchesConfig, meta: MetaConfig, examples: Examples, seed: int
+) -> InTurn:
+    """The batches of the meta update: of all domains that train, or of some each time.
+
+    Args:
+      config: Says how many domains.
+      meta: Says how many classes and images of each.
+      examples: The images that train.
+      seed: Not negative.
+
+    Raises:
+      InputError: There are too few domains or classes.
+    """
+    if examples.domains is None:
+        raise InputError(
+            "--meta needs photos with domains: a column domain in --image_list, "
+            "--domains=folder or --dataset=omniglot. Received: photos without."
+        )
+    domains = config.domains_per_batch or len(np.unique(examples.domains))
+    meta.split_of(domains)
+    return DomainSampler(
+        *(examples.labels, examples.domains, domains),
+        *(meta.meta_classes, meta.meta_images),
+        # Other batches than those of the same sizes that train all else.
+        (seed, _META),
+        examples.class_names,
+        flag="meta_classes",
+    ).in_turn()
 
 
 def create(config: BatchesConfig, examples: Examples, seed: int) -> Sampler:

@@ -19,13 +19,16 @@ from abe_tf.losses import (
     npairs,
     proxy_anchor,
     proxy_nca,
+    triplet_hard,
     triplet_semihard,
 )
+from abe_tf.losses.classifier import WithClassifier
 from abe_tf.losses.metric import MetricLoss, Sizes
 
 CREATE = {
     "contrastive": contrastive.create,
     "triplet_semihard": triplet_semihard.create,
+    "triplet_hard": triplet_hard.create,
     "lifted_struct": lifted_struct.create,
     "npairs": npairs.create,
     "angular": angular.create,
@@ -50,4 +53,7 @@ def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
       config: The flags.
       sizes: What its variables depend on; call it in the strategy's scope.
     """
-    return CREATE[config.metric_loss or loss_of("abe")](config, sizes)
+    metric = CREATE[config.metric_loss or loss_of("abe")](config, sizes)
+    if config.classifier_weight:
+        return WithClassifier(metric, config, sizes)
+    return metric

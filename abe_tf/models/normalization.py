@@ -6,6 +6,9 @@ statistics take away, and with them something that tells things apart.
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,33 @@ import tensorflow as tf
 from abe_tf.errors import InputError
 
 _PLACES = [1, 2]
+
+
+class _Mixing(threading.local):
+    """What a meta step looks at instead; each replica is traced in its own thread."""
+
+    held = False
+    others: dict[int, tf.Tensor] = {}  # noqa: RUF012
+
+
+_MIXING = _Mixing()
+
+
+@contextlib.contextmanager
+def mixing(rhos: Sequence[tf.Variable], others: Sequence[tf.Tensor]) -> Iterator[None]:
+    """Inside, running averages stay, and some mixtures are others.
+
+    Args:
+      rhos: Variables of `BatchInstanceNormalization`, or none.
+      others: What is looked at in their place, `[channels]` each.
+    """
+    before = _MIXING.held, _MIXING.others
+    _MIXING.held = True
+    _MIXING.others = {id(rho): other for rho, other in zip(rhos, others, strict=True)}
+    try:
+        yield
+    finally:
+        _MIXING.held, _MIXING.others = before
 
 
 class _BatchAndInstance(tf.keras.layers.Layer):
@@ -47,8 +77,9 @@ class _BatchAndInstance(tf.keras.layers.Layer):
         trains = not self.freeze_batch
         self.gamma = self._weight("gamma", by_batch, "ones", trains)
         self.beta = self._weight("beta", by_batch, "zeros", trains)
-        self.instance_gamma = self._weight("instance_gamma", by_image, "ones")
-        self.instance_beta = self._weight("instance_beta", by_image, "zeros")
+        if by_image:
+            self.instance_gamma = self._weight("instance_gamma", by_image, "ones")
+            self.instance_beta = self._weight("instance_beta", by_image, "zeros")
         self.moving_mean, self.moving_variance = (
             self.add_weight(
                 name=name,
@@ -104,8 +135,9 @@ class _BatchAndInstance(tf.keras.layers.Layer):
         """
         if training and self.trainable and not self.freeze_batch:
             mean, variance = _of_batch(mean, variance)
-            self._average(self.moving_mean, mean)
-            self._average(self.moving_variance, variance)
+            if not _MIXING.held:
+                self._average(self.moving_mean, mean)
+                self._average(self.moving_variance, variance)
         else:
             mean, variance = self.moving_mean, self.moving_variance
         return self._form(mean, variance, self.gamma, self.beta)
@@ -136,6 +168,25 @@ class _BatchAndInstance(tf.keras.layers.Layer):
             "freeze_batch": self.freeze_batch,
         }
         return {**super().get_config(), **own}
+
+
+class OnePlace(_BatchAndInstance):
+    """By batch alone: of one number an image has nothing to normalise."""
+
+    def _channels(self, channels: int) -> tuple[int, int]:
+        return channels, 0
+
+    def _affine(
+        self, mean: tf.Tensor, variance: tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.by_batch(mean, variance, training)
+
+    def take(self, gamma: Any, beta: Any, mean: Any, variance: Any) -> None:
+        """All is as it was."""
+        self.gamma.assign(gamma)
+        self.beta.assign(beta)
+        self.moving_mean.assign(mean)
+        self.moving_variance.assign(variance)
 
 
 class InstanceHalf(_BatchAndInstance):
@@ -170,7 +221,7 @@ class InstanceHalf(_BatchAndInstance):
         self.moving_variance.assign(variance[half:])
 
 
-class BatchInstanceNormalization(_BatchAndInstance):
+class BatchInstanceNormalization(OnePlace):
     """`y = rho * BN(x) + (1 - rho) * IN(x)`, rho in [0, 1] by channel.
 
     From "Meta Batch-Instance Normalization" (Choi et al., CVPR 2021), with an affine
@@ -194,18 +245,12 @@ class BatchInstanceNormalization(_BatchAndInstance):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         of_batch = self.by_batch(mean, variance, training)
         of_images = self.by_image(mean, variance)
+        rho = _MIXING.others.get(id(self.rho), self.rho)
         scale, shift = (
-            self.rho * batch + (1 - self.rho) * image
+            rho * batch + (1 - rho) * image
             for batch, image in zip(of_batch, of_images, strict=True)
         )
         return scale, shift
-
-    def take(self, gamma: Any, beta: Any, mean: Any, variance: Any) -> None:
-        """The batch's part is as it was; the image's starts from nothing."""
-        self.gamma.assign(gamma)
-        self.beta.assign(beta)
-        self.moving_mean.assign(mean)
-        self.moving_variance.assign(variance)
 
 
 _KINDS = {"instance_half": InstanceHalf, "batch_instance": BatchInstanceNormalization}
@@ -216,8 +261,8 @@ def with_normalization(
 ) -> tf.keras.Model:
     """Copies an encoder, with another normalisation in place of each by batch.
 
-    Where a channel is one number an image has nothing to normalise: there batch
-    normalisation stays.
+    Where a channel is one number an image has nothing to normalise: there it stays by
+    batch.
 
     Args:
       network: A functional model of layers alone.
@@ -233,8 +278,10 @@ def with_normalization(
     batch_norm = tf.keras.layers.BatchNormalization
 
     def copy(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-        if isinstance(layer, batch_norm) and np.prod(layer.output_shape[1:3]) > 1:
-            return _KINDS[kind](
+        if isinstance(layer, batch_norm):
+            several = np.prod(layer.output_shape[1:3]) > 1
+            made = _KINDS[kind] if several else OnePlace
+            return made(
                 layer.momentum,
                 layer.epsilon,
                 freeze_batch,
@@ -248,7 +295,7 @@ def with_normalization(
     for layer, new in zip(network.layers, copied.layers, strict=True):
         if isinstance(new, _BatchAndInstance):
             new.take(*_learnt(layer))
-            replaced = True
+            replaced |= type(new) is not OnePlace
         else:
             new.set_weights(layer.get_weights())
     if not replaced:

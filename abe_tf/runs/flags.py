@@ -57,6 +57,21 @@ class RunFlags:
         object.__setattr__(self, "loss", loss)
         self._check_compiled()
         self._check_loss()
+        self._check_meta()
+
+    def _check_meta(self) -> None:
+        if not self.training.meta:
+            return
+        if self.model.normalization != "batch_instance":
+            raise InputError(
+                "--meta trains the mixtures of --normalization=batch_instance. "
+                f"Received: {self.model.normalization}. Give it, or leave --meta out."
+            )
+        if self.model.precision == "float16":
+            raise InputError(
+                "--meta does not scale its losses, which float16 needs. Received: "
+                "--precision=float16. Use bfloat16 or float32."
+            )
 
     def _check_compiled(self) -> None:
         if self.training.jit != "on":
@@ -92,9 +107,9 @@ class RunFlags:
         if own_rate is not None and not loss.has_variables:
             raise InputError(
                 "--loss_learning_rate goes with "
-                f"--metric_loss={'|'.join(WITH_VARIABLES)} or --adversarial_form="
-                f"adversarial with a weight. Received: {own_rate} with "
-                f"--metric_loss={name}. Leave it out."
+                f"--metric_loss={'|'.join(WITH_VARIABLES)}, --classifier_weight or "
+                "--adversarial_form=adversarial with a weight. Received: "
+                f"{own_rate} with --metric_loss={name}. Leave it out."
             )
 
     @classmethod

@@ -14,6 +14,7 @@ from abe_tf.models.build import build
 from abe_tf.runs import trained
 from abe_tf.runs.flags import RunFlags
 from abe_tf.training import optimizers, strategies
+from abe_tf.training.meta import MetaStep
 from abe_tf.training.trainer import EnsembleTrainer
 
 
@@ -23,6 +24,7 @@ def build_trainer(
     strategy: tf.distribute.Strategy,
     stop: tf.Variable | None,
     begun: bool,
+    domains: int = 0,
 ) -> EnsembleTrainer:
     """Builds a trainer, ready for a checkpoint; call it in the strategy's scope.
 
@@ -32,6 +34,7 @@ def build_trainer(
       strategy: Where it trains.
       stop: As for `EnsembleTrainer`.
       begun: Whether a checkpoint follows, so that no other weights are wanted.
+      domains: Number of domains in a batch of the meta update, where there is one.
 
     Raises:
       InputError: Weights cannot be had, or do not fit.
@@ -59,6 +62,7 @@ def build_trainer(
         seen,
         kernels,
         rhos,
+        _meta(run, domains, rhos),
     )
     ensemble.draw_from(network, trainer.drawn_from)
     own = bool(metric.trainable_variables)
@@ -72,6 +76,14 @@ def build_trainer(
         jit_compile=compiles and metric.compilable,
     )
     return trainer
+
+
+def _meta(run: RunFlags, domains: int, rhos: Sequence[tf.Variable]) -> MetaStep | None:
+    if not run.training.meta:
+        return None
+    rate = optimizers.rho_rate(run.training)
+    mixing = normalization.mixing
+    return MetaStep(run.training, run.loss, domains, rhos, mixing, rate)
 
 
 def _seen(

@@ -14,6 +14,7 @@ from abe_tf.config import cluster
 from abe_tf.data import datasets, samplers
 from abe_tf.data.pipeline import Loader, Share, cached_loader, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
+from abe_tf.data.sampling import Sampler
 from abe_tf.data.unreadable import unreadable_images_named
 from abe_tf.errors import InputError
 from abe_tf.retrieval.embedding import Embedder
@@ -34,6 +35,8 @@ from abe_tf.training.signals import StopSignals
 
 # Batches that are read ahead of the step, and some more.
 _AHEAD = 16
+# Of the seeds that two batches of one step are cropped from.
+_APART = 2**40
 
 
 class Session:
@@ -69,6 +72,14 @@ class Session:
         train = self._splits.train
         folder.check_classes(train.class_names)
         self._sampler = samplers.create(data, train, training.seed)
+        self._meta_sampler = None
+        if training.meta:
+            self._meta_sampler = samplers.of_meta(data, training, train, training.seed)
+            strategies.check_batch(
+                self._strategy,
+                training.meta_classes * training.meta_images,
+                "--meta_classes times --meta_images",
+            )
         self._preprocessing = Preprocessing.of(data)
         with self._strategy.scope():
             self._trainer = build_trainer(
@@ -77,6 +88,7 @@ class Session:
                 self._strategy,
                 self._stop,
                 begun=bool(checkpoints.steps(folder.checkpoints("last"))),
+                domains=self._meta_sampler.domains if self._meta_sampler else 0,
             )
             self._checkpoints = Checkpoints(
                 self._trainer,
@@ -172,7 +184,12 @@ class Session:
         """Positions of the images of the next batches, which are read ahead."""
         step = self._checkpoints.step()
         for number in range(step, min(step + _AHEAD, self._run.training.steps)):
-            yield from map(int, self._sampler.batch(number))
+            for sampler in self._samplers():
+                yield from map(int, sampler.batch(number))
+
+    def _samplers(self) -> list[Sampler]:
+        meta = self._meta_sampler
+        return [self._sampler] if meta is None else [self._sampler, meta]
 
     def try_out(self) -> None:
         """Runs one step and one evaluation batch, and tells what it took."""
@@ -217,11 +234,18 @@ class Session:
 
     def _batches(self, loader: Loader, first: int, end: int) -> tf.data.Dataset:
         seed = self._run.training.seed
-        return self._strategy.distribute_datasets_from_function(
-            lambda context: training_batches(
-                loader, self._sampler, seed, first, end, share=Share.of(context)
-            )
-        )
+
+        def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            each = [
+                training_batches(
+                    *(loader, sampler, seed + number * _APART, first, end),
+                    share=Share.of(context),
+                )
+                for number, sampler in enumerate(self._samplers())
+            ]
+            return each[0] if len(each) == 1 else tf.data.Dataset.zip(tuple(each))
+
+        return self._strategy.distribute_datasets_from_function(batches)
 
     def _announce(self) -> None:
         say = self._console.line
@@ -268,7 +292,10 @@ class Session:
             signals,
         )
         chosen: list = [
-            callbacks.Telemetry(context, flags.log_every, self._sampler.batch_size),
+            callbacks.Telemetry(
+                *(context, flags.log_every),
+                sum(sampler.batch_size for sampler in self._samplers()),
+            ),
             callbacks.Evaluation(
                 context,
                 flags.eval_every,
@@ -301,4 +328,8 @@ class Session:
 
     def _names_of_batch(self, number: int) -> list[str]:
         names = self._splits.train.names
-        return [str(names[position]) for position in self._sampler.batch(number)]
+        return [
+            str(names[position])
+            for sampler in self._samplers()
+            for position in sampler.batch(number)
+        ]

@@ -185,10 +185,14 @@ def _for_loss(config: TrainingConfig, times: float) -> Any:
 
 def _for_rho(config: TrainingConfig) -> Any:
     """Of rho: without momentum, decay and schedule, as released."""
-    rate = config.rho_learning_rate
-    if rate is None:
-        rate = _RHO_TIMES * config.learning_rate
-    return Bounded(rate, **_averaging(config))
+    return Bounded(rho_rate(config), **_averaging(config))
+
+
+def rho_rate(config: TrainingConfig) -> float:
+    """Learning rate of rho."""
+    if config.rho_learning_rate is None:
+        return _RHO_TIMES * config.learning_rate
+    return config.rho_learning_rate
 
 
 def _create(config: TrainingConfig, rate: float) -> Any:

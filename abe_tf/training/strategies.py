@@ -118,7 +118,11 @@ def lost_workers_named() -> Iterator[None]:
         ) from error
 
 
-def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:
+def check_batch(
+    strategy: tf.distribute.Strategy,
+    batch_size: int,
+    what: str = "--classes_per_batch times --images_per_class",
+) -> None:
     """Refuses a global batch that the replicas cannot share evenly.
 
     Raises:
@@ -127,6 +131,6 @@ def check_batch(strategy: tf.distribute.Strategy, batch_size: int) -> None:
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise InputError(
-            "--classes_per_batch times --images_per_class must be a multiple of the "
-            f"number of replicas. Received: {batch_size} and {replicas}."
+            f"{what} must be a multiple of the number of replicas. "
+            f"Received: {batch_size} and {replicas}."
         )

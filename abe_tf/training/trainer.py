@@ -12,6 +12,7 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.losses.metric import LinearLayers, MetricLoss
 from abe_tf.losses.objective import LossTerms, ensemble_loss, unit_length
 from abe_tf.losses.statistics import batch_statistics
+from abe_tf.training.meta import MetaStep
 from abe_tf.training.optimizers import Optimizers
 
 # What a failure is told of, in the order of `EnsembleTrainer.failure`.
@@ -39,6 +40,7 @@ class EnsembleTrainer(tf.keras.Model):
       seen: From pixels to what the losses see: learner embeddings and, with `kernels`,
         the pooled features; what `network` gives where `None`.
       rhos: Its variables that say how normalisations mix.
+      meta: What trains those on a second batch; with all else where `None`.
       kernels: Matrices from the pooled features to each learner, where the metric loss
         looks at those.
 
@@ -58,13 +60,14 @@ class EnsembleTrainer(tf.keras.Model):
         seen: tf.keras.Model | None = None,
         kernels: Sequence[tf.Variable] = (),
         rhos: Sequence[tf.Variable] = (),
+        meta: MetaStep | None = None,
     ) -> None:
         super().__init__(name="trainer")
         # Every replica reports the global batch; Keras would add the reports up.
         self.distribute_reduction_method = "first"
         self.network = network
         self._loss = loss
-        self._metric, self._seed = metric, seed
+        self._metric, self._seed, self._meta = metric, seed, meta
         self._stop_requested = stop_requested
         self._seen = network if seen is None else seen
         self._kernels = tuple(kernels)
@@ -117,15 +120,27 @@ class EnsembleTrainer(tf.keras.Model):
         return self.network(pixels, training=training)
 
     @tf.autograph.experimental.do_not_convert
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def train_step(self, data: tuple) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the global batch.
 
         Args:
-          data: uint8 RGB `[batch, height, width, 3]` and integer labels `[batch]`.
+          data: uint8 RGB `[batch, height, width, 3]` and integer labels `[batch]`;
+            where there is a meta update two of these, the second for it.
 
         Returns:
           Scalars of the global batch by TensorBoard tag.
         """
+        if self._meta is None:
+            return self._base_step(data)
+        base, of_domains = data
+        # Before the step counts itself.
+        step = tf.identity(self.step)
+        scalars = self._base_step(base)
+        # What the base update has written, the meta update reads.
+        optimizer = self._optimizers.rho
+        return {**scalars, **self._meta(self._seen, of_domains, optimizer, step)}
+
+    def _base_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         pixels, local_labels = data
         replica = tf.distribute.get_replica_context()
         # TensorFlow gathers between processes what it knows the device of, which it
@@ -172,6 +187,9 @@ class EnsembleTrainer(tf.keras.Model):
     def _apply(self, tape: tf.GradientTape, loss: tf.Tensor) -> dict[str, tf.Tensor]:
         """Trains all variables; gives the norms of the gradients by part."""
         groups = self._groups()
+        if self._meta is not None:
+            *others, _ = groups
+            groups = [*others, []]
         variables = [variable for group in groups for variable in group]
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         replica = tf.distribute.get_replica_context()

@@ -4,48 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from abe_tf.config.loss import LossConfig
-from abe_tf.config.training import TrainingConfig
-from abe_tf.losses import table
-from abe_tf.losses.metric import Sizes
-from abe_tf.models import normalization
-from abe_tf.models.layers import UnitLength
 from abe_tf.storage.contents import restore_network
-from abe_tf.training import optimizers, strategies
 from abe_tf.training.checkpoints import Checkpoints
-from abe_tf.training.trainer import EnsembleTrainer
-
-SIZE = 8
-
-
-def small_network():
-    """Two learners of four dimensions behind two mixtures."""
-    x = pixels = tf.keras.Input([SIZE, SIZE, 3])
-    for _ in range(2):
-        x = tf.keras.layers.Conv2D(6, 3, use_bias=False)(x)
-        x = normalization.BatchInstanceNormalization(0.9, 1e-3, False)(x)
-        x = tf.keras.layers.ReLU()(x)
-    x = tf.keras.layers.GlobalAveragePooling2D()(x)
-    x = tf.keras.layers.Dense(8, name="linear")(x)
-    return tf.keras.Model(pixels, UnitLength()(tf.keras.layers.Reshape([2, 4])(x)))
-
-
-def trainer_of(strategy="default", precision="float32", **training):
-    tf.keras.utils.set_random_seed(2)
-    config = TrainingConfig(**{"optimizer": "sgd", "learning_rate": 0.05, **training})
-    loss = LossConfig(metric_loss="contrastive")
-    with strategies.create(strategy).scope():
-        network = small_network()
-        trainer = EnsembleTrainer(
-            network,
-            network.get_layer("linear").trainable_variables,
-            loss,
-            metric=table.create(loss, Sizes(2, 4, (0, 1, 2, 3))),
-            seed=7,
-            rhos=list(normalization.rhos(network).values()),
-        )
-        trainer.compile(optimizers.create(config, precision, for_rho=True))
-    return trainer
+from tests.helpers.mixtures import pixels, rhos_of, trainer_of, weights_of
 
 
 def train(trainer, first, end):
@@ -56,26 +17,12 @@ def train(trainer, first, end):
     return logs
 
 
-def pixels(seed):
-    drawn = np.random.default_rng(seed)
-    return drawn.normal(1, 2, [8, SIZE, SIZE, 3]).astype(np.float32)
-
-
-def rhos(trainer):
-    found = normalization.rhos(trainer.network).values()
-    return np.concatenate([tf.convert_to_tensor(rho).numpy() for rho in found])
-
-
-def weights(trainer):
-    return [tf.convert_to_tensor(w).numpy() for w in trainer.network.weights]
-
-
 def test_rho_moves_and_stays_within_its_bounds():
     # A rate at which nearly every channel meets a bound.
     trainer = trainer_of(rho_learning_rate=1e4)
     logs = train(trainer, 0, 1)
     assert logs["gradient_norm/rho"][0] > 0
-    found = rhos(trainer)
+    found = rhos_of(trainer)
     assert found.min() == 0 and found.max() == 1
     assert trainer.learning_rates()["rho"] == pytest.approx(1e4)
 
@@ -83,7 +30,7 @@ def test_rho_moves_and_stays_within_its_bounds():
 def test_rho_has_ten_times_the_rate_and_neither_schedule_nor_decay():
     trainer = trainer_of(weight_decay=0.1, rho_learning_rate=0.0)
     train(trainer, 0, 2)
-    np.testing.assert_array_equal(rhos(trainer), 1)
+    np.testing.assert_array_equal(rhos_of(trainer), 1)
     trainer = trainer_of()
     for _ in range(2):
         assert trainer.learning_rates()["rho"] == pytest.approx(0.5)
@@ -95,9 +42,9 @@ def test_two_replicas_give_the_step_of_one():
     found = []
     for strategy in ("default", "mirrored"):
         trainer = trainer_of(strategy, momentum=0.0)
-        before = weights(trainer)
+        before = weights_of(trainer)
         train(trainer, 0, 1)
-        moved = zip(weights(trainer), before, strict=True)
+        moved = zip(weights_of(trainer), before, strict=True)
         found.append(np.concatenate([(a - b).ravel() for a, b in moved]))
     alone, shared = found
     assert np.linalg.norm(alone - shared) < 1e-4 * np.linalg.norm(alone)
@@ -117,11 +64,11 @@ def test_a_run_goes_on_to_the_bit_and_loads(ema_momentum, tmp_path):
     opened(first).save()
     assert opened(second).restore() == 2
     train(second, 2, 4)
-    for one, other in zip(weights(whole), weights(second), strict=True):
+    for one, other in zip(weights_of(whole), weights_of(second), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert np.ptp(rhos(whole)) > 0
+    assert np.ptp(rhos_of(whole)) > 0
     with whole.averaged():
-        assert rhos(whole).min() >= 0 and rhos(whole).max() <= 1
+        assert rhos_of(whole).min() >= 0 and rhos_of(whole).max() <= 1
     opened(whole).save()
     network = trainer_of().network
     averaged = ema_momentum > 0
@@ -136,6 +83,6 @@ def test_loss_scaling_leaves_the_step_as_it_is():
     for precision in ("float32", "float16"):
         trainer = trainer_of(precision=precision)
         train(trainer, 0, 1)
-        found.append(rhos(trainer))
+        found.append(rhos_of(trainer))
     assert np.ptp(found[0]) > 0
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
