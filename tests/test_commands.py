@@ -182,6 +182,19 @@ def test_compared_ensembles_train(follow):
     assert "2/2" in said
 
 
+def test_photos_of_several_places_train(follow, place):
+    for domain in ("shop", "street", "studio", "market"):
+        class_folders(place / "PLACES" / domain, ("a", "b", "c", "d"), 2, "jpg")
+    few = ("--steps=2", "--image_size=32", "--meta_images=2")
+    said = follow("domains.md", "python -m abe_tf.train", *few)
+    assert "3 domains: shop, street, studio" in said and "2/2" in said
+    said = follow("domains.md", "python -m abe_tf.evaluate")
+    assert "photos of market, where none trained, 8 queries" in said
+    assert re.search(r"^map +\d", said, re.MULTILINE)
+    follow("domains.md", "python -m abe_tf.report")
+    assert (place / "runs/elsewhere/pictures/mixtures_elsewhere.png").is_file()
+
+
 @pytest.mark.slow
 def test_runs_are_laid_side_by_side(follow, mine, place):
     for copy in ("one", "another"):

@@ -20,7 +20,7 @@ from abe_tf.models.ensemble import (
 from abe_tf.models.googlenet import googlenet
 from abe_tf.models.inception_bn import inception_bn
 from abe_tf.models.inception_small import inception_small
-from abe_tf.models.normalization import with_normalization
+from abe_tf.models.renormalized import with_normalization
 
 
 # AutoGraph would rewrite the layers of this package, which takes seconds, and find

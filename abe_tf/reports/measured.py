@@ -18,6 +18,7 @@ from abe_tf.figures import probes
 from abe_tf.figures.matches import Match
 from abe_tf.models.cost import Cost, cost
 from abe_tf.models.places import PlacesNetwork
+from abe_tf.models.renormalized import rhos
 from abe_tf.reports.measuring import Measuring
 from abe_tf.retrieval import evaluation
 from abe_tf.retrieval.archive import Archive
@@ -50,6 +51,7 @@ class RunReport:
       flags_text: The text of the flagfile.
       settings: As returned by `RunFlags.settings`; runs of several seeds share them.
       by_checkpoint: Recall of the best and the last checkpoint, as results.json has it.
+      mixtures: `[channels]` by layer, as returned by `normalization.rhos`.
     """
 
     name: str
@@ -68,6 +70,7 @@ class RunReport:
     flags_text: str
     settings: dict[str, Any]
     by_checkpoint: dict[str, Any]
+    mixtures: dict[str, np.ndarray]
 
     def gallery_labels(self) -> np.ndarray:
         """`[gallery]` classes."""
@@ -117,6 +120,7 @@ def gather(
         flags_text=_read(folder.flagfile),
         settings=flags.settings(),
         by_checkpoint=by_checkpoint,
+        mixtures={name: rho.numpy() for name, rho in rhos(model.network).items()},
     )
 
 

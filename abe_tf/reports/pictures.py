@@ -18,6 +18,7 @@ from abe_tf.figures import (
     curves,
     learners,
     matches,
+    mixtures,
     probes,
     similarity,
 )
@@ -83,6 +84,15 @@ def of_run(report: RunReport) -> Iterator[Picture]:
     name = report.name
     if report.metrics:
         yield Picture(f"curves_{name}", "Training", "", png=curves.draw(report.metrics))
+    if report.mixtures:
+        yield Picture(
+            f"mixtures_{name}",
+            "How normalisations mix",
+            "Each channel's rho, from the first layer to the last: 1 normalises by the "
+            "statistics of training, 0 by those of the image alone.",
+            mixtures.draw(report.mixtures),
+            name,
+        )
     if report.masks:
         yield Picture(
             f"mask_channels_{name}",

@@ -9,8 +9,9 @@ import tensorflow as tf
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import table
 from abe_tf.losses.metric import Sizes
-from abe_tf.models import ensemble, normalization
+from abe_tf.models import ensemble, renormalized
 from abe_tf.models.build import build
+from abe_tf.models.normalization import mixing
 from abe_tf.runs import trained
 from abe_tf.runs.flags import RunFlags
 from abe_tf.training import optimizers, strategies
@@ -50,7 +51,7 @@ def build_trainer(
     seen, kernels = _seen(network, run.loss)
     # Those that do not train stay out.
     trains = {id(variable) for variable in network.trainable_variables}
-    rhos = [rho for rho in normalization.rhos(network).values() if id(rho) in trains]
+    rhos = [rho for rho in renormalized.rhos(network).values() if id(rho) in trains]
     trainer = EnsembleTrainer(
         network,
         ensemble.new_layer_variables(network),
@@ -82,7 +83,6 @@ def _meta(run: RunFlags, domains: int, rhos: Sequence[tf.Variable]) -> MetaStep 
     if not run.training.meta:
         return None
     rate = optimizers.rho_rate(run.training)
-    mixing = normalization.mixing
     return MetaStep(run.training, run.loss, domains, rhos, mixing, rate)
 
 

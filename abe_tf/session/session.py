@@ -21,7 +21,7 @@ from abe_tf.retrieval.embedding import Embedder
 from abe_tf.runs import records
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.held_out import HeldOut
-from abe_tf.session import dry_run
+from abe_tf.session import announcing, dry_run
 from abe_tf.session.building import build_trainer
 from abe_tf.session.flags import SessionFlags
 from abe_tf.session.validation import RECALL_TAG, Validation
@@ -249,23 +249,11 @@ class Session:
 
     def _announce(self) -> None:
         say = self._console.line
-        for name in ("train", "validation", "test"):
-            examples = getattr(self._splits, name)
-            classes = examples.num_classes()
-            say(f"{name}: {len(examples)} images of {classes} classes")
-        if self._splits.gallery is not None:
-            say(f"gallery of the test: {len(self._splits.gallery)} images")
-        if self._sampler.num_small_classes:
-            say(
-                f"{self._sampler.num_small_classes} training classes have one image, "
-                "and come in negative pairs only"
-            )
-        replicas = self._strategy.num_replicas_in_sync
-        if replicas > 1:
-            workers = max(1, self._cluster.workers)
-            say(f"{replicas} replicas in {workers} process(es) share each batch")
-        parameters = self._trainer.network.count_params()
-        say(f"{self._trainer.network.name}: {parameters:,} parameters")
+        announcing.images(say, self._splits, self._sampler, self._run.data)
+        workers = max(1, self._cluster.workers)
+        announcing.network(
+            say, self._trainer.network, self._strategy.num_replicas_in_sync, workers
+        )
         steps, path = self._run.training.steps, self._folder.path
         if self._start and self._is_finished():
             say(f"Finished already: step {self._start}/{steps} in {path}")

@@ -7,7 +7,7 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.losses import table
 from abe_tf.losses.metric import Sizes
-from abe_tf.models import normalization
+from abe_tf.models import normalization, renormalized
 from abe_tf.models.layers import UnitLength
 from abe_tf.training import optimizers, strategies
 from abe_tf.training.meta import MetaStep
@@ -36,7 +36,7 @@ def trainer_of(strategy="default", precision="float32", domains=0, **training):
     loss = LossConfig(metric_loss="contrastive")
     with strategies.create(strategy).scope():
         network = small_network()
-        rhos = list(normalization.rhos(network).values())
+        rhos = list(renormalized.rhos(network).values())
         meta = None
         if domains:
             rate = optimizers.rho_rate(config)
@@ -62,7 +62,7 @@ def pixels(seed, count=8):
 
 def rhos_of(trainer):
     """All mixtures, one behind the other."""
-    found = normalization.rhos(trainer.network).values()
+    found = renormalized.rhos(trainer.network).values()
     return np.concatenate([tf.convert_to_tensor(rho).numpy() for rho in found])
 
 

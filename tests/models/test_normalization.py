@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from abe_tf.config.model import ModelConfig
 from abe_tf.errors import InputError
-from abe_tf.models import normalization
+from abe_tf.models import normalization, renormalized
 from abe_tf.models.build import build, encoder
 from abe_tf.models.normalization import BatchInstanceNormalization, InstanceHalf
 
@@ -146,7 +146,7 @@ def test_an_encoder_is_as_it_was_at_rho_1(name, size):
             one.set_weights(
                 [w * drawn.uniform(0.5, 1.5, w.shape) for w in one.get_weights()]
             )
-    mixed = normalization.with_normalization(plain, "batch_instance", False)
+    mixed = renormalized.with_normalization(plain, "batch_instance", False)
     images = pixels(size, 2)
     expected = plain(images).numpy()
     np.testing.assert_allclose(
@@ -158,7 +158,7 @@ def test_an_encoder_is_as_it_was_at_rho_1(name, size):
             several = np.prod(old.output_shape[1:3]) > 1
             kind = BatchInstanceNormalization if several else normalization.OnePlace
             assert type(new) is kind
-    for rho in normalization.rhos(mixed).values():
+    for rho in renormalized.rhos(mixed).values():
         rho.assign(np.full(rho.shape, 0.5))
     assert np.abs(mixed(images) - expected).max() > 1e-3
 
@@ -170,7 +170,7 @@ def test_half_keeps_what_was_learnt():
     )
     values = [np.random.default_rng(0).uniform(1, 2, 16) for _ in range(4)]
     first.set_weights(values)
-    mixed = normalization.with_normalization(plain, "instance_half", False)
+    mixed = renormalized.with_normalization(plain, "instance_half", False)
     new = mixed.get_layer(first.name)
     gamma = np.concatenate([new.instance_gamma, new.gamma])
     beta = np.concatenate([new.instance_beta, new.beta])
@@ -195,7 +195,7 @@ def test_every_ensemble_has_it(ensemble, kind):
     # By itself an image is the same as among others.
     alone = np.concatenate([network(images[i : i + 1]) for i in range(3)])
     np.testing.assert_allclose(together, alone, atol=1e-5)
-    found = normalization.rhos(network)
+    found = renormalized.rhos(network)
     assert bool(found) == (kind == "batch_instance")
     layers = [
         x for x in network.submodules if isinstance(x, BatchInstanceNormalization)

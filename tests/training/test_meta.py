@@ -11,7 +11,7 @@ from abe_tf.data import datasets, samplers
 from abe_tf.errors import InputError
 from abe_tf.losses.domains import scatter_loss, shuffle_loss
 from abe_tf.losses.triplet_hard import triplet_hard_loss
-from abe_tf.models import normalization
+from abe_tf.models import normalization, renormalized
 from abe_tf.runs.flags import RunFlags
 from abe_tf.training import meta
 from abe_tf.training.checkpoints import Checkpoints
@@ -48,7 +48,7 @@ def train(trainer, first, end):
 def spread(trainer):
     """Mixtures from anywhere within their bounds."""
     rng = np.random.default_rng(0)
-    for rho in normalization.rhos(trainer.network).values():
+    for rho in renormalized.rhos(trainer.network).values():
         rho.assign(rng.uniform(0.3, 0.7, rho.shape))
 
 
@@ -76,12 +76,12 @@ def meta_test_loss(network, number):
 
 def set_rhos(network, values):
     split = np.split(values, 2)
-    for rho, value in zip(normalization.rhos(network).values(), split, strict=True):
+    for rho, value in zip(renormalized.rhos(network).values(), split, strict=True):
         rho.assign(value)
 
 
 def gradient(network, loss, number):
-    rhos = list(normalization.rhos(network).values())
+    rhos = list(renormalized.rhos(network).values())
     with normalization.mixing([], []), tf.GradientTape() as tape:
         value = loss(network, number)
     return np.concatenate(tape.gradient(value, rhos))

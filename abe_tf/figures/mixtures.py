@@ -1,0 +1,41 @@
+"""How normalisations mix over the depth of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from abe_tf.figures import style
+
+_LABELS = 12
+
+
+def draw(mixtures: Mapping[str, np.ndarray]) -> bytes:
+    """Every channel's rho by layer, and the mean of each layer.
+
+    Args:
+      mixtures: `[channels]` in 0 to 1 by the layer's name, in the order of depth.
+
+    Returns:
+      A PNG file.
+    """
+    rng = np.random.default_rng(0)
+    names = list(mixtures)
+    with style.figure(13, 5.5) as figure:
+        axes = figure.subplots()
+        for depth, values in enumerate(mixtures.values()):
+            # Beside each other, or equal ones would be one point.
+            across = depth + rng.uniform(-0.3, 0.3, len(values))
+            axes.scatter(across, values, s=6, color=style.SKY, alpha=0.5)
+        means = [float(np.mean(values)) for values in mixtures.values()]
+        axes.plot(means, color=style.VERMILLION, marker="o", label="mean of the layer")
+        axes.set_ylim(-0.05, 1.05)
+        axes.set_ylabel("rho: 1 by batch, 0 by image")
+        # As many names as can be read.
+        every = -(-len(names) // _LABELS)
+        ticks = range(0, len(names), every)
+        axes.set_xticks(ticks, [names[i] for i in ticks], rotation=30, ha="right")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower left")
+        return style.png(figure)
