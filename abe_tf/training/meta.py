@@ -65,7 +65,7 @@ class MetaStep:
           seen: From pixels to what the losses see.
           data: uint8 RGB `[batch, height, width, 3]` and integer labels `[batch]`;
             images of all domains in turn, those of meta-train first.
-          optimizer: Of rho.
+          optimizer: What moves rho.
           step: Steps done.
 
         Returns:
