@@ -13,7 +13,11 @@ from tests.helpers.served import Served
 
 KINDS = {
     "hdc": ("--ensemble=hdc", "--embedding_dim=24"),
-    "a_bier": ("--ensemble=bier", "--embedding_dim=32", "--adversarial_weight=1e-4"),
+    # Of images that are not square, by statistics of their own too.
+    "a_bier": (
+        *("--ensemble=bier", "--embedding_dim=32", "--adversarial_weight=1e-4"),
+        *("--image_size=40x32", "--normalization=batch_instance"),
+    ),
 }
 # Weights of the learners, and their sizes.
 WEIGHTS = {"hdc": (1, 2, 3), "a_bier": (6, 10, 16)}

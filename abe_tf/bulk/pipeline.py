@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from abe_tf.bulk import listing, store
 from abe_tf.bulk.worker import Learners, Write, threads_of
 from abe_tf.config.bulk import EmbedConfig
+from abe_tf.config.sizes import as_json
 from abe_tf.data.photos import LeftOut
 from abe_tf.errors import InputError
 from abe_tf.photo_index.contents import BrokenPhotoError
@@ -157,8 +158,8 @@ def _manifest(config: EmbedConfig, photos: list[listing.Listed]) -> Manifest:
         layout=said.layout,
         weights=(1 / said.layout.learners,) * said.layout.learners,
         preprocessing={
-            "image_size": sees.image_size,
-            "scaled_size": sees.scaled_size,
+            "image_size": as_json(sees.image_size),
+            "scaled_size": as_json(sees.scaled_size),
             "stretch": sees.stretch,
             "max_pixels": sees.max_pixels,
         },

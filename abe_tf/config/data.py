@@ -8,6 +8,7 @@ import os
 from abe_tf.config.benchmarks import BENCHMARKS, RECALL_AT, STRETCHED, is_prepared
 from abe_tf.config.domains import DomainsConfig
 from abe_tf.config.groups import option
+from abe_tf.config.sizes import ImageSize, as_size, as_text, sides
 from abe_tf.errors import InputError
 
 # The paper scales to 256 and crops 224.
@@ -123,8 +124,11 @@ class DataConfig(DomainsConfig):
         "use the first so many images of a class; all where none is given",
         lower=1,
     )
-    image_size: int = option(
-        224, "side of the square that the network sees", lower=16, upper=4096
+    image_size: ImageSize = option(
+        224,
+        "what the network sees: the side of a square, or HEIGHTxWIDTH",
+        lower=16,
+        upper=4096,
     )
     resize_size: int | None = option(
         None,
@@ -151,10 +155,11 @@ class DataConfig(DomainsConfig):
 
     def check_together(self) -> None:
         """Refuses ranges that overlap and crops larger than the image."""
-        if self.scaled_size < self.image_size:
+        longer = max(sides(self.image_size))
+        if self.resize_size and self.resize_size < longer:
             raise InputError(
-                "--resize_size must be at least --image_size. "
-                f"Received: {self.resize_size} and {self.image_size}."
+                "--resize_size must be at least the longer side of --image_size. "
+                f"Received: {self.resize_size} and {as_text(self.image_size)}."
             )
         train = parse_range("train_classes", self.train_classes)
         test = parse_range("test_classes", self.test_classes)
@@ -253,9 +258,12 @@ class DataConfig(DomainsConfig):
             )
 
     @property
-    def scaled_size(self) -> int:
-        """Length of the longer side before the crop, in pixels."""
-        return self.resize_size or round(self.image_size * _RESIZE_TO_CROP)
+    def scaled_size(self) -> ImageSize:
+        """What an image is scaled into before the crop, in pixels."""
+        height, width = sides(self.image_size)
+        longer = max(height, width)
+        size = self.resize_size or round(longer * _RESIZE_TO_CROP)
+        return as_size(round(size * height / longer), round(size * width / longer))
 
     @property
     def stretch(self) -> bool:

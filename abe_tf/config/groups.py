@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from absl import flags
 
+from abe_tf.config.sizes import ImageSize, SizeParser, as_text
 from abe_tf.errors import InputError
 
 _PARSERS: dict[Any, flags.ArgumentParser] = {
@@ -17,6 +18,7 @@ _PARSERS: dict[Any, flags.ArgumentParser] = {
     float: flags.FloatParser(),
     bool: flags.BooleanParser(),
     str: flags.ArgumentParser(),
+    ImageSize: SizeParser(),
 }
 
 
@@ -95,6 +97,8 @@ def _check_field(field: dataclasses.Field, value: Any) -> None:
 def _value_type(group: type[Group], name: str) -> Any:
     """The type of one value: `int` for `int`, `int | None` and `tuple[int, ...]`."""
     hint = typing.get_type_hints(group)[name]
+    if hint == ImageSize:
+        return hint
     arguments = [a for a in typing.get_args(hint) if a not in (type(None), ...)]
     return arguments[0] if arguments else hint
 
@@ -170,6 +174,8 @@ def write_flagfile(groups: list[Group]) -> str:
                 continue
             if isinstance(value, bool):
                 value = str(value).lower()
+            elif _value_type(type(group), field.name) == ImageSize:
+                value = as_text(value)
             elif isinstance(value, tuple):
                 value = ",".join(map(str, value))
             lines.append(f"--{field.name}={value}\n")

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 
 from abe_tf.config.groups import Group, option
+from abe_tf.config.sizes import ImageSize, as_text, sides
 from abe_tf.errors import InputError
 from abe_tf.layout import Layout
 
@@ -186,20 +187,20 @@ class ModelConfig(Group):
                 f"Received: {weights!r}, which does not exist."
             )
 
-    def check_image_size(self, image_size: int) -> None:
+    def check_image_size(self, image_size: ImageSize) -> None:
         """Refuses an image that is too small for the encoder.
 
         Args:
-          image_size: Height and width, in pixels.
+          image_size: Side of a square or height and width, in pixels.
 
         Raises:
           InputError: It is.
         """
         smallest = _MIN_IMAGE_SIZE[self.encoder]
-        if image_size < smallest:
+        if min(sides(image_size)) < smallest:
             raise InputError(
                 f"--image_size must be at least {smallest} for "
-                f"--encoder={self.encoder}. Received: {image_size}."
+                f"--encoder={self.encoder}. Received: {as_text(image_size)}."
             )
 
     def _check_dimensions(self) -> None:

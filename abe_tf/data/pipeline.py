@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 import tensorflow as tf
 
+from abe_tf.config.sizes import sides
 from abe_tf.data.examples import Examples, in_memory
 from abe_tf.data.pixels import kinds
 from abe_tf.data.pixels.preprocessing import Augmentation, Preprocessing
@@ -66,8 +67,8 @@ class Loader:
                 examples, keys=keys, read=in_memory(encoded)
             )
         elif cache == "decoded":
-            size = preprocessing.scaled_size
-            pixels = np.empty([len(examples), size, size, 3], np.uint8)
+            size = sides(preprocessing.scaled_size)
+            pixels = np.empty([len(examples), *size, 3], np.uint8)
             scaled = self._over_all(
                 lambda i: preprocessing.scaled(self._read(i), self._box(i))
             )

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from abe_tf.config.sizes import ImageSize, sides
 from abe_tf.models.backbones import Backbone, backbone
 from abe_tf.models.layers import PixelNormalization
 from abe_tf.models.weights import pretrained
@@ -89,13 +90,13 @@ APPLICATIONS = {
 
 
 def application(
-    name: str, image_size: int, weights: str, **arguments: float
+    name: str, image_size: ImageSize, weights: str, **arguments: float
 ) -> Backbone:
     """Builds one of them.
 
     Args:
       name: One of `APPLICATIONS`.
-      image_size: Height and width of the input.
+      image_size: Side of a square or height and width of the input.
       weights: "none", "imagenet" or the path of a weight file.
       **arguments: For Keras' own function, such as `alpha`.
 
@@ -104,7 +105,7 @@ def application(
     """
     chosen = APPLICATIONS[name]
     pixels = tf.keras.layers.Input(
-        [image_size, image_size, 3], dtype=tf.uint8, name="pixels"
+        [*sides(image_size), 3], dtype=tf.uint8, name="pixels"
     )
     normalized = PixelNormalization(**chosen.pixels, name="pixel_normalization")(pixels)
     network = chosen.build(

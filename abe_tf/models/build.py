@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from abe_tf.config.model import ModelConfig
+from abe_tf.config.sizes import ImageSize
 from abe_tf.models.applications import application
 from abe_tf.models.backbones import Backbone
 from abe_tf.models.cascade import cascaded_ensemble
@@ -27,7 +28,7 @@ from abe_tf.models.renormalized import with_normalization
 # nothing to change.
 @tf.autograph.experimental.do_not_convert
 def build(
-    config: ModelConfig, image_size: int, load_pretrained: bool = True
+    config: ModelConfig, image_size: ImageSize, load_pretrained: bool = True
 ) -> tf.keras.Model:
     """Builds the network that the flags describe.
 
@@ -42,12 +43,12 @@ def build(
 
     Args:
       config: The model's flags.
-      image_size: Height and width of its input, in pixels.
+      image_size: Side of a square or height and width of its input, in pixels.
       load_pretrained: Whether to fill the encoder from `config.encoder_weights`; not
         wanted where a checkpoint follows.
 
     Returns:
-      uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings, float32
+      uint8 RGB `[batch, height, width, 3]` to learner embeddings, float32
       `[batch, learners, dim]`, of the lengths of `config.layout`.
 
     Raises:
@@ -62,7 +63,7 @@ def build(
 
 
 def _build(
-    config: ModelConfig, image_size: int, load_pretrained: bool
+    config: ModelConfig, image_size: ImageSize, load_pretrained: bool
 ) -> tf.keras.Model:
     weights = config.encoder_weights if load_pretrained else "none"
     copy_weights = weights != "none"
@@ -82,12 +83,12 @@ def _build(
     return multi_head_ensemble(backbone, layout, copy_weights)
 
 
-def encoder(config: ModelConfig, image_size: int, weights: str) -> Backbone:
+def encoder(config: ModelConfig, image_size: ImageSize, weights: str) -> Backbone:
     """The encoder that the flags name, with attention at its own place.
 
     Args:
       config: The model's flags.
-      image_size: Height and width of its input, in pixels.
+      image_size: Side of a square or height and width of its input, in pixels.
       weights: "none", "imagenet" or the path of a weight file.
 
     Raises:
@@ -102,7 +103,7 @@ def encoder(config: ModelConfig, image_size: int, weights: str) -> Backbone:
     return dataclasses.replace(found, network=network)
 
 
-def _as_published(config: ModelConfig, image_size: int, weights: str) -> Backbone:
+def _as_published(config: ModelConfig, image_size: ImageSize, weights: str) -> Backbone:
     if config.encoder == "googlenet":
         return googlenet(image_size, weights)
     if config.encoder == "inception_bn":

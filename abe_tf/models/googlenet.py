@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from abe_tf.config.sizes import ImageSize, sides
 from abe_tf.models.backbones import Backbone, backbone
 from abe_tf.models.inception import BLOCKS, PLACES, inception_block
 from abe_tf.models.layers import LocalResponseNormalization, PixelNormalization
@@ -15,20 +16,20 @@ layers = tf.keras.layers
 _BGR_MEANS = (104.0, 117.0, 123.0)
 
 
-def googlenet(image_size: int, weights: str = "none") -> Backbone:
+def googlenet(image_size: ImageSize, weights: str = "none") -> Backbone:
     """The paper's encoder: attention at pool3, a trunk of 4a to 4e, G from 4a to 5b.
 
     ReLU after every convolution, local response normalisation twice, no batch
     normalisation; Caffe's padding and its rounding of pooled sizes.
 
     Args:
-      image_size: Height and width of the input, at least 32.
+      image_size: Side of a square or height and width, at least 32.
       weights: "none", "imagenet" or the path of a weight file.
 
     Raises:
       InputError: The weights cannot be had, or belong to another network.
     """
-    pixels = layers.Input([image_size, image_size, 3], dtype=tf.uint8, name="pixels")
+    pixels = layers.Input([*sides(image_size), 3], dtype=tf.uint8, name="pixels")
     x = PixelNormalization(_BGR_MEANS, 1.0, bgr=True, name="normalization")(pixels)
     # "same" would pad 2 and 3 at stride 2; Caffe pads 3 on every side.
     x = layers.ZeroPadding2D(3, name="conv1_pad")(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from abe_tf.config.sizes import ImageSize, sides
 from abe_tf.models.backbones import Backbone, backbone
 from abe_tf.models.inception import BLOCKS, PLACES, inception_block
 from abe_tf.models.layers import PixelNormalization
@@ -12,7 +13,7 @@ from abe_tf.models.weights import inception
 layers = tf.keras.layers
 
 
-def inception_bn(image_size: int, weights: str = "none") -> Backbone:
+def inception_bn(image_size: ImageSize, weights: str = "none") -> Backbone:
     """GoogLeNet with batch normalisation instead of biases.
 
     It differs from the paper's encoder in what TF-Slim does otherwise: 3 x 3 where the
@@ -20,13 +21,13 @@ def inception_bn(image_size: int, weights: str = "none") -> Backbone:
     from -1 to 1. Attention is where it is in GoogLeNet.
 
     Args:
-      image_size: Height and width of the input, at least 32.
+      image_size: Side of a square or height and width, at least 32.
       weights: "none", "imagenet" or the path of a weight file.
 
     Raises:
       InputError: The weights cannot be had, or belong to another network.
     """
-    pixels = layers.Input([image_size, image_size, 3], dtype=tf.uint8, name="pixels")
+    pixels = layers.Input([*sides(image_size), 3], dtype=tf.uint8, name="pixels")
     x = PixelNormalization(
         (127.5, 127.5, 127.5), 127.5, bgr=False, name="normalization"
     )(pixels)

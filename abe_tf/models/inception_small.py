@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from abe_tf.config.sizes import ImageSize, sides
 from abe_tf.models.backbones import Backbone, backbone
 from abe_tf.models.inception import BLOCKS, PLACES, inception_block
 from abe_tf.models.layers import PixelNormalization
@@ -16,7 +17,7 @@ _WIDTH = 0.375
 _MOMENTUM = 0.9
 
 
-def inception_small(image_size: int) -> Backbone:
+def inception_small(image_size: ImageSize) -> Backbone:
     """Five inception blocks at 0.375 of GoogLeNet's width.
 
     It keeps more of a small image than GoogLeNet: features of a quarter of the image's
@@ -24,9 +25,9 @@ def inception_small(image_size: int) -> Backbone:
     copies 4a; G is 4a, 4e and 5a.
 
     Args:
-      image_size: Height and width of the input, at least 16.
+      image_size: Side of a square or height and width, at least 16.
     """
-    pixels = layers.Input([image_size, image_size, 3], dtype=tf.uint8, name="pixels")
+    pixels = layers.Input([*sides(image_size), 3], dtype=tf.uint8, name="pixels")
     x = PixelNormalization(
         (127.5, 127.5, 127.5), 127.5, bgr=False, name="normalization"
     )(pixels)

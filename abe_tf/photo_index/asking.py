@@ -90,8 +90,7 @@ class Asker:
         Raises:
           InputError: The model cannot be had, or is not the index's.
         """
-        side = self.reader.side
-        self._embed(np.zeros([side, side, 3], np.uint8))
+        self._embed(np.zeros([*self.reader.sides, 3], np.uint8))
 
     def _embed(self, square: np.ndarray) -> np.ndarray:
         (embedding,) = self._model.embed(square[np.newaxis])

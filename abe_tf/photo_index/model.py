@@ -36,7 +36,7 @@ class IndexModel:
         computes in, and what it sees of a photo.
       layout: Sizes and lengths of the learners.
       preprocessing: From a photo to the network's square.
-      embed: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings,
+      embed: uint8 RGB `[batch, height, width, 3]` to learner embeddings,
         float32 `[batch, learners, dim]`.
       places: From such pixels to the parts of the learner embeddings, `[batch,
         learners, h, w, dim]`, and what the bias adds; `None` of exports without them.

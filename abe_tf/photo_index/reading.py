@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from abe_tf.config.data import MAX_PIXELS
+from abe_tf.config.sizes import sides
 from abe_tf.data.pixels.conversion import ConversionError, readable
 from abe_tf.data.pixels.decoding import decode
 from abe_tf.data.pixels.preprocessing import Preprocessing
@@ -31,7 +32,7 @@ class Photo(Kept):
     """A photo that was read.
 
     Attributes:
-      square: uint8 RGB `[image_size, image_size, 3]`, what the network sees.
+      square: uint8 RGB `[height, width, 3]`, what the network sees.
     """
 
     square: tf.Tensor
@@ -56,11 +57,11 @@ class PhotoReader:
       thumbnail_size: Longer side of thumbnails, in pixels.
 
     Attributes:
-      side: Side of the network's square, in pixels.
+      sides: Height and width of what the network sees, in pixels.
     """
 
     def __init__(self, preprocessing: Preprocessing, thumbnail_size: int) -> None:
-        self.side = preprocessing.image_size
+        self.sides = sides(preprocessing.image_size)
         self._max_pixels = preprocessing.max_pixels
         self._thumbnail_size = thumbnail_size
         of_bytes = tf.TensorSpec([], tf.string)
@@ -118,7 +119,7 @@ class PhotoReader:
           box: Left, top, right, bottom in pixels of the upright image.
 
         Returns:
-          uint8 RGB `[image_size, image_size, 3]`.
+          uint8 RGB `[height, width, 3]`.
 
         Raises:
           BrokenPhotoError: It is none that can be read, or the box lies outside of it.
@@ -140,8 +141,8 @@ class PhotoReader:
           box: Left, top, right, bottom in pixels of the upright image.
 
         Returns:
-          uint8 RGB `[image_size, image_size, 3]`, and float32 `[image_size,
-          image_size]`: 1 where that shows the photo, 0 where it is filled up.
+          uint8 RGB `[height, width, 3]`, and float32 `[height, width]`: 1 where that
+          shows the photo, 0 where it is filled up.
 
         Raises:
           BrokenPhotoError: It is none that can be read, or the box lies outside of it.

@@ -128,9 +128,9 @@ def _outside(shown: np.ndarray, height: int, width: int) -> np.ndarray:
     Returns:
       `[height, width]` from 0 to 1.
     """
-    side = len(shown)
-    rows = np.arange(side) * height // side
-    columns = np.arange(side) * width // side
+    whole_height, whole_width = shown.shape
+    rows = np.arange(whole_height) * height // whole_height
+    columns = np.arange(whole_width) * width // whole_width
     sums, counts = np.zeros([2, height, width])
     where = rows[:, np.newaxis], columns
     np.add.at(sums, where, shown)

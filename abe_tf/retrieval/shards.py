@@ -18,6 +18,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -73,7 +74,7 @@ class Manifest:
     fingerprint: str
     layout: Layout
     weights: tuple[float, ...]
-    preprocessing: dict[str, int | bool]
+    preprocessing: dict[str, Any]
     model: str
     list: str
     photos: int

@@ -33,7 +33,7 @@ class TrainedModel:
     """A network with the weights of a run.
 
     Attributes:
-      network: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings.
+      network: uint8 RGB `[batch, height, width, 3]` to learner embeddings.
       preprocessing: From the bytes of an image file to such pixels.
       data: The data flags of the run.
       checkpoint: The checkpoint's name.

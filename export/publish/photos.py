@@ -26,7 +26,7 @@ class ReferencePhotos:
 
     Attributes:
       encoded: The files' bytes.
-      pixels: uint8 RGB `[images, image_size, image_size, 3]`, preprocessed.
+      pixels: uint8 RGB `[images, height, width, 3]`, preprocessed.
       learner_embeddings: `[images, learners, dim]` float32, by the model in float32.
       layout: Sizes and lengths of the learners.
       masks: `[images, learners, h, w]` float32, averaged over channels, by the same;

@@ -37,7 +37,7 @@ class ServingModule(tf.Module):
     """A network with its preprocessing, as TensorFlow Serving calls it.
 
     Args:
-      network: uint8 RGB `[batch, image_size, image_size, 3]` to learner embeddings.
+      network: uint8 RGB `[batch, height, width, 3]` to learner embeddings.
       preprocessing: The evaluation's.
     """
 
@@ -120,7 +120,7 @@ class ServingModule(tf.Module):
         """As `embedding`, of images that are preprocessed already.
 
         Args:
-          pixels: uint8 RGB `[batch, image_size, image_size, 3]`.
+          pixels: uint8 RGB `[batch, height, width, 3]`.
         """
         return {"embedding": self._joined(self._embed(pixels))}
 
@@ -128,7 +128,7 @@ class ServingModule(tf.Module):
         """Learner embeddings place by place, of images that are preprocessed already.
 
         Args:
-          pixels: uint8 RGB `[batch, image_size, image_size, 3]`.
+          pixels: uint8 RGB `[batch, height, width, 3]`.
 
         Returns:
           "parts", float32 `[batch, learners, h, w, dim]`, and "bias", float32 `[batch,

@@ -109,23 +109,23 @@ def decode_window(encoded: tf.Tensor, header: Header, window: tf.Tensor) -> tf.T
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def is_plain_jpeg(encoded: tf.Tensor, side: int) -> tf.Tensor:
-    """Whether it is a square JPEG file of this side and usual size, upright as stored.
+def is_plain_jpeg(encoded: tf.Tensor, sides: tuple[int, int]) -> tf.Tensor:
+    """Whether it is a JPEG file of these sides and usual size, upright as stored.
 
     Args:
       encoded: Scalar string, the bytes of any file.
-      side: In pixels.
+      sides: Height and width, in pixels.
 
     Returns:
       Scalar bool.
     """
     # A larger file is of many scans, or has much else in it.
-    usual = tf.strings.length(encoded) <= _USUAL_BYTES * side * side
+    usual = tf.strings.length(encoded) <= _USUAL_BYTES * sides[0] * sides[1]
 
     def fits() -> tf.Tensor:
         height, width, _ = tf.unstack(tf.image.extract_jpeg_shape(encoded), num=3)
         is_usual = _ends_well(encoded) & ~has_exif(encoded)
-        return (height == side) & (width == side) & is_usual
+        return (height == sides[0]) & (width == sides[1]) & is_usual
 
     return tf.cond(_is_jpeg(encoded) & usual, fits, lambda: tf.constant(False))
 

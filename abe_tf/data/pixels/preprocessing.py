@@ -1,4 +1,4 @@
-"""From the bytes of an image file to the square of pixels that the network sees.
+"""From the bytes of an image file to the pixels that the network sees.
 
 The paper's way: the longer side is scaled to 256, the rest padded, and 224 x 224 are
 cut out, at random in training and from the centre in test. All of it is graph
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import tensorflow as tf
 
 from abe_tf.config.data import MAX_PIXELS, DataConfig
+from abe_tf.config.sizes import ImageSize, sides
 from abe_tf.data.pixels import resampling
 from abe_tf.data.pixels.branches import apart
 from abe_tf.data.pixels.decoding import (
@@ -40,19 +42,19 @@ class Preprocessing:
     """Scaling and cropping.
 
     Attributes:
-      image_size: Side of the square that comes out, in pixels.
-      scaled_size: Length that the longer side is scaled to, at least `image_size`.
+      image_size: What comes out, in pixels: the side of a square, or height and width.
+      scaled_size: What an image is scaled into, at least `image_size`.
       random_flip: Whether training mirrors images from left to right at random.
-      stretch: Whether both sides are scaled to `scaled_size`, and none is padded.
+      stretch: Whether both sides are scaled to fill that, and none is padded.
       random_resized_crop: Whether training cuts out a part of random area and aspect,
-        and stretches it to the square.
+        and stretches it to what comes out.
       color_jitter: How far training changes brightness, contrast and saturation, as a
         share; 0 for not at all.
       max_pixels: A larger image is refused before it is decoded.
     """
 
-    image_size: int
-    scaled_size: int
+    image_size: ImageSize
+    scaled_size: ImageSize
     random_flip: bool
     stretch: bool = False
     random_resized_crop: bool = False
@@ -83,7 +85,7 @@ class Preprocessing:
         Returns:
           Of each image; all with a leading dimension of `size`.
         """
-        room = self.scaled_size - self.image_size + 1
+        room = [margin + 1 for margin in self._margins()]
         key = tf.stack([tf.constant(seed, tf.int64), number])
         shift = tf.constant([_SEED_RANGE, 0], tf.int64)
         chance = tf.random.stateless_uniform([size], key + shift)
@@ -92,9 +94,7 @@ class Preprocessing:
             [tf.fill([size], key[0]), size * number + tf.range(size, dtype=tf.int64)], 1
         )
         return {
-            "corner": tf.random.stateless_uniform(
-                [size, 2], key, maxval=room, dtype=tf.int32
-            ),
+            "corner": _corners(size, key, room, key + 3 * shift),
             "mirrored": (chance < 0.5) & self.random_flip,
             "seed": rest + 2 * shift,
         }
@@ -114,7 +114,7 @@ class Preprocessing:
             the part that is used. The whole where `None`.
 
         Returns:
-          uint8 RGB `[image_size, image_size, 3]`.
+          uint8 RGB `[height, width, 3]`.
         """
         if self.random_resized_crop:
             window_of, region = self._opened(encoded, box)
@@ -134,7 +134,7 @@ class Preprocessing:
           box: Part of the image, as for training.
 
         Returns:
-          uint8 RGB `[scaled_size, scaled_size, 3]`.
+          uint8 RGB, of `scaled_size`.
         """
         whole = dataclasses.replace(self, image_size=self.scaled_size)
         return whole.for_evaluation(encoded, box)
@@ -165,7 +165,7 @@ class Preprocessing:
           box: Part of the image, as for training.
 
         Returns:
-          uint8 RGB `[image_size, image_size, 3]`.
+          uint8 RGB `[height, width, 3]`.
         """
         return self._crop(encoded, box, self._central_corner(), tf.constant(False))
 
@@ -177,7 +177,7 @@ class Preprocessing:
           box: Part of the image, as for training.
 
         Returns:
-          uint8 RGB `[image_size, image_size, 3]`.
+          uint8 RGB `[height, width, 3]`.
         """
         region = _region(tf.shape(image)[:2], box)
         window_of = functools.partial(cut, image)
@@ -191,14 +191,18 @@ class Preprocessing:
           box: Part of the image, as for training.
 
         Returns:
-          float32 `[image_size, image_size]` from 0 to 1.
+          float32 `[height, width]` from 0 to 1.
         """
         white = tf.fill(tf.concat([size, [3]], 0), tf.constant(255, tf.uint8))
         return tf.cast(self.of_whole(white, box)[..., 0], tf.float32) / 255
 
     def _central_corner(self) -> tf.Tensor:
-        margin = (self.scaled_size - self.image_size) // 2
-        return tf.constant([margin, margin])
+        return tf.constant([margin // 2 for margin in self._margins()])
+
+    def _margins(self) -> list[int]:
+        """What is cut off, from top to bottom and from left to right together."""
+        scaled, cut_out = sides(self.scaled_size), sides(self.image_size)
+        return [whole - part for whole, part in zip(scaled, cut_out, strict=True)]
 
     def _crop(
         self,
@@ -207,13 +211,14 @@ class Preprocessing:
         corner: tf.Tensor,
         mirrored: tf.Tensor,
     ) -> tf.Tensor:
-        """Scales and pads an image, and cuts the square out at a corner."""
+        """Scales and pads an image, and cuts what comes out at a corner."""
 
         def any_image() -> tf.Tensor:
             window_of, region = self._opened(encoded, box)
             return _mirror(self._resample(window_of, region, corner), mirrored)
 
-        if box is not None or self.scaled_size**2 > self.max_pixels:
+        scaled_sides = sides(self.scaled_size)
+        if box is not None or math.prod(scaled_sides) > self.max_pixels:
             return any_image()
 
         def plain_jpeg() -> tf.Tensor:
@@ -221,12 +226,12 @@ class Preprocessing:
 
         # JPEG files that are stored at the right size come often, and decode so fast
         # that each operation around it counts.
-        is_plain = is_plain_jpeg(encoded, self.scaled_size)
+        is_plain = is_plain_jpeg(encoded, scaled_sides)
         return tf.cond(is_plain, plain_jpeg, apart(any_image))
 
     def _cut(self, scaled: tf.Tensor, corner: tf.Tensor) -> tf.Tensor:
-        size = self.image_size
-        return tf.slice(scaled, tf.concat([corner, [0]], 0), [size, size, 3])
+        size = [*sides(self.image_size), 3]
+        return tf.slice(scaled, tf.concat([corner, [0]], 0), size)
 
     def _jitter(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         if not self.color_jitter:
@@ -243,34 +248,35 @@ class Preprocessing:
     def _resample(
         self, window_of: Window, region: tf.Tensor, corner: tf.Tensor
     ) -> tf.Tensor:
-        """Scales and pads a region of an image, and cuts the square out at a corner."""
-        size = self.scaled_size
-        sides = tf.cast(region[2:], tf.float32)
+        """Scales and pads a region of an image, and cuts what comes out at a corner."""
+        size = tf.constant(sides(self.scaled_size))
+        given = tf.cast(region[2:], tf.float32)
         if self.stretch:
-            scaled = tf.constant([size, size])
+            scaled = size
         else:
-            rounded = tf.round(sides * (size / tf.reduce_max(sides)))
+            factor = tf.reduce_min(tf.cast(size, tf.float32) / given)
+            rounded = tf.round(given * factor)
             scaled = tf.clip_by_value(tf.cast(rounded, tf.int32), 1, size)
         padding = (size - scaled) // 2
         return resampling.render(
-            window_of, region, scaled, padding - corner, self.image_size
+            window_of, region, scaled, padding - corner, sides(self.image_size)
         )
 
     def _resized_crop(
         self, window_of: Window, region: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
-        begin, sides, _ = tf.image.stateless_sample_distorted_bounding_box(
+        height, width = sides(self.image_size)
+        begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
             tf.concat([region[2:], [3]], 0),
             tf.zeros([1, 0, 4]),
             seed,
-            aspect_ratio_range=_ASPECT,
+            aspect_ratio_range=tuple(one * width / height for one in _ASPECT),
             area_range=_AREA,
             use_image_if_no_bounding_boxes=True,
         )
-        part = tf.concat([region[:2] + begin[:2], sides[:2]], 0)
-        size = self.image_size
-        square, corner = tf.constant([size, size]), tf.constant([0, 0])
-        return resampling.render(window_of, part, square, corner, size)
+        part = tf.concat([region[:2] + begin[:2], extent[:2]], 0)
+        whole, corner = tf.constant([height, width]), tf.constant([0, 0])
+        return resampling.render(window_of, part, whole, corner, (height, width))
 
     def _opened(
         self, encoded: tf.Tensor, box: tf.Tensor | None
@@ -279,6 +285,24 @@ class Preprocessing:
         header = read_header(encoded, self.max_pixels)
         window_of = functools.partial(decode_window, encoded, header)
         return window_of, _region(header.size, box)
+
+
+def _corners(
+    size: int, key: tf.Tensor, room: list[int], other_key: tf.Tensor
+) -> tf.Tensor:
+    """Where crops begin, `[size, 2]` int32 below `room`."""
+    if room[0] == room[1]:
+        return tf.random.stateless_uniform(
+            [size, 2], key, maxval=room[0], dtype=tf.int32
+        )
+    each = zip((key, other_key), room, strict=True)
+    return tf.stack(
+        [
+            tf.random.stateless_uniform([size], one, maxval=most, dtype=tf.int32)
+            for one, most in each
+        ],
+        1,
+    )
 
 
 def _region(size: tf.Tensor, box: tf.Tensor | None) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Drawing pixels into a square, by graph operations."""
+"""Drawing pixels into a frame, by graph operations."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ def render(
     region: tf.Tensor,
     to: tf.Tensor,
     offset: tf.Tensor,
-    size: int,
+    size: tuple[int, int],
 ) -> tf.Tensor:
-    """Draws a region of an image into a square, which is black around it.
+    """Draws a region of an image into a frame, which is black around it.
 
     Args:
       window_of: Decodes the image.
       region: `[4]` int32, top, left, height, width in upright pixels.
       to: `[2]` int32, height and width that the region is scaled to.
-      offset: `[2]` int32, its corner in the square.
-      size: Side of the square.
+      offset: `[2]` int32, its corner in the frame.
+      size: Height and width of the frame.
 
     Returns:
-      uint8 RGB `[size, size, 3]`.
+      uint8 RGB `[height, width, 3]`.
     """
     sides = region[2:]
     scale = tf.cast(to, tf.float32) / tf.cast(sides, tf.float32)
-    # The source pixels that the square shows, and as many around them as the
+    # The source pixels that the frame shows, and as many around them as the
     # antialiasing triangle reaches.
     reach = tf.maximum(1 / scale, 1.0) + 1
     begin = tf.cast(-offset, tf.float32) / scale - reach
@@ -45,19 +45,19 @@ def render(
         lambda: place(source, begin + offset, size),
         lambda: scaled(source, scale, begin, offset, size),
     )
-    return tf.ensure_shape(rendered, [size, size, 3])
+    return tf.ensure_shape(rendered, [*size, 3])
 
 
-def place(source: tf.Tensor, corner: tf.Tensor, size: int) -> tf.Tensor:
+def place(source: tf.Tensor, corner: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     """Cuts and pads with black, so that the source's corner lies at `corner`."""
     inside = source[
-        tf.maximum(-corner[0], 0) : tf.maximum(size - corner[0], 0),
-        tf.maximum(-corner[1], 0) : tf.maximum(size - corner[1], 0),
+        tf.maximum(-corner[0], 0) : tf.maximum(size[0] - corner[0], 0),
+        tf.maximum(-corner[1], 0) : tf.maximum(size[1] - corner[1], 0),
     ]
     before = tf.maximum(corner, 0)
     after = tf.maximum(size - before - tf.shape(inside)[:2], 0)
     paddings = tf.concat([tf.stack([before, after], 1), [[0, 0]]], 0)
-    return tf.pad(inside, paddings)[:size, :size]
+    return tf.pad(inside, paddings)[: size[0], : size[1]]
 
 
 def scaled(
@@ -65,13 +65,13 @@ def scaled(
     scale: tf.Tensor,
     begin: tf.Tensor,
     offset: tf.Tensor,
-    size: int,
+    size: tuple[int, int],
 ) -> tf.Tensor:
     """Resamples bilinearly, with antialiasing where it shrinks."""
     translation = tf.cast(offset, tf.float32) + tf.cast(begin, tf.float32) * scale
     image = tf.raw_ops.ScaleAndTranslate(
         images=source[tf.newaxis],
-        size=[size, size],
+        size=size,
         scale=scale,
         translation=translation,
         kernel_type="triangle",

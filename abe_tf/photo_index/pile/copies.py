@@ -82,7 +82,7 @@ def copy_distance(moment: Moment, asker: Asker) -> float:
         content = _content(moment, photo)
         if content is None:
             continue
-        longer = max(asker.reader.side, max(photo.width, photo.height) // 2)
+        longer = max(*asker.reader.sides, max(photo.width, photo.height) // 2)
         smaller = asker.reader.thumbnail(content, longer)
         embedding, _ = asker.embed(moment, smaller)
         was = moment.embedding(row)[np.newaxis]
