@@ -187,7 +187,7 @@ def test_photos_of_several_places_train(follow, place):
         class_folders(place / "PLACES" / domain, ("a", "b", "c", "d"), 2, "jpg")
     few = ("--steps=2", "--image_size=32", "--meta_images=2")
     said = follow("domains.md", "python -m abe_tf.train", *few)
-    assert "3 domains: shop, street, studio" in said and "2/2" in said
+    assert "number of domains 3: shop, street, studio" in said and "2/2" in said
     said = follow("domains.md", "python -m abe_tf.evaluate")
     assert "photos of market, where none trained, 8 queries" in said
     assert re.search(r"^map +\d", said, re.MULTILINE)

@@ -11,6 +11,7 @@ from abe_tf.data.examples import Splits
 from abe_tf.data.sampling import Sampler
 
 Say = Callable[[str], None]
+_NAMED = 8
 
 
 def images(say: Say, splits: Splits, sampler: Sampler, data: DataConfig) -> None:
@@ -27,7 +28,9 @@ def images(say: Say, splits: Splits, sampler: Sampler, data: DataConfig) -> None
         domains = ""
         if examples.domains is not None and len(examples):
             names = sorted(set(examples.domains))
-            domains = f", {len(names)} domains: {', '.join(names)}"
+            more = ", ..." if len(names) > _NAMED else ""
+            named = ", ".join(names[:_NAMED])
+            domains = f"; number of domains {len(names)}: {named}{more}"
         classes = examples.num_classes()
         say(f"{name}: {len(examples)} images of {classes} classes{domains}")
     if splits.gallery is not None:
