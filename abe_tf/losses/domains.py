@@ -14,7 +14,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from abe_tf.losses.pairwise import as_distance, same_class, squared_distances
-from abe_tf.losses.triplet_hard import FAR
+from abe_tf.losses.stable import FAR
 
 
 def scatter_loss(learner_embeddings: tf.Tensor, domains: tf.Tensor) -> tf.Tensor:

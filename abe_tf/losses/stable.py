@@ -7,6 +7,8 @@ import tensorflow as tf
 # An exponent of what is left out: exp gives 0, and the logarithm of nothing but these
 # stays finite, with gradient 0.
 NEVER = -1e9
+# Beyond all distances, and finite: what is masked has gradient 0 and no NaN.
+FAR = 1e30
 
 
 def log_sum(exponents: tf.Tensor, kept: tf.Tensor, axis: int) -> tf.Tensor:

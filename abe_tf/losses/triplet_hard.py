@@ -18,9 +18,7 @@ from abe_tf.losses.pairwise import (
     same_class,
     squared_distances,
 )
-
-# Beyond all distances, and finite: what is masked has gradient 0 and no NaN.
-FAR = 1e30
+from abe_tf.losses.stable import FAR
 
 
 def create(config: LossConfig, sizes: Sizes) -> MetricLoss:

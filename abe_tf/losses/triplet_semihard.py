@@ -19,9 +19,7 @@ from abe_tf.losses.pairwise import (
     same_class,
     squared_distances,
 )
-
-# Beyond all distances, and finite: what is masked has gradient 0 and no NaN.
-_FAR = 1e30
+from abe_tf.losses.stable import FAR
 
 
 def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
@@ -67,7 +65,7 @@ def triplet_semihard_loss(
     beyond = ~same[:, tf.newaxis] & (
         distances[:, tf.newaxis] > distances[:, :, tf.newaxis]
     )
-    nearest = tf.reduce_min(tf.where(beyond, distances[:, tf.newaxis], _FAR), axis=2)
+    nearest = tf.reduce_min(tf.where(beyond, distances[:, tf.newaxis], FAR), axis=2)
     farthest = tf.reduce_max(tf.where(same, 0.0, distances), axis=1)
     negative = tf.where(tf.reduce_any(beyond, axis=2), nearest, farthest[:, tf.newaxis])
     of_a_triplet = positive_pairs(same) & tf.reduce_any(~same, axis=1)[:, tf.newaxis]

@@ -157,20 +157,14 @@ def _side(arrays: dict[str, np.ndarray], prefix: str, path: str) -> Embedded:
             f"Received: {labels.dtype} of shape {list(labels.shape)} for "
             f"{len(embeddings)} embeddings in {path!r}."
         )
-    ids = arrays.get(f"{prefix}ids")
-    if ids is not None and ids.shape != labels.shape:
-        raise InputError(
-            "There must be one id an embedding, or none at all. "
-            f"Received: ids of shape {list(ids.shape)} for {len(embeddings)} "
-            f"embeddings in {path!r}."
-        )
-    cameras = arrays.get(f"{prefix}cameras")
-    if cameras is not None and cameras.shape != labels.shape:
-        raise InputError(
-            "There must be one camera an embedding, or none at all. "
-            f"Received: cameras of shape {list(cameras.shape)} for {len(embeddings)} "
-            f"embeddings in {path!r}."
-        )
+    ids, cameras = (arrays.get(f"{prefix}{name}") for name in ("ids", "cameras"))
+    for name, values in (("id", ids), ("camera", cameras)):
+        if values is not None and values.shape != labels.shape:
+            raise InputError(
+                f"There must be one {name} an embedding, or none at all. "
+                f"Received: {name}s of shape {list(values.shape)} for "
+                f"{len(embeddings)} embeddings in {path!r}."
+            )
     return Embedded(embeddings, labels, None if ids is None else list(ids), cameras)
 
 

@@ -10,6 +10,7 @@ from abe_tf.losses.metric import Sizes
 from abe_tf.models import normalization, renormalized
 from abe_tf.models.layers import UnitLength
 from abe_tf.training import optimizers, strategies
+from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.meta import MetaStep
 from abe_tf.training.trainer import EnsembleTrainer
 
@@ -58,6 +59,26 @@ def pixels(seed, count=8):
     """Images of floats, more unlike each other than light makes them."""
     drawn = np.random.default_rng(seed)
     return drawn.normal(1, 2, [count, SIZE, SIZE, 3]).astype(np.float32)
+
+
+def opened(trainer, path):
+    """Its checkpoints in a folder."""
+    folders = str(path / "last"), str(path / "best")
+    return Checkpoints(trainer, *folders, 2, print, class_names=list("abcd"))
+
+
+def goes_on_to_the_bit(train, path, **settings):
+    """Trains four steps, and two and two more; the trainer of the four."""
+    whole, first, second = (trainer_of(**settings) for _ in range(3))
+    train(whole, 0, 4)
+    train(first, 0, 2)
+    opened(first, path).save()
+    assert opened(second, path).restore() == 2
+    train(second, 2, 4)
+    for one, other in zip(weights_of(whole), weights_of(second), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.ptp(rhos_of(whole)) > 0
+    return whole
 
 
 def rhos_of(trainer):

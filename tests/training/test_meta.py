@@ -14,9 +14,14 @@ from abe_tf.losses.triplet_hard import triplet_hard_loss
 from abe_tf.models import normalization, renormalized
 from abe_tf.runs.flags import RunFlags
 from abe_tf.training import meta
-from abe_tf.training.checkpoints import Checkpoints
 from tests.data.test_domains import config, places
-from tests.helpers.mixtures import pixels, rhos_of, trainer_of, weights_of
+from tests.helpers.mixtures import (
+    goes_on_to_the_bit,
+    pixels,
+    rhos_of,
+    trainer_of,
+    weights_of,
+)
 
 DOMAINS = 3
 # Of each domain two classes of two images; domains in turn.
@@ -185,22 +190,8 @@ def test_two_replicas_give_the_step_of_one():
 
 
 def test_a_run_goes_on_to_the_bit(tmp_path):
-    def opened(trainer):
-        folders = str(tmp_path / "last"), str(tmp_path / "best")
-        return Checkpoints(trainer, *folders, 2, print, class_names=list("abcd"))
-
-    whole, first, second = (
-        trainer_of(domains=DOMAINS, optimizer="adam", meta_cycle_steps=5)
-        for _ in range(3)
-    )
-    train(whole, 0, 4)
-    train(first, 0, 2)
-    opened(first).save()
-    assert opened(second).restore() == 2
-    train(second, 2, 4)
-    for one, other in zip(weights_of(whole), weights_of(second), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert np.ptp(rhos_of(whole)) > 0
+    settings = {"optimizer": "adam", "meta_cycle_steps": 5}
+    goes_on_to_the_bit(train, tmp_path, domains=DOMAINS, **settings)
 
 
 def test_the_clip_lets_gradients_pass():

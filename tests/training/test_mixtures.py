@@ -5,8 +5,14 @@ import pytest
 import tensorflow as tf
 
 from abe_tf.storage.contents import restore_network
-from abe_tf.training.checkpoints import Checkpoints
-from tests.helpers.mixtures import pixels, rhos_of, trainer_of, weights_of
+from tests.helpers.mixtures import (
+    goes_on_to_the_bit,
+    opened,
+    pixels,
+    rhos_of,
+    trainer_of,
+    weights_of,
+)
 
 
 def train(trainer, first, end):
@@ -53,23 +59,10 @@ def test_two_replicas_give_the_step_of_one():
 @pytest.mark.parametrize("ema_momentum", [0.0, 0.9])
 def test_a_run_goes_on_to_the_bit_and_loads(ema_momentum, tmp_path):
     settings = {"optimizer": "adam", "ema_momentum": ema_momentum}
-
-    def opened(trainer):
-        folders = str(tmp_path / "last"), str(tmp_path / "best")
-        return Checkpoints(trainer, *folders, 2, print, class_names=list("abcd"))
-
-    whole, first, second = (trainer_of(**settings) for _ in range(3))
-    train(whole, 0, 4)
-    train(first, 0, 2)
-    opened(first).save()
-    assert opened(second).restore() == 2
-    train(second, 2, 4)
-    for one, other in zip(weights_of(whole), weights_of(second), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert np.ptp(rhos_of(whole)) > 0
+    whole = goes_on_to_the_bit(train, tmp_path, **settings)
     with whole.averaged():
         assert rhos_of(whole).min() >= 0 and rhos_of(whole).max() <= 1
-    opened(whole).save()
+    opened(whole, tmp_path).save()
     network = trainer_of().network
     averaged = ema_momentum > 0
     restore_network(network, str(tmp_path / "last"), averaged, False, print)
