@@ -10,9 +10,9 @@ from abe_tf.errors import InputError
 
 # What --metric_loss names: each is the module of `abe_tf.losses` that has it.
 METRIC_LOSSES = (
-    *("contrastive", "triplet_semihard", "lifted_struct", "npairs", "angular"),
-    "triplet_hard",
-    *("clustering", "proxy_nca", "margin", "proxy_anchor", "multi_similarity"),
+    *("contrastive", "triplet_semihard", "triplet_hard", "lifted_struct", "npairs"),
+    *("angular", "clustering", "proxy_nca", "margin", "proxy_anchor"),
+    "multi_similarity",
     *("hdc", "bier"),
 )
 # Where no loss is named: of the ensembles that have one of their own, and of others.

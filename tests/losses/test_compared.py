@@ -171,7 +171,10 @@ def test_gradients_agree_with_differences(settings):
 
 
 # What costs nothing in a batch of one class, and in one of as many classes as images.
-FREE_OF_ONE_CLASS = {"triplet_semihard", "lifted_struct", "multi_similarity", "margin"}
+FREE_OF_ONE_CLASS = {
+    *("triplet_semihard", "triplet_hard", "lifted_struct", "multi_similarity"),
+    "margin",
+}
 FREE_OF_LONE_IMAGES = FREE_OF_ONE_CLASS | {"npairs", "angular", "clustering"}
 
 
