@@ -13,7 +13,9 @@ class ClassifierConfig(Group):
     """A classifier beside the metric loss."""
 
     margin_hard: float = option(
-        0.3, "margin of triplet_hard, of the plain distance", lower=0
+        0.3,
+        "margin of triplet_hard, and of the triplets of --meta, of the plain distance",
+        lower=0,
     )
     classifier_weight: float = option(
         0.0,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import math
 import os
 import typing
@@ -116,8 +118,7 @@ def define(group: type[Group], values: flags.FlagValues) -> None:
             flags.DEFINE_multi_string(name, list(default), text, flag_values=values)
             continue
         if _is_list(field):
-            joined = ",".join(map(str, default))
-            flags.DEFINE_list(name, joined, text, flag_values=values)
+            flags.DEFINE_list(name, _as_list(default), text, flag_values=values)
             continue
         kind = _value_type(group, name)
         if kind is bool:
@@ -177,9 +178,16 @@ def write_flagfile(groups: list[Group]) -> str:
             elif _value_type(type(group), field.name) == ImageSize:
                 value = as_text(value)
             elif isinstance(value, tuple):
-                value = ",".join(map(str, value))
+                value = _as_list(value)
             lines.append(f"--{field.name}={value}\n")
     return "".join(lines)
+
+
+def _as_list(values: tuple) -> str:
+    """As absl reads lists: what has a comma within stands in quotes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
 
 
 def read_flagfile(text: str, groups: list[type[Group]]) -> list[Any]:

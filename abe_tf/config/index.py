@@ -9,6 +9,7 @@ import os
 from abe_tf.config.data import MAX_PIXELS
 from abe_tf.config.groups import Group, option
 from abe_tf.config.model import ENCODERS
+from abe_tf.config.sizes import ImageSize
 from abe_tf.errors import InputError
 
 
@@ -61,8 +62,11 @@ class SourceConfig(Group):
     mobilenet_alpha: float = option(
         1.0, "of --encoder: width of mobilenet and mobilenet_v2", lower=0.05, upper=4
     )
-    image_size: int = option(
-        224, "of --encoder: side of the square that it sees", lower=16, upper=4096
+    image_size: ImageSize = option(
+        224,
+        "of --encoder: side of the square that it sees, or HEIGHTxWIDTH",
+        lower=16,
+        upper=4096,
     )
 
     def check_together(self) -> None:

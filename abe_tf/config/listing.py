@@ -6,6 +6,7 @@ import dataclasses
 
 from abe_tf.config.groups import Group, option
 from abe_tf.config.model import ENCODERS
+from abe_tf.config.sizes import ImageSize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,4 +16,6 @@ class ListingConfig(Group):
     encoders: tuple[str, ...] = option(
         ENCODERS, "what is listed, with commas between", choices=ENCODERS
     )
-    image_size: int = option(224, "side of the image in pixels", lower=75, upper=4096)
+    image_size: ImageSize = option(
+        224, "side of the image in pixels, or HEIGHTxWIDTH", lower=75, upper=4096
+    )

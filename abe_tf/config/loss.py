@@ -35,7 +35,6 @@ NOT_COMPILED = {
 _SETTINGS = {
     "contrastive_hinge": ("contrastive",),
     "norm_weight": _FREE,
-    "margin_hard": ("triplet_hard",),
     "angular_degrees": ("angular",),
     "npairs_weight": ("angular",),
     **dict.fromkeys(

@@ -78,16 +78,16 @@ def fitted(config: DataConfig, splits: Splits) -> DataConfig:
 
 
 def _classes_by_domain(examples: Examples) -> list[int]:
-    if examples.domains is None:
+    of_images = domains.required(examples, "batches=domains")
+    names = np.unique(of_images)
+    counts = [len(np.unique(examples.labels[of_images == name])) for name in names]
+    if len(names) < 2 or min(counts) < 2:
         raise InputError(
-            "--batches=domains needs photos with domains: a column domain in "
-            "--image_list, --domains=folder or --dataset=omniglot. Received: photos "
-            "without."
+            "--batches=domains needs two domains that train, and two classes in each. "
+            f"Received: {len(names)}, the smallest with {min(counts)} classes. Bring "
+            "more, or use --batches=classes."
         )
-    return [
-        len(np.unique(examples.labels[examples.domains == domain]))
-        for domain in np.unique(examples.domains)
-    ]
+    return counts
 
 
 def _readable(config: DataConfig, examples: Examples) -> tuple[Examples, np.ndarray]:

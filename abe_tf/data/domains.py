@@ -11,6 +11,7 @@ import numpy as np
 from abe_tf.config.data import DataConfig
 from abe_tf.data import splitting
 from abe_tf.data.examples import Examples
+from abe_tf.data.photos import normalised
 from abe_tf.errors import InputError
 
 
@@ -32,7 +33,7 @@ def by_domain(
     Raises:
       InputError: A domain is none.
     """
-    tested = within(examples, "test_domains", config.test_domains)
+    tested = _within(examples, "test_domains", config.test_domains)
     shared = named is None and not (config.train_classes or config.test_classes)
     if shared:
         return np.where(tested, "test", "train"), True
@@ -62,7 +63,7 @@ def with_validation(
     Raises:
       InputError: A domain is none, or no image of it is left to validate.
     """
-    chosen = within(examples, "validation_domains", config.validation_domains)
+    chosen = _within(examples, "validation_domains", config.validation_domains)
     train, of_classes = named == "train", named == "validation"
     validates = chosen & (of_classes if of_classes.any() else train)
     if not validates.any():
@@ -81,19 +82,35 @@ def with_validation(
     return np.where(validates, "validation", named)
 
 
-def within(examples: Examples, flag: str, names: Sequence[str]) -> np.ndarray:
+def required(examples: Examples, flag: str) -> np.ndarray:
+    """The domain of each image, `[images]` text.
+
+    Raises:
+      InputError: The photos have none, or some of them.
+    """
+    if examples.domains is None:
+        raise InputError(
+            f"--{flag} needs photos with domains: a column domain in --image_list, "
+            "--domains=folder or --dataset=omniglot. Received: photos without."
+        )
+    blank = np.flatnonzero(examples.domains == "")
+    if len(blank):
+        raise InputError(
+            f"--{flag} needs a domain for each photo. Received: {len(blank):,} "
+            f"without, such as {str(examples.names[blank[0]])!r}. Fill the column."
+        )
+    return examples.domains
+
+
+def _within(examples: Examples, flag: str, names: Sequence[str]) -> np.ndarray:
     """Which images are of some domains, `[images]` bool.
 
     Raises:
       InputError: The photos have no domains, or none of such a name.
     """
-    if examples.domains is None:
-        raise InputError(
-            f"--{flag} needs photos with domains: a column domain in --image_list, "
-            "--domains=folder or --dataset=omniglot. Received: "
-            f"{', '.join(names)}, for photos without."
-        )
-    known = sorted(set(examples.domains))
+    domains = required(examples, flag)
+    known = sorted(set(domains))
+    names = [normalised(name) for name in names]
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 3, 0)
@@ -101,4 +118,4 @@ def within(examples: Examples, flag: str, names: Sequence[str]) -> np.ndarray:
                 f"--{flag} must name domains of the photos. Received: {name!r}. There "
                 f"are {len(known)}; the nearest: {', '.join(near)}."
             )
-    return np.isin(examples.domains, list(names))
+    return np.isin(domains, names)

@@ -69,6 +69,8 @@ class Examples:
 class Splits:
     """Sets of images; training, validation and test share no class (zero-shot).
 
+    Where domains are held out and nothing says which classes, they share no domain.
+
     Attributes:
       train: Images that losses see.
       validation: Images of classes held out from the training classes; may be empty.

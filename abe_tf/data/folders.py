@@ -65,10 +65,12 @@ def domain_folders(data_dir: str) -> Examples:
             "--domains=folder needs a folder for each domain in --data_dir, two at "
             f"least. Received: {data_dir!r} with {len(set(names))}."
         )
+    tell_merged(sorted({os.path.basename(folder) for folder in folders}), "domains")
+    seen = {os.path.realpath(data_dir)}
     rows = [
         (class_name, path, domain)
         for domain, folder in zip(names, folders, strict=True)
-        for class_name, paths in _photos_by_class(folder).items()
+        for class_name, paths in _photos_by_class(folder, seen).items()
         for path in paths
     ]
     class_names = sorted({class_name for class_name, *_ in rows})
@@ -92,13 +94,21 @@ def _check_classes(class_names: list[str], data_dir: str) -> None:
         )
 
 
-def _photos_by_class(data_dir: str) -> dict[str, list[str]]:
-    """Photos by class folder; what is left out is named and counted."""
+def _photos_by_class(
+    data_dir: str, seen: set[str] | None = None
+) -> dict[str, list[str]]:
+    """Photos by class folder; what is left out is named and counted.
+
+    Args:
+      data_dir: A folder of class folders.
+      seen: As for `photos.find`.
+    """
     by_class: dict[str, list[str]] = {}
     folders, left_out = _class_folders(data_dir)
     folders, left_out = _merged_halves(folders, left_out, data_dir)
     # A link up would make all classes one.
-    seen = {os.path.realpath(data_dir)}
+    seen = set() if seen is None else seen
+    seen.add(os.path.realpath(data_dir))
     for folder in folders:
         listing = _find(folder, seen)
         left_out += listing.left_out
@@ -116,7 +126,14 @@ def _photos_by_class(data_dir: str) -> dict[str, list[str]]:
 def _class_folders(data_dir: str) -> tuple[list[str], list[LeftOut]]:
     """The folders in a folder, in order, and what else is there."""
     folders, left_out = [], []
-    for entry in sorted(os.scandir(data_dir), key=lambda entry: entry.name):
+    try:
+        entries = sorted(os.scandir(data_dir), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(
+            "Each folder of photos must be readable. "
+            f"Received: {data_dir!r}: {error.strerror}."
+        ) from error
+    for entry in entries:
         if entry.name.startswith("."):
             left_out.append(LeftOut(entry.path, HIDDEN))
         elif is_folder(entry):
@@ -269,12 +286,8 @@ def _check_row(row: dict[str, str], where: str, cropped: bool, seen: set[str]) -
         )
     for column in _GROUPS:
         if column in row:
+            # Blank where nobody knows; whoever needs it says so.
             row[column] = normalised((row[column] or "").strip())
-            if not row[column]:
-                raise InputError(
-                    f"A {column} must be given in each row of --image_list, or the "
-                    f"column left out. Received: {where}: none."
-                )
     if cropped:
         _check_box(row, where)
 

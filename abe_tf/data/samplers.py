@@ -7,9 +7,9 @@ import numpy as np
 from abe_tf.config.batches import BatchesConfig
 from abe_tf.config.meta import MetaConfig
 from abe_tf.data.domain_sampling import DomainSampler, InTurn
+from abe_tf.data.domains import required
 from abe_tf.data.examples import Examples
 from abe_tf.data.sampling import ClassSampler, Sampler, UniformSampler
-from abe_tf.errors import InputError
 
 _META = 1
 
@@ -28,15 +28,11 @@ def of_meta(
     Raises:
       InputError: There are too few domains or classes.
     """
-    if examples.domains is None:
-        raise InputError(
-            "--meta needs photos with domains: a column domain in --image_list, "
-            "--domains=folder or --dataset=omniglot. Received: photos without."
-        )
-    domains = config.domains_per_batch or len(np.unique(examples.domains))
+    of_images = required(examples, "meta")
+    domains = config.domains_per_batch or len(np.unique(of_images))
     meta.split_of(domains)
     return DomainSampler(
-        *(examples.labels, examples.domains, domains),
+        *(examples.labels, of_images, domains),
         *(meta.meta_classes, meta.meta_images),
         # Other batches than those of the same sizes that train all else.
         (seed, _META),
@@ -62,9 +58,9 @@ def create(config: BatchesConfig, examples: Examples, seed: int) -> Sampler:
         domains, each = config.domains_per_batch, config.classes_per_batch
         images = config.images_per_class
         assert domains and each and images  # fitted
-        assert examples.domains is not None
+        of_images = required(examples, "batches=domains")
         return DomainSampler(
-            *(examples.labels, examples.domains, domains, each, images, seed),
+            *(examples.labels, of_images, domains, each, images, seed),
             examples.class_names,
         )
     return ClassSampler(

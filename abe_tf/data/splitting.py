@@ -157,14 +157,26 @@ def large_enough(examples: Examples, fewest: int) -> np.ndarray:
 def first_of_each_class(
     examples: Examples, named: np.ndarray, count: int
 ) -> np.ndarray:
-    """Which images are among the first `count` of their class and split."""
+    """Which images are among the first `count` of their class and split.
+
+    Of several domains the first of each come before the second of any.
+    """
     _, numbers = np.unique(named, return_inverse=True)
     groups = examples.labels.astype(np.int64) * (numbers.max() + 1) + numbers
-    order = np.argsort(groups, kind="stable")
+    turns = np.zeros(len(groups), np.int64)
+    if examples.domains is not None:
+        _, places = np.unique(examples.domains, return_inverse=True)
+        turns = _places_within(groups * (places.max() + 1) + places, turns)
+    return _places_within(groups, turns) < count
+
+
+def _places_within(groups: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """The place of each within its group, by turn, and in the given order in each."""
+    order = np.lexsort([turns, groups])
     _, first, sizes = np.unique(groups[order], return_index=True, return_counts=True)
-    keep = np.empty(len(groups), bool)
-    keep[order] = np.arange(len(groups)) - np.repeat(first, sizes) < count
-    return keep
+    places = np.empty(len(groups), np.int64)
+    places[order] = np.arange(len(groups)) - np.repeat(first, sizes)
+    return places
 
 
 def without_lone(examples: Examples, split_name: str) -> Examples:

@@ -14,6 +14,10 @@ from typing import Any
 import tensorflow as tf
 
 _PLACES = [1, 2]
+_ORDER = (
+    *("gamma", "beta", "instance_gamma", "instance_beta", "rho"),
+    *("moving_mean", "moving_variance"),
+)
 
 
 class _Mixing(threading.local):
@@ -91,6 +95,11 @@ class BatchAndInstance(tf.keras.layers.Layer):
             for name, initial in (("moving_mean", "zeros"), ("moving_variance", "ones"))
         )
         super().build(shape)
+
+    @property
+    def weights(self) -> list[tf.Variable]:
+        """In one order, whether the batch's part trains or not."""
+        return [getattr(self, name) for name in _ORDER if hasattr(self, name)]
 
     def _weight(
         self, name: str, size: int, initial: str, trains: bool = True

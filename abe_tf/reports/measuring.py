@@ -182,6 +182,9 @@ class Measuring:
             about = {**archive.about, "checkpoint": model.checkpoint}
             archive = dataclasses.replace(archive, about=about)
             besides: dict[str, Any] = json.loads(str(more[_MEASURED]))
+            if "cmc" not in besides:
+                # Kept before that was measured.
+                return None
             ks = self._all_ks(more_ks)
             restored = evaluation.restored(archive, ks, more[_RANKS], besides)
         except (InputError, KeyError, ValueError, TypeError) as error:
@@ -206,7 +209,10 @@ def _fingerprint(examples: Examples) -> str:
     digest = hashlib.sha256(examples.labels.tobytes())
     if examples.boxes is not None:
         digest.update(np.ascontiguousarray(examples.boxes).tobytes())
-    for name in examples.names:
+    for name in (
+        *examples.names,
+        *(() if examples.cameras is None else examples.cameras),
+    ):
         digest.update(os.fsencode(str(name)) + b"\0")
     for path in examples.files or ():
         digest.update(f"{_stamp(path)}\n".encode())

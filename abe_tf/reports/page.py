@@ -228,7 +228,8 @@ def _measures(reports: Sequence[RunReport]) -> Table:
 
 def _full_rankings(reports: Sequence[RunReport]) -> list[TableRow]:
     """Mean average precision, and CMC where cameras are known."""
-    scores = [report.measured.cmc for report in reports]
+    measured = [report.measured.cmc for report in reports]
+    scores = [one if one and one["queries"] else None for one in measured]
     with_cameras = any(one and one["cameras"] for one in scores)
     names = [*(f"cmc@{k}" for k in cmc.RANKS), "map"] if with_cameras else ["map"]
     rows = []
@@ -236,7 +237,9 @@ def _full_rankings(reports: Sequence[RunReport]) -> list[TableRow]:
         cells = [f"{one['ensemble'][name]:.1f}" if one else "-" for one in scores]
         meaning = cmc.DEFINITIONS["map" if name == "map" else "cmc@k"] + "."
         if with_cameras:
-            meaning += " Without photos of a query's class by its own camera."
+            meaning += (
+                " Where cameras are known without photos of a query's class by its own."
+            )
         rows.append(TableRow([name, *cells, meaning]))
     return rows
 

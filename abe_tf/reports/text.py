@@ -106,6 +106,8 @@ def _cmc_as_text(scores: dict[str, Any] | None) -> list[str]:
     """Mean average precision; with cameras CMC too, which else is Recall@K."""
     if scores is None:
         return []
+    if not scores["queries"]:
+        return ["CMC and mAP: none, since no query has a photo by another camera"]
     names = ["map"]
     if scores["cameras"]:
         names = [*(f"cmc@{k}" for k in cmc.RANKS), "map"]

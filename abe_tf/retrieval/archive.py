@@ -113,6 +113,11 @@ def load_all(path: str) -> tuple[Archive, dict[str, np.ndarray]]:
     gallery = None
     if any(name.startswith(_GALLERY) for name in arrays):
         gallery = _side(arrays, _GALLERY, path)
+        if (queries.cameras is None) != (gallery.cameras is None):
+            raise InputError(
+                "There must be cameras of queries and gallery, or of neither. "
+                f"Received: those of one in {path!r}."
+            )
     sides = [queries] if gallery is None else [queries, gallery]
     classes, numbers = np.unique(
         np.concatenate([side.labels for side in sides]), return_inverse=True

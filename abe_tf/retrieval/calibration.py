@@ -133,7 +133,8 @@ def calibrate(
 
     Args:
       embedded: Photos with their kinds.
-      trained: Photos of other kinds, which trained; `None` for none.
+      trained: Photos that trained, of other kinds; where some are of the same, as
+        photos of other places are, pairs of one kind do not count. `None` for none.
       **about: What else is to be said of them.
 
     Returns:
@@ -144,7 +145,8 @@ def calibrate(
     pairs_of_kinds = math.comb(kinds, 2)
     if trained is not None:
         different += _counts_between(embedded, trained)
-        pairs_of_kinds += kinds * len(np.unique(trained.labels))
+        both = len(np.intersect1d(embedded.labels, trained.labels))
+        pairs_of_kinds += kinds * len(np.unique(trained.labels)) - both
     if not same.any() or not different.any():
         return None
     distances, ratios = _fitted(same, different)
@@ -217,9 +219,12 @@ def _counts(embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
 
 def _counts_between(embedded: Embedded, others: Embedded) -> np.ndarray:
     counts = np.zeros(_BINS, np.int64)
+    ours, theirs = np.asarray(embedded.labels), np.asarray(others.labels)
     for start in range(0, len(embedded), _PORTION):
         some = np.arange(start, min(start + _PORTION, len(embedded)))
-        counts += np.bincount(_bins(embedded, some, others).ravel(), minlength=_BINS)
+        apart = ours[some, np.newaxis] != theirs
+        bins = _bins(embedded, some, others)[apart]
+        counts += np.bincount(bins, minlength=_BINS)
     return counts
 
 

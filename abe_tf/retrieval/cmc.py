@@ -42,8 +42,8 @@ def measure_cmc(
       Percent, by "ensemble" and "concatenated", then by "cmc@1", "cmc@5", "cmc@10" and
       "map"; "queries", those that have something to find, over which these are means;
       "without", those that have not; "cameras", whether photos of the query's class by
-      its camera were left out. `None` of very many pairs without cameras, or where no
-      query has something to find.
+      its camera were left out. Percent are missing where no query has something to
+      find. `None` of very many pairs without cameras.
     """
     among = queries if gallery is None else gallery
     by_camera = queries.cameras is not None and among.cameras is not None
@@ -64,17 +64,20 @@ def measure_cmc(
                 positives = np.sort(values[row, relevant[row]])
                 negatives = np.sort(values[row, irrelevant[row]])
                 sums[kind] += _of_query(positives + noise, negatives)
+    counts = {
+        "queries": found,
+        "without": len(queries) - found,
+        "cameras": by_camera,
+    }
     if not found:
-        return None
+        return counts
     names = (*(f"cmc@{k}" for k in RANKS), "map")
     return {
         **{
             kind: dict(zip(names, map(float, row), strict=True))
             for kind, row in zip(KINDS, 100 * sums / found, strict=True)
         },
-        "queries": found,
-        "without": len(queries) - found,
-        "cameras": by_camera,
+        **counts,
     }
 
 
@@ -114,4 +117,8 @@ def _cameras(
     names = np.concatenate([np.asarray(s.cameras) for s in (queries, gallery)])
     _, numbers = np.unique(names, return_inverse=True)
     own, theirs = np.split(numbers, [len(queries)])
+    # One that nobody knows is no other's.
+    unknown = names == ""
+    own = np.where(unknown[: len(queries)], -1, own)
+    theirs = np.where(unknown[len(queries) :], -2, theirs)
     return own[matrix.rows.order], theirs[matrix.columns.order]

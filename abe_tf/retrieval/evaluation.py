@@ -153,8 +153,7 @@ def restored(
         # JSON knows text alone as names.
         sub_ensembles={int(k): v for k, v in besides["sub_ensembles"].items()},
         without_learner=besides["without_learner"],
-        # Of what was kept before this was measured there is none.
-        cmc=besides.get("cmc"),
+        cmc=besides["cmc"],
     )
 
 

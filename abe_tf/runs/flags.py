@@ -60,7 +60,27 @@ class RunFlags:
         self._check_meta()
 
     def _check_meta(self) -> None:
-        if not self.training.meta:
+        training, data = self.training, self.data
+        mixed = self.model.normalization == "batch_instance"
+        if training.rho_learning_rate is not None and not mixed:
+            raise InputError(
+                "--rho_learning_rate goes with --normalization=batch_instance. "
+                f"Received: {training.rho_learning_rate} with "
+                f"{self.model.normalization}. Leave it out."
+            )
+        if data.domains_per_batch and not (training.meta or data.batches == "domains"):
+            raise InputError(
+                "--domains_per_batch goes with --batches=domains or --meta. Received: "
+                f"{data.domains_per_batch} without. Leave it out."
+            )
+        margin, default = self.loss.margin_hard, LossConfig().margin_hard
+        triplets = self.loss.metric_loss == "triplet_hard" or training.meta
+        if margin != default and not triplets:
+            raise InputError(
+                "--margin_hard goes with --metric_loss=triplet_hard or --meta. "
+                f"Received: {margin} with {self.loss.metric_loss}. Leave it out."
+            )
+        if not training.meta:
             return
         if self.model.normalization != "batch_instance":
             raise InputError(

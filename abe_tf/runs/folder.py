@@ -44,6 +44,11 @@ class RunFolder:
         return os.path.join(self.path, "flags.cfg")
 
     @property
+    def domains(self) -> str:
+        """The domains that train, where batches are made of these."""
+        return os.path.join(self.path, "domains.txt")
+
+    @property
     def classes(self) -> str:
         """The names of the data set's classes, one a line, by label."""
         return os.path.join(self.path, "classes.txt")
@@ -216,6 +221,31 @@ class RunFolder:
                 f"({self.classes}). Received: {len(class_names)} classes instead of "
                 f"{len(theirs)}; the first that differs: {other[0]}."
             )
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        """Refuses other domains than those that the run was started with.
+
+        Args:
+          names: Domains that train, in order.
+
+        Raises:
+          InputError: They are others.
+        """
+        if not os.path.exists(self.domains):
+            return
+        with open(self.domains, encoding="utf-8", errors="surrogateescape") as file:
+            theirs = file.read().removesuffix("\n").split("\n")
+        if list(names) != theirs:
+            other = min({*names} ^ {*theirs})
+            raise InputError(
+                "A run needs the domains that it was started with "
+                f"({self.domains}). Received: {len(names)} domains instead of "
+                f"{len(theirs)}; the first that differs: {other}."
+            )
+
+    def write_domains(self, names: Sequence[str]) -> None:
+        """Writes which domains train."""
+        write_atomically(self.domains, "".join(f"{name}\n" for name in names))
 
     def flags(self) -> RunFlags:
         """The flags of the run.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from abe_tf.config.data import DataConfig
+from abe_tf.data.domain_sampling import InTurn
 from abe_tf.data.examples import Splits
 from abe_tf.data.sampling import Sampler
 
@@ -40,6 +41,21 @@ def images(say: Say, splits: Splits, sampler: Sampler, data: DataConfig) -> None
         say(f"{small} times a class has one image in a domain, and gives it again")
     elif small:
         say(f"{small} training classes have one image, and come in negative pairs only")
+
+
+def second_batch(say: Say, sampler: InTurn) -> None:
+    """What the meta update sees at each step.
+
+    Args:
+      say: Takes a line.
+      sampler: What fills its batches.
+    """
+    small = sampler.num_small_classes
+    again = f"; {small} times a class has one image in a domain" if small else ""
+    say(
+        f"second batch of each step: {sampler.batch_size} images of "
+        f"{sampler.domains} domains{again}"
+    )
 
 
 def network(say: Say, built: tf.keras.Model, replicas: int, workers: int) -> None:

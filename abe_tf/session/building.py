@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
+from abe_tf.errors import InputError
 from abe_tf.losses import table
 from abe_tf.losses.metric import Sizes
 from abe_tf.models import ensemble, renormalized
@@ -82,6 +83,11 @@ def build_trainer(
 def _meta(run: RunFlags, domains: int, rhos: Sequence[tf.Variable]) -> MetaStep | None:
     if not run.training.meta:
         return None
+    if not rhos:
+        raise InputError(
+            "--meta needs mixtures that train. Received: a network whose layers are "
+            f"all frozen, --freeze_until={run.model.freeze_until}. Freeze fewer."
+        )
     rate = optimizers.rho_rate(run.training)
     return MetaStep(run.training, run.loss, domains, rhos, mixing, rate)
 

@@ -12,6 +12,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from abe_tf.config import cluster
 from abe_tf.data import datasets, samplers
+from abe_tf.data.examples import Examples
 from abe_tf.data.pipeline import Loader, Share, cached_loader, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import Sampler
@@ -72,7 +73,7 @@ class Session:
         train = self._splits.train
         folder.check_classes(train.class_names)
         self._sampler = samplers.create(data, train, training.seed)
-        self._meta_sampler = None
+        self._meta_sampler, by_domain = None, data.batches == "domains"
         if training.meta:
             self._meta_sampler = samplers.of_meta(data, training, train, training.seed)
             strategies.check_batch(
@@ -80,6 +81,9 @@ class Session:
                 training.meta_classes * training.meta_images,
                 "--meta_classes times --meta_images",
             )
+        self._domains = _domains_of(train) if training.meta or by_domain else []
+        if self._domains:
+            folder.check_domains(self._domains)
         self._preprocessing = Preprocessing.of(data)
         with self._strategy.scope():
             self._trainer = build_trainer(
@@ -225,6 +229,8 @@ class Session:
             devices = [d.name for d in tf.config.list_logical_devices()]
             class_names = self._splits.train.class_names
             self._folder.write_record(self._run, class_names, devices)
+            if self._domains:
+                self._folder.write_domains(self._domains)
             HeldOut(self._folder.path, self._run.data.data_dir).record(self._splits)
         if self._checkpoints.save() is None:
             raise InputError(
@@ -250,6 +256,8 @@ class Session:
     def _announce(self) -> None:
         say = self._console.line
         announcing.images(say, self._splits, self._sampler, self._run.data)
+        if self._meta_sampler is not None:
+            announcing.second_batch(say, self._meta_sampler)
         workers = max(1, self._cluster.workers)
         announcing.network(
             say, self._trainer.network, self._strategy.num_replicas_in_sync, workers
@@ -321,3 +329,7 @@ class Session:
             for sampler in self._samplers()
             for position in sampler.batch(number)
         ]
+
+
+def _domains_of(examples: Examples) -> list[str]:
+    return [] if examples.domains is None else sorted(set(examples.domains.tolist()))

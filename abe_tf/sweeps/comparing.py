@@ -13,7 +13,7 @@ from abe_tf.config.compare import SETTINGS, CompareConfig
 from abe_tf.config.loss import loss_of
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.errors import InputError
-from abe_tf.runs.flags import RunFlags
+from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
 from abe_tf.sweeps import points, trials
 
 if TYPE_CHECKING:
@@ -123,11 +123,20 @@ class Comparison:
         Raises:
           InputError: Batches of these flags cannot be filled.
         """
+        from abe_tf.data import datasets, samplers
         from abe_tf.data.sampling import ClassSampler
 
         of_tries = splits.train.labels
         of_all = np.concatenate([of_tries, splits.validation.labels])
         data = self.start.data
+        if self.start.training.meta:
+            training = self.start.training
+            samplers.of_meta(data, training, splits.train, training.seed)
+        if data.batches == "domains":
+            fitted = datasets.fitted(data, splits)
+            samplers.create(fitted, splits.train, self.start.training.seed)
+            sizes = {name: getattr(fitted, name) for name in FOLLOW_DATA}
+            return dataclasses.replace(self, start=self.start.changed(sizes))
         if data.batches != "classes":
             return self
         classes, images = (
@@ -233,4 +242,5 @@ class Comparison:
 
     def _flags(self, point: points.Point, ensemble: str) -> RunFlags:
         changes = {**self._network(ensemble), **point.setting, "seed": point.seed}
-        return self.start.changed({**changes, "validation_classes": 0})
+        held_out = {"validation_classes": 0, "validation_domains": ""}
+        return self.start.changed({**changes, **held_out})

@@ -91,7 +91,7 @@ def _check_alike(workdir: str, flags: RunFlags, theirs: RunFlags) -> None:
 
 
 def check_held_out(data: DataConfig, planned: Sequence[Trial], what: str) -> Splits:
-    """Refuses data of which no classes would be held out, or other data than before.
+    """Refuses data of which nothing would be held out, or other data than before.
 
     Args:
       data: The data of all runs.
@@ -105,10 +105,11 @@ def check_held_out(data: DataConfig, planned: Sequence[Trial], what: str) -> Spl
       InputError: None are to be held out, there are too few, or a run that was begun
         has other classes.
     """
-    if not data.validation_classes:
+    if not (data.validation_classes or data.validation_domains):
         raise InputError(
-            f"{what} chooses on held-out training classes. "
-            "Received: --validation_classes=0. Set it, to 0.5 for instance."
+            f"{what} chooses on held-out training classes or domains. "
+            "Received: --validation_classes=0. Set it, to 0.5 for instance, or "
+            "--validation_domains."
         )
     import tensorflow as tf
 

@@ -5,9 +5,9 @@ From "Meta Batch-Instance Normalization" (Choi et al., CVPR 2021, section 3.3):
     inner   rho' = clip(rho - s grad (scatter + shuffle + triplet)(meta-train; rho))
     outer   rho <- clip(rho - rate grad triplet(meta-test; rho'))
 
-s is the rate of rho times a number that rises and falls with the steps. The clip of the
-inner step lets every gradient pass, and the inner gradient counts as a constant, both
-as released; `second_order` follows the formula.
+s is the rate of rho times a number that rises and falls with the steps. The inner
+gradient counts as a constant, as released, but with `meta_second_order`. The clip of
+the inner step lets every gradient pass in both, as released: rho starts at its edge.
 """
 
 from __future__ import annotations

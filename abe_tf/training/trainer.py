@@ -16,7 +16,10 @@ from abe_tf.training.meta import MetaStep
 from abe_tf.training.optimizers import Optimizers
 
 # What a failure is told of, in the order of `EnsembleTrainer.failure`.
-_FALLIBLE = ("the metric loss", "the divergence loss", "the gradient's norm")
+_FALLIBLE = (
+    *("the metric loss", "the divergence loss", "the gradient's norm"),
+    "the meta update",
+)
 
 
 class EnsembleTrainer(tf.keras.Model):
@@ -138,7 +141,9 @@ class EnsembleTrainer(tf.keras.Model):
         scalars = self._base_step(base)
         # What the base update has written, the meta update reads.
         optimizer = self._optimizers.rho
-        return {**scalars, **self._meta(self._seen, of_domains, optimizer, step)}
+        of_meta = self._meta(self._seen, of_domains, optimizer, step)
+        self._note([0.0, 0.0, 0.0, tf.add_n(list(of_meta.values()))], step)
+        return {**scalars, **of_meta}
 
     def _base_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         pixels, local_labels = data
@@ -223,13 +228,16 @@ class EnsembleTrainer(tf.keras.Model):
         # Comparisons pass over what is no number: a loss may be finite without.
         known = tf.reduce_all(tf.math.is_finite(learners))
         metric = tf.where(known, tf.reduce_sum(terms.metric), float("nan"))
-        values = tf.stack([metric, terms.divergence, norm])
         if self._optimizers.loss_scale() is not None:
             # Loss scaling is there to meet gradients that overflow.
-            values = tf.where([True, True, False], values, 0.0)
+            norm = tf.zeros_like(norm)
+        self._note([metric, terms.divergence, norm, 0.0], self.step)
+
+    def _note(self, terms: list, step: tf.Tensor) -> None:
+        values = tf.stack(terms)
         failed = tf.reduce_any(~tf.math.is_finite(values)) & (self._failed_step < 0)
         self._failed_terms.assign(tf.where(failed, values, self._failed_terms))
-        self._failed_step.assign(tf.where(failed, self.step, self._failed_step))
+        self._failed_step.assign(tf.where(failed, step, self._failed_step))
 
     def failure(self) -> tuple[int, dict[str, float]] | None:
         """The first step with a loss or gradient that is not finite, or `None`.

@@ -1,6 +1,7 @@
 """Photos of several places: which train, which test, and batches of each."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from abe_tf.data import datasets, samplers
 from abe_tf.data.domain_sampling import DomainSampler
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
+from abe_tf.runs.flags import RunFlags
 from tests.data.test_splitting import make
 
 CLASSES = ("a", "b", "c", "d")
@@ -103,10 +105,37 @@ def test_a_list_says_domain_and_camera(tmp_path):
     assert train.where(train.domains == "y").cameras.tolist() == ["2", "4"] * 2
 
 
-@pytest.mark.parametrize("column", ["domain", "camera"])
-def test_a_row_without_its_domain_is_refused(tmp_path, column):
-    with pytest.raises(InputError, match=f"A {column} must be given .* line 3"):
-        datasets.load(listed(tmp_path, **{column: ["x", " "]}))
+def test_a_blank_domain_is_refused_where_it_is_needed(tmp_path):
+    data = listed(tmp_path, domain=["x", " "], camera=["", "a"])
+    train = datasets.load(data).train
+    assert train.domains.tolist() == ["x", ""] * 4
+    assert train.cameras.tolist() == ["", "a"] * 4
+    with pytest.raises(InputError, match=r"for each photo. Received: 8 without, .*1.p"):
+        datasets.load(dataclasses.replace(data, test_domains=("x",)))
+
+
+def test_so_many_of_a_class_come_from_all_domains(tmp_path):
+    data = config(places(tmp_path), max_images_per_class=5)
+    train = datasets.load(data).train
+    for label in (0, 1):
+        _, counts = np.unique(train.domains[train.labels == label], return_counts=True)
+        assert sorted(counts) == [1, 1, 1, 2]
+
+
+def test_names_may_have_commas_and_blanks(tmp_path):
+    folder = places(tmp_path)
+    (folder / "zoo").rename(folder / "Köln,  Süd")
+    flags = RunFlags(data=config(folder)).changed({"test_domains": '"Köln, Süd",west'})
+    assert flags.data.test_domains == ("Köln, Süd", "west")
+    assert RunFlags.parse(flags.text()) == flags
+    assert found(datasets.load(flags.data).train) == pairs(("north", "south"), CLASSES)
+
+
+def test_a_link_up_brings_no_other_domain(tmp_path):
+    folder = places(tmp_path)
+    (folder / "north" / "a" / "up").symlink_to(folder)
+    splits = datasets.load(config(folder, test_domains=("zoo",)))
+    assert len(splits.train) == 3 * 4 * 3 and len(splits.test) == 4 * 3
 
 
 @pytest.mark.parametrize(

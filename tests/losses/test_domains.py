@@ -144,5 +144,3 @@ def test_a_classifier_stands_beside_any_loss():
 def test_settings_of_a_classifier_that_is_not_there_are_refused():
     with pytest.raises(InputError, match="goes with --classifier_weight"):
         LossConfig(label_smoothing=0.2)
-    with pytest.raises(InputError, match="--metric_loss=triplet_hard"):
-        LossConfig(margin_hard=0.2)

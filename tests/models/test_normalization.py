@@ -220,6 +220,25 @@ def test_a_frozen_batch_part_stays_as_it_is():
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.parametrize("kind", ["instance_half", "batch_instance"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_weights_are_in_one_order_frozen_or_not(kind, frozen):
+    """Or a network would start with another's weights exchanged."""
+    flags = {"ensemble": "none", "num_learners": 1, "embedding_dim": 4}
+    one, other = (
+        build(ModelConfig(**flags, normalization=kind, freeze_batch_norm=value), 32)
+        for value in (frozen, not frozen)
+    )
+    drawn = np.random.default_rng(0)
+    for layer in one.submodules:
+        if isinstance(layer, normalization.BatchAndInstance):
+            for weight in layer.weights:
+                weight.assign(drawn.uniform(0.1, 0.9, weight.shape))
+    for theirs, ours in zip(one.layers, other.layers, strict=True):
+        ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(other(pixels(32)), one(pixels(32)), atol=1e-6)
+
+
 def test_googlenet_has_nothing_to_replace():
     with pytest.raises(InputError, match="googlenet has not"):
         ModelConfig(encoder="googlenet", normalization="batch_instance")

@@ -1,5 +1,6 @@
 """P(same kind): against counting, and where there is nothing to count."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -161,8 +162,18 @@ def test_of_many_photos_some_are_queries_and_no_pair_counts_twice(monkeypatch):
     assert fitted.about["pairs_of_two_kinds"] == len(counted) - same
 
 
+def test_pairs_of_one_kind_are_not_counted_as_two():
+    """Photos of other places may be of kinds that trained."""
+    held_out, trained = clouds(0, classes=5), clouds(1, classes=20, photos=4)
+    fitted = calibrate(held_out, trained)
+    both = 5 * 12 * 4
+    assert fitted.about["pairs_of_two_kinds"] == 12 * 12 * 10 + 60 * 80 - both
+    assert fitted.about["pairs_of_kinds"] == 10 + 5 * 20 - 5
+
+
 def test_photos_of_kinds_that_trained_are_other_kinds():
     held_out, trained = clouds(0, classes=5), clouds(1, classes=20, photos=4)
+    trained = dataclasses.replace(trained, labels=np.asarray(trained.labels) + 5)
     fitted = calibrate(held_out, trained)
     assert fitted.about["pairs_of_two_kinds"] == 12 * 12 * 10 + 60 * 80
     assert fitted.about["pairs_of_one_kind"] == 5 * 12 * 11 // 2

@@ -84,7 +84,15 @@ def test_a_query_with_nothing_to_find_is_counted_apart():
     assert (found["queries"], found["without"]) == (1, 1)
     assert found["ensemble"]["map"] == 100
     alone = embedded([0, 90], [0, 1], ["a", "a"])
-    assert measure_cmc(DistanceMatrix.of(alone), alone, None) is None
+    counts = {"queries": 0, "without": 2, "cameras": True}
+    assert measure_cmc(DistanceMatrix.of(alone), alone, None) == counts
+
+
+def test_a_camera_that_nobody_knows_is_no_others():
+    queries = embedded([0], [0], [""])
+    gallery = embedded([1, 2], [0, 0], ["", "a"])
+    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery)
+    assert found["ensemble"]["map"] == 100 and found["queries"] == 1
 
 
 def test_a_tie_counts_against_the_query():

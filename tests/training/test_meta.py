@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from abe_tf.config.data import DataConfig
+from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.data import datasets, samplers
@@ -189,6 +190,18 @@ def test_two_replicas_give_the_step_of_one():
     assert np.linalg.norm(alone - shared) < 1e-3 * np.linalg.norm(alone)
 
 
+def test_a_meta_update_that_is_not_finite_is_noticed():
+    trainer = trainer_of(domains=DOMAINS)
+    x = pixels(50, 12)
+    x[3] = np.nan
+    labels = np.array([0, 1, 2, 3] * 2, np.int32)
+    base = tf.data.Dataset.from_tensors((pixels(0), labels))
+    others = tf.data.Dataset.from_tensors((x, IDS))
+    trainer.fit(tf.data.Dataset.zip((base, others)), verbose=0)
+    step, terms = trainer.failure()
+    assert step == 0 and set(terms) == {"the meta update"}
+
+
 def test_a_run_goes_on_to_the_bit(tmp_path):
     settings = {"optimizer": "adam", "meta_cycle_steps": 5}
     goes_on_to_the_bit(train, tmp_path, domains=DOMAINS, **settings)
@@ -252,11 +265,23 @@ def test_too_few_domains_are_refused(tmp_path, flags, domains, says):
             {"meta": True},
             "Use bfloat16 or float32",
         ),
+        ({}, {"rho_learning_rate": 0.1}, "goes with --normalization=batch_instance"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(model, training, says):
     with pytest.raises(InputError, match=says):
         RunFlags(ModelConfig(**model), training=TrainingConfig(**training))
+
+
+def test_flags_without_a_use_are_refused():
+    with pytest.raises(InputError, match="goes with --batches=domains or --meta"):
+        RunFlags(data=DataConfig(domains_per_batch=5))
+    margin = LossConfig(margin_hard=0.1)
+    with pytest.raises(InputError, match="goes with --metric_loss=triplet_hard or"):
+        RunFlags(loss=margin)
+    meta_flags = TrainingConfig(meta=True)
+    mixed = ModelConfig(normalization="batch_instance")
+    assert RunFlags(mixed, loss=margin, training=meta_flags).loss.margin_hard == 0.1
 
 
 def test_photos_without_domains_are_refused():

@@ -16,7 +16,9 @@ export async function drawWhy(section, answer) {
     element("option", { value: "all", textContent: "all learners" }),
     ...answer.cosines.map((_, m) => element("option", { value: m, textContent: `learner ${m + 1}` })));
   const places = answer.sides.map((_, number) => {
-    const canvas = element("canvas", { width: SIDE, height: SIDE });
+    const { width, height } = bitmaps[number];
+    const scale = SIDE / Math.max(width, height);
+    const canvas = element("canvas", { width: Math.round(scale * width), height: Math.round(scale * height) });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `What of the photo that is ${number ? "found" : "searched for"} matches`);
     return { canvas, shares: element("figcaption") };
@@ -67,6 +69,6 @@ function draw(canvas, bitmap, map, peak) {
   });
   small.getContext("2d").putImageData(pixels, 0, 0);
   const context = canvas.getContext("2d");
-  context.drawImage(bitmap, 0, 0, SIDE, SIDE);
-  context.drawImage(small, 0, 0, SIDE, SIDE);
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
 }
