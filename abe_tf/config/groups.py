@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import math
 import os
@@ -96,9 +97,15 @@ def _check_field(field: dataclasses.Field, value: Any) -> None:
             )
 
 
+@functools.cache
+def _hints(group: Any) -> dict[str, Any]:
+    """Types by the field's name: evaluating them takes milliseconds, and each asks."""
+    return typing.get_type_hints(group)
+
+
 def _value_type(group: type[Group], name: str) -> Any:
     """The type of one value: `int` for `int`, `int | None` and `tuple[int, ...]`."""
-    hint = typing.get_type_hints(group)[name]
+    hint = _hints(group)[name]
     if hint == ImageSize:
         return hint
     arguments = [a for a in typing.get_args(hint) if a not in (type(None), ...)]

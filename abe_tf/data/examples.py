@@ -64,6 +64,10 @@ class Examples:
         """How many classes have an image here."""
         return len(np.unique(self.labels))
 
+    def domain_names(self) -> list[str]:
+        """Domains that have an image here, in order; none where nobody has said."""
+        return [] if self.domains is None else np.unique(self.domains).tolist()
+
 
 @dataclasses.dataclass(frozen=True)
 class Splits:

@@ -35,7 +35,7 @@ def triplet_hard_loss(
 
         >>> x = tf.constant([[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]]])
         >>> triplet_hard_loss(x, tf.constant([0, 0, 1]), margin=0.3).numpy().round(3)
-        array([1.014], dtype=float32)
+        array([1.007], dtype=float32)
 
     Args:
       learner_embeddings: `[batch, learners, dim]` float32.

@@ -113,7 +113,7 @@ def _cmc_as_text(scores: dict[str, Any] | None) -> list[str]:
         names = [*(f"cmc@{k}" for k in cmc.RANKS), "map"]
     lines = []
     for name in names:
-        ensemble, concatenated = (scores[kind][name] for kind in cmc.KINDS)
+        ensemble, concatenated = (scores[kind][name] for kind in measures.KINDS)
         definition = cmc.DEFINITIONS["map" if name == "map" else "cmc@k"]
         lines.append(f"{name:14}{ensemble:10.1f}{concatenated:14.1f}  {definition}")
     if scores["cameras"]:

@@ -15,8 +15,8 @@ import tensorflow as tf
 from abe_tf.retrieval import distances
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.matrix import Bounds, DistanceMatrix
+from abe_tf.retrieval.measures import KINDS
 
-KINDS = ("ensemble", "concatenated")
 RANKS = (1, 5, 10)
 DEFINITIONS = {
     "cmc@k": "share of queries with a relevant image among the k nearest",

@@ -27,8 +27,8 @@ def images(say: Say, splits: Splits, sampler: Sampler, data: DataConfig) -> None
     for name in ("train", "validation", "test"):
         examples = getattr(splits, name)
         domains = ""
-        if examples.domains is not None and len(examples):
-            names = sorted(set(examples.domains))
+        names = examples.domain_names()
+        if names:
             more = ", ..." if len(names) > _NAMED else ""
             named = ", ".join(names[:_NAMED])
             domains = f"; number of domains {len(names)}: {named}{more}"

@@ -12,7 +12,6 @@ from tensorboard.plugins.hparams import api as hparams
 
 from abe_tf.config import cluster
 from abe_tf.data import datasets, samplers
-from abe_tf.data.examples import Examples
 from abe_tf.data.pipeline import Loader, Share, cached_loader, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import Sampler
@@ -81,7 +80,7 @@ class Session:
                 training.meta_classes * training.meta_images,
                 "--meta_classes times --meta_images",
             )
-        self._domains = _domains_of(train) if training.meta or by_domain else []
+        self._domains = train.domain_names() if training.meta or by_domain else []
         if self._domains:
             folder.check_domains(self._domains)
         self._preprocessing = Preprocessing.of(data)
@@ -329,7 +328,3 @@ class Session:
             for sampler in self._samplers()
             for position in sampler.batch(number)
         ]
-
-
-def _domains_of(examples: Examples) -> list[str]:
-    return [] if examples.domains is None else sorted(set(examples.domains.tolist()))

@@ -21,6 +21,7 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.config.meta import MetaConfig
 from abe_tf.losses.domains import scatter_loss, shuffle_loss
 from abe_tf.losses.triplet_hard import triplet_hard_loss
+from abe_tf.training.replicas import gathered, summed
 
 # What the inner step starts from, as a share of its largest.
 _LOWEST = 0.01
@@ -90,7 +91,7 @@ class MetaStep:
                 embeddings, labels, _ = self._embedded(seen, test, replica)
             cost = tf.reduce_mean(triplet_hard_loss(embeddings, labels, self._margin))
             share = cost / replica.num_replicas_in_sync
-        gradients = _summed(outer.gradient(share, self._rhos), replica)
+        gradients = summed(outer.gradient(share, self._rhos), replica)
         optimizer.apply_gradients(
             zip(gradients, self._rhos, strict=True), skip_gradients_aggregation=True
         )
@@ -132,18 +133,15 @@ class MetaStep:
             # Of all learners alike, so that rates do not depend on their number.
             costs = {name: tf.reduce_mean(cost) for name, cost in costs.items()}
             share = tf.add_n(list(costs.values())) / replica.num_replicas_in_sync
-        return _summed(tape.gradient(share, self._rhos), replica), costs
+        return summed(tape.gradient(share, self._rhos), replica), costs
 
     def _embedded(
         self, seen: tf.keras.Model, part: Any, replica: Any
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         pixels, labels, domains = part
         embeddings, *_ = tf.nest.flatten(seen(pixels, training=True))
-        # Gathering forgets all static sizes.
-        everywhere = replica.all_gather(tf.cast(embeddings, tf.float32), axis=0)
-        everywhere = tf.ensure_shape(everywhere, [None, *embeddings.shape[1:]])
         return (
-            everywhere,
+            gathered(embeddings, replica),
             replica.all_gather(tf.identity(labels), axis=0),
             replica.all_gather(domains, axis=0),
         )
@@ -168,9 +166,3 @@ def cycle(step: tf.Tensor, period: int, highest: float) -> tf.Tensor:
 def _clipped(values: tf.Tensor) -> tf.Tensor:
     """Within [0, 1]; the gradient passes as if nothing were clipped."""
     return values + tf.stop_gradient(tf.clip_by_value(values, 0.0, 1.0) - values)
-
-
-def _summed(gradients: list[tf.Tensor], replica: Any) -> list[tf.Tensor]:
-    if replica.num_replicas_in_sync == 1:
-        return gradients
-    return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)

@@ -14,6 +14,7 @@ from abe_tf.losses.objective import LossTerms, ensemble_loss, unit_length
 from abe_tf.losses.statistics import batch_statistics
 from abe_tf.training.meta import MetaStep
 from abe_tf.training.optimizers import Optimizers
+from abe_tf.training.replicas import gathered, summed
 
 # What a failure is told of, in the order of `EnsembleTrainer.failure`.
 _FALLIBLE = (
@@ -153,7 +154,7 @@ class EnsembleTrainer(tf.keras.Model):
         labels = replica.all_gather(tf.identity(local_labels), axis=0)
         with tf.GradientTape() as tape:
             seen = [
-                _gathered(local, replica)
+                gathered(local, replica)
                 for local in tf.nest.flatten(self._seen(pixels, training=True))
             ]
             learners, linear = seen[0], None
@@ -198,9 +199,7 @@ class EnsembleTrainer(tf.keras.Model):
         variables = [variable for group in groups for variable in group]
         gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
         replica = tf.distribute.get_replica_context()
-        if replica.num_replicas_in_sync > 1:
-            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        gradients = self._optimizers.unscaled(gradients)
+        gradients = self._optimizers.unscaled(summed(gradients, replica))
         norms = self._norms(gradients, variables)
         self._optimizers.apply(gradients, norms["gradient_norm/all"], groups)
         return norms
@@ -278,15 +277,6 @@ class EnsembleTrainer(tf.keras.Model):
         finally:
             for variable, value in zip(variables, kept, strict=True):
                 variable.assign(value)
-
-
-def _gathered(local: tf.Tensor, replica: Any) -> tf.Tensor:
-    """What all replicas see, as float32."""
-    # What is before the last layer may be of lower precision.
-    local = tf.cast(local, tf.float32)
-    # Gathering forgets all static sizes.
-    everywhere = replica.all_gather(local, axis=0)
-    return tf.ensure_shape(everywhere, [None, *local.shape[1:]])
 
 
 def _counter(value: int, name: str) -> tf.Variable:
