@@ -103,7 +103,7 @@ def _hints(group: Any) -> dict[str, Any]:
     return typing.get_type_hints(group)
 
 
-def _value_type(group: type[Group], name: str) -> Any:
+def _value_type(group: Any, name: str) -> Any:
     """The type of one value: `int` for `int`, `int | None` and `tuple[int, ...]`."""
     hint = _hints(group)[name]
     if hint == ImageSize:
