@@ -25,6 +25,7 @@ from abe_tf.data.builders import (
     omniglot,
     online_products,
 )
+from abe_tf.data.builders.preparing import prepare
 from abe_tf.data.examples import Examples, all_of
 from abe_tf.data.records import RecordIndex
 from abe_tf.errors import InputError
@@ -125,7 +126,7 @@ def load(config: DataConfig) -> tuple[Examples, np.ndarray]:
         if own.is_prepared() or (config.download and not config.manual_dir):
             protocol, builder = _OWN[config.dataset], own
     if not builder.is_prepared():
-        _prepare(builder, protocol, config)
+        builder = _prepare(builder, protocol, config)
     if protocol.box is None and config.cropped:
         raise InputError(
             "--cropped needs a data set with boxes. "
@@ -142,7 +143,7 @@ def _builder(protocol: Protocol, config: DataConfig) -> tfds.core.DatasetBuilder
 
 def _prepare(
     builder: tfds.core.DatasetBuilder, protocol: Protocol, config: DataConfig
-) -> None:
+) -> tfds.core.DatasetBuilder:
     wanted = " ".join(protocol.archives.split())
     if not (config.manual_dir or config.download):
         raise InputError(
@@ -162,7 +163,7 @@ def _prepare(
         manual_dir=config.manual_dir and os.path.abspath(config.manual_dir)
     )
     with _errors_in_one_line(protocol, wanted):
-        builder.download_and_prepare(download_config=settings)
+        return prepare(lambda: _builder(protocol, config), settings)
 
 
 @contextlib.contextmanager

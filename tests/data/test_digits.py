@@ -34,6 +34,24 @@ def test_the_data_set_is_made_once_and_splits_the_numbers(data_dir, capsys):
     assert again.test.read(key) == splits.test.read(key)
 
 
+def test_of_two_that_make_the_data_set_at_once_the_slower_one_reads_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(digits, "IMAGES_PER_CLASS", 2)
+    drawings = digits._handwriting
+
+    def made_meanwhile():
+        monkeypatch.setattr(digits, "_handwriting", drawings)
+        digits.load(str(tmp_path))
+        return drawings()
+
+    monkeypatch.setattr(digits, "_handwriting", made_meanwhile)
+    slower = digits.load(str(tmp_path))
+    assert len(slower[0]) == 200
+    assert slower == digits.load(str(tmp_path))
+    assert [path.name for path in (tmp_path / "abe_digits").iterdir()] == ["1.0.0"]
+
+
 def test_an_image_is_a_function_of_the_seed_and_of_its_half(data_dir):
     splits = datasets.load(DataConfig(data_dir=data_dir))
     halves = digits._handwriting()

@@ -16,6 +16,7 @@ import scipy.ndimage
 import sklearn.datasets
 import tensorflow_datasets as tfds
 
+from abe_tf.data.builders.preparing import prepare
 from abe_tf.errors import InputError
 
 SIDE = 48
@@ -91,7 +92,7 @@ def load(data_dir: str | None) -> tuple[list[bytes], list[int]]:
     # TensorFlow Datasets would speak of a download of unknown size.
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
+            builder = prepare(lambda: AbeDigits(data_dir=data_dir))
     except OSError as error:
         raise InputError(
             "TensorFlow Datasets must be able to write to its folder. "
