@@ -1,11 +1,13 @@
-"""Trains every metric loss, or every ensemble, on one footing, each tuned alike.
+"""Trains losses, ensembles or normalisations on one footing, each tuned alike.
 
 python -m abe_tf.compare --flagfile=flags/compared/digits.cfg --ensembles=none
 python -m abe_tf.compare --flagfile=flags/compared/digits.cfg --rows=ensembles
+python -m abe_tf.compare --flagfile=flags/compared/omniglot.cfg --rows=normalizations
+    --manual_dir=OMNIGLOT
 
 Learning rate and the one setting of each loss are chosen with one learner, the rate of
-each ensemble with that ensemble, on held-out training classes; test classes are looked
-at once, by the runs that the table is of.
+each ensemble and each normalisation with itself, on held-out training classes or
+domains; test classes are looked at once, by the runs that the table is of.
 """
 
 from __future__ import annotations
@@ -56,25 +58,23 @@ def main(
             network = paper_name(flags.model, flags.loss)
             print(f"\n{name}: {network} for the table", flush=True)
             trials.run(runs)
-            if by_losses:
-                row = tables.Row.of(name, chosen, runs)
-                found.setdefault(network, {})[name] = row
-            else:
-                row = tables.Row.of(network, chosen, runs, _cost(flags))
-                found.setdefault("ensembles", {})[network] = row
-    for network, rows in found.items():
+            title, row = (
+                ("ensembles", network) if asked.rows == "ensembles" else (network, name)
+            )
+            if asked.rows == "normalizations":
+                chosen = {**chosen, "steps": str(flags.training.steps)}
+            found.setdefault(title, {})[row] = tables.Row.of(
+                *(row, chosen, runs, None if by_losses else _cost(flags))
+            )
+    as_text = tables.as_text if by_losses else tables.networks_as_text
+    for title, rows in found.items():
         tables.check_one_test_set(rows.values())
-        text = (
-            tables.as_text(network, rows)
-            if by_losses
-            else tables.ensembles_as_text(rows)
-        )
-        print(f"\n{text}")
+        print(f"\n{as_text(title, rows)}")
     if asked.seeds > 1:
         print(f"\nMean and sample deviation of {asked.seeds} seeds, on test classes.")
     print(
         f"Chosen with one {'learner and one ' * by_losses}seed, on held-out training "
-        "classes."
+        f"{'domains' if data.validation_domains else 'classes'}."
     )
     path = os.path.join(folder, "compared.json")
     tables.write(path, found)

@@ -59,12 +59,12 @@ def step(network_name: str, changes: dict[str, str]) -> dict[str, Callable[[], A
 def main(_: list[str]) -> None:
     """Prints medians, and ratios turn by turn."""
     from abe_tf.config.model import ModelConfig
-    from abe_tf.sweeps import comparing
+    from abe_tf.sweeps import rows
 
     changes = {name: {"metric_loss": name} for name in _LOSSES.value}
     if _ENSEMBLES.value:
         dim = ModelConfig().embedding_dim
-        changes = {name: comparing.network(name, dim) for name in _ENSEMBLES.value}
+        changes = {name: rows.network(name, dim) for name in _ENSEMBLES.value}
     names = list(changes)
     variants = {
         name: Variant(step, _NETWORK.value, change) for name, change in changes.items()

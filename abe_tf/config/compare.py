@@ -1,11 +1,11 @@
-"""Flags of a comparison of metric losses or ensembles: which, how tuned, how often."""
+"""Flags of a comparison: of what, how tuned, how often."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from abe_tf.config.groups import Group, option
-from abe_tf.config.model import ENSEMBLES
+from abe_tf.config.model import ENSEMBLES, NORMALIZATIONS
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.errors import InputError
 
@@ -24,6 +24,8 @@ SETTINGS = {
 }
 # Of --ensemble: what every loss trains.
 _OF_ANY_LOSS = ("none", "heads", "abe")
+# Of --normalization, and the last one with --meta.
+_NORMALIZED = (*NORMALIZATIONS, "meta")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +35,9 @@ class CompareConfig(Group):
     rows: str = option(
         "losses",
         "what is compared: losses, of which rate and one setting are chosen with one "
-        "learner; or ensembles, each with its own loss and a rate of its own",
-        choices=("losses", "ensembles"),
+        "learner; ensembles, each with its own loss and a rate of its own; or "
+        "normalizations, each with a rate of its own, at as many images seen",
+        choices=("losses", "ensembles", "normalizations"),
     )
     losses: tuple[str, ...] = option(
         tuple(SETTINGS),
@@ -48,6 +51,12 @@ class CompareConfig(Group):
         "as many as --num_learners says, hdc, bier and a_bier three. Where none are "
         "given none and abe, or with --rows=ensembles all",
         choices=(*ENSEMBLES, "a_bier"),
+    )
+    normalizations: tuple[str, ...] = option(
+        _NORMALIZED,
+        "of --normalization, with commas between; meta is batch_instance with the meta "
+        "step that the flags give",
+        choices=_NORMALIZED,
     )
     rate_factors: tuple[float, ...] = option(
         (0.3, 1.0, 3.0), "times --learning_rate: the rates that are tried", lower=0
@@ -64,6 +73,7 @@ class CompareConfig(Group):
         for field, values in (
             ("losses", self.losses),
             ("ensembles", self.networks),
+            ("normalizations", self.normalizations),
             ("rate_factors", self.rate_factors),
         ):
             if not values or len(set(values)) < len(values):
@@ -72,10 +82,21 @@ class CompareConfig(Group):
                     f"Received: {','.join(map(str, values))!r}."
                 )
 
-        if self.rows == "ensembles" and self.losses != tuple(SETTINGS):
+        if self.rows != "losses" and self.losses != tuple(SETTINGS):
             raise InputError(
                 "--losses goes with --rows=losses: an ensemble has its own. Received: "
                 f"{','.join(self.losses)}. Leave it out."
+            )
+        if self.rows == "normalizations":
+            if self.ensembles:
+                raise InputError(
+                    "--rows=normalizations trains the network of --ensemble. Received: "
+                    f"--ensembles={','.join(self.ensembles)}. Leave it out."
+                )
+        elif self.normalizations != _NORMALIZED:
+            raise InputError(
+                "--normalizations goes with --rows=normalizations. Received: "
+                f"{','.join(self.normalizations)} with {self.rows}. Leave it out."
             )
         others = [name for name in self.networks if name not in _OF_ANY_LOSS]
         if self.rows == "losses" and others:
@@ -94,13 +115,15 @@ class CompareConfig(Group):
     @property
     def names(self) -> tuple[str, ...]:
         """What the rows of the tables are."""
+        if self.rows == "normalizations":
+            return self.normalizations
         return self.losses if self.rows == "losses" else self.networks
 
     def tries(self, row: str, learning_rate: float) -> SweepConfig:
         """What is tried: learning rates, then values of a loss' setting.
 
         Args:
-          row: Name of the metric loss or the ensemble.
+          row: Name of the metric loss, the ensemble or the normalisation.
           learning_rate: The flagfile's.
 
         Raises:

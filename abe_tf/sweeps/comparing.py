@@ -1,4 +1,4 @@
-"""Losses, or ensembles, on one footing: tried alike on held-out classes, measured."""
+"""Rows of a table on one footing: tried alike on held-out classes, then measured."""
 
 from __future__ import annotations
 
@@ -14,45 +14,13 @@ from abe_tf.config.loss import loss_of
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.errors import InputError
 from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
-from abe_tf.sweeps import points, trials
+from abe_tf.sweeps import points, rows, trials
 
 if TYPE_CHECKING:
     from abe_tf.data.examples import Splits
 
-# By ensemble, one a seed.
+# By ensemble, or by normalisation; one a seed.
 Runs = dict[str, list[trials.Trial]]
-# Changes of the flags. Of all but ABE nothing was published with a divergence loss.
-_BIER = {
-    "ensemble": "bier",
-    "num_learners": "3",
-    "lambda_div": "0",
-}
-NETWORKS = {
-    "none": {"ensemble": "none", "num_learners": "1", "lambda_div": "0"},
-    "heads": {"ensemble": "heads", "lambda_div": "0"},
-    "abe": {"ensemble": "abe"},
-    "hdc": {
-        "ensemble": "hdc",
-        "num_learners": "3",
-        "lambda_div": "0",
-    },
-    "bier": _BIER,
-    "a_bier": {**_BIER, "adversarial_weight": "5e-05"},
-}
-
-
-def network(ensemble: str, embedding_dim: int) -> dict[str, str]:
-    """Changes of the flags that make an ensemble.
-
-    Args:
-      ensemble: Name of it.
-      embedding_dim: Dimensions of what it is compared with.
-    """
-    changes = NETWORKS[ensemble]
-    if ensemble != "hdc":
-        return changes
-    # Its learners are of one size.
-    return {**changes, "embedding_dim": str(embedding_dim - embedding_dim % 3)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +28,10 @@ class Comparison:
     """What is compared, and where the runs lie.
 
     Attributes:
-      folder: Folder of all runs: `tries/LOSS`, sweeps; `ENSEMBLE`, the measured runs.
+      folder: Folder of all runs: `tries/ROW`, sweeps; by ensemble or normalisation,
+        the measured runs.
       start: Flags that all runs share.
-      asked: Losses or ensembles, tries and seeds.
+      asked: Losses, ensembles or normalisations; tries and seeds.
     """
 
     folder: str
@@ -76,6 +45,14 @@ class Comparison:
           InputError: There is one.
         """
         flags = self.start
+        if flags.training.init_from:
+            raise InputError(
+                "A comparison's networks are several, and its tries hold classes out. "
+                f"Received: --init_from={flags.training.init_from}. Leave it out."
+            )
+        if self.asked.rows == "normalizations":
+            self._check_counted()
+            return
         if flags.model.ensemble in ("hdc", "bier"):
             raise InputError(
                 "--ensembles names the networks. Received: --ensemble="
@@ -91,11 +68,6 @@ class Comparison:
                 "A comparison's networks differ in their learners. Received: "
                 "--learner_weights or --learner_dims. Leave them out."
             )
-        if flags.training.init_from:
-            raise InputError(
-                "A comparison's networks are several, and its tries hold classes out. "
-                f"Received: --init_from={flags.training.init_from}. Leave it out."
-            )
         several = [name for name in self.asked.networks if name in ("heads", "abe")]
         if several and flags.model.num_learners < 2:
             raise InputError(
@@ -109,6 +81,25 @@ class Comparison:
                 raise InputError(
                     f"--{name} is tried at {', '.join(map(str, values))} for {loss}. "
                     f"Received: {given}. Leave --{name} out."
+                )
+
+    def _check_counted(self) -> None:
+        """Refuses flags that do not say how many images the steps see."""
+        data, training = self.start.data, self.start.training
+        if not training.meta:
+            raise InputError(
+                "--rows=normalizations takes flags of the row with the meta step, and "
+                "leaves it out of the others. Received: no --meta. Give "
+                "--normalization=batch_instance --meta --domains_per_batch=3."
+            )
+        counted = ["domains_per_batch"]
+        if data.batches in ("classes", "domains"):
+            counted += ["classes_per_batch", "images_per_class"]
+        for name in counted:
+            if getattr(data, name) is None:
+                raise InputError(
+                    "--rows=normalizations compares at as many images seen, and tries "
+                    f"hold some out. Received: no --{name}. Give it."
                 )
 
     def fitted(self, splits: Splits) -> Comparison:
@@ -167,33 +158,32 @@ class Comparison:
                 planned[row] = self.tries(row)
                 self.measured(row, {})
             except InputError as error:
+                others = ", ".join(self.asked.networks)
+                beside = f"; --ensembles has {others}" * (self.asked.rows == "losses")
                 raise InputError(
-                    f"{error} (--{self.asked.rows} has {row}; --ensembles has "
-                    f"{', '.join(self.asked.networks)}.)"
+                    f"{error} (--{self.asked.rows} has {row}{beside}.)"
                 ) from error
         return planned
 
     def tries(self, row: str) -> list[trials.Trial]:
-        """The sweep around one loss, with one learner, or around one ensemble.
+        """The sweep around one row; around a loss with one learner.
 
         Raises:
           InputError: A setting breaks a rule, or a run with other flags lies there.
         """
-        if self.asked.rows == "losses":
-            changes = {**NETWORKS["none"], "metric_loss": row}
+        by_losses = self.asked.rows == "losses"
+        if by_losses:
+            of_row = self.start.changed(rows.one_learner(row))
         else:
-            changes = self._network(row)
-        return trials.plan(
-            os.path.join(self.folder, "tries", row),
-            self.start.changed(changes),
-            self._swept(row),
-        )
+            of_row = self._flags(row)
+        folder = os.path.join(self.folder, "tries", row)
+        return trials.plan(folder, of_row, self._swept(row))
 
     def choose(self, row: str, tried: Sequence[trials.Trial]) -> dict[str, str]:
         """Runs the tries of a row, and says which values are best.
 
         Args:
-          row: Name of the metric loss or the ensemble.
+          row: Name of the metric loss, the ensemble or the normalisation.
           tried: Its tries, as planned.
 
         Returns:
@@ -201,21 +191,21 @@ class Comparison:
           best of its values around the flags, by Recall@1 on held-out classes.
         """
         trials.run(tried)
-        rows = trials.by_factor(tried, self._swept(row))
-        trials.write(os.path.join(self.folder, "tries", row), rows)
-        for factor, of_factor in rows.items():
+        found = trials.by_factor(tried, self._swept(row))
+        trials.write(os.path.join(self.folder, "tries", row), found)
+        for factor, of_factor in found.items():
             print(f"\n{points.as_text(factor, of_factor)}", flush=True)
-        return {factor: points.best(values).value for factor, values in rows.items()}
+        return {factor: points.best(values).value for factor, values in found.items()}
 
     def measured(self, row: str, chosen: Mapping[str, str]) -> Runs:
         """The runs that the table is of: of all training classes, on the test classes.
 
         Args:
-          row: Name of the metric loss or the ensemble.
+          row: Name of the metric loss, the ensemble or the normalisation.
           chosen: Learning rate and setting.
 
         Returns:
-          By ensemble, one a seed.
+          By ensemble or normalisation, one a seed.
 
         Raises:
           InputError: A setting breaks a rule, or a run with other flags lies there.
@@ -225,11 +215,11 @@ class Comparison:
         by_losses = self.asked.rows == "losses"
         setting = {"metric_loss": row, **chosen} if by_losses else dict(chosen)
         runs: Runs = {}
-        for ensemble in self.asked.networks if by_losses else (row,):
-            folder = os.path.join(self.folder, ensemble)
+        for name in self.asked.networks if by_losses else (row,):
+            folder = os.path.join(self.folder, name)
             at = [points.Point(folder, setting, seed, "test") for seed in seeds]
-            runs[ensemble] = [
-                trials.Trial.checked(setting, point, self._flags(point, ensemble))
+            runs[name] = [
+                trials.Trial.checked(setting, point, self._measured(point, name))
                 for point in at
             ]
         return runs
@@ -237,10 +227,14 @@ class Comparison:
     def _swept(self, row: str) -> SweepConfig:
         return self.asked.tries(row, self.start.training.learning_rate)
 
-    def _network(self, ensemble: str) -> dict[str, str]:
-        return network(ensemble, self.start.model.embedding_dim)
+    def _flags(self, name: str) -> RunFlags:
+        """Flags of an ensemble, or of a normalisation."""
+        if self.asked.rows == "normalizations":
+            return rows.normalized(self.start, name)
+        changes = rows.network(name, self.start.model.embedding_dim)
+        return self.start.changed(changes)
 
-    def _flags(self, point: points.Point, ensemble: str) -> RunFlags:
-        changes = {**self._network(ensemble), **point.setting, "seed": point.seed}
+    def _measured(self, point: points.Point, name: str) -> RunFlags:
         held_out = {"validation_classes": 0, "validation_domains": ""}
-        return self.start.changed({**changes, **held_out})
+        changes = {**point.setting, "seed": point.seed, **held_out}
+        return self._flags(name).changed(changes)

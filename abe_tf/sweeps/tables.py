@@ -17,15 +17,16 @@ from abe_tf.sweeps import points, trials
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A loss in the table of one network, or an ensemble in that of all.
+    """A loss or a normalisation of one network, or an ensemble of all.
 
     Attributes:
-      chosen: Learning rate and setting, by the flag's name.
+      chosen: Learning rate, setting, steps where rows differ in them; by the flag's
+        name.
       measured: On the test classes, one a seed.
       images: Queries and gallery of each run.
       correlations: Correlation of the learners' errors at Recall@1, mean over pairs,
         one a run; none with one learner.
-      cost: Parameters, and multiply-adds of an image; of ensembles.
+      cost: Parameters, and multiply-adds of an image; of ensembles and normalisations.
     """
 
     chosen: dict[str, str]
@@ -140,14 +141,15 @@ def as_text(network: str, rows: Mapping[str, Row]) -> str:
     return "\n".join(lines)
 
 
-def ensembles_as_text(rows: Mapping[str, Row]) -> str:
-    """The table of all ensembles, the best first.
+def networks_as_text(title: str, rows: Mapping[str, Row]) -> str:
+    """The table of ensembles or normalisations, the best first.
 
     Args:
-      rows: By the ensemble's name.
+      title: What they have in common.
+      rows: By their names.
     """
     lines = [
-        f"{'':14}{'Recall@1, %':>14}{'learners':>14}{'self-pair':>11}{'errors':>8}"
+        f"{title:14}{'Recall@1, %':>14}{'learners':>14}{'self-pair':>11}{'errors':>8}"
         f"{'parameters':>12}{'multiply-adds':>15}  chosen"
     ]
     best_first = sorted(rows.items(), key=lambda item: -item[1].measured.recall)

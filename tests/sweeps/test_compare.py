@@ -104,6 +104,98 @@ def test_flags_that_a_comparison_sets_itself_are_refused(tmp_path, changes, mess
         comparison.plan()
 
 
+META = START.changed(
+    {
+        "normalization": "batch_instance",
+        "meta": True,
+        "meta_images": 2,
+        "margin_hard": 0.5,
+        "rho_learning_rate": 0.1,
+        "domains_per_batch": 3,
+        "classes_per_batch": 6,
+        "images_per_class": 4,
+        "steps": 100,
+    }
+)
+NORMALIZED = CompareConfig(rows="normalizations", seeds=1)
+
+
+def test_normalisations_are_those_of_any_network(tmp_path):
+    boosted = {"ensemble": "bier", "num_learners": 3, "lambda_div": 0}
+    start = META.changed({**boosted, "metric_loss": "triplet_hard"})
+    comparison = comparing.Comparison(str(tmp_path), start, NORMALIZED)
+    comparison.check()
+    for tried in comparison.plan().values():
+        assert {trial.flags.model.ensemble for trial in tried} == {"bier"}
+        assert {trial.flags.loss.margin_hard for trial in tried} == {0.5}
+
+
+def test_normalisations_see_as_many_images_those_of_the_meta_step_counted(tmp_path):
+    comparison = comparing.Comparison(str(tmp_path), META, NORMALIZED)
+    comparison.check()
+    planned = comparison.plan()
+    assert list(planned) == ["batch", "instance_half", "batch_instance", "meta"]
+    for name, tried in planned.items():
+        (runs,) = comparison.measured(name, {"learning_rate": "0.01"}).values()
+        assert runs[0].flags.data.validation_classes == 0
+        assert runs[0].flags.training.learning_rate == 0.01
+        assert len(tried) == 3
+        for trial in [*tried, *runs]:
+            model, training = trial.flags.model, trial.flags.training
+            # A batch of 6 x 4, and with the meta step one of 3 x 4 x 2 more.
+            steps, images = (100, 24 + 24) if name == "meta" else (200, 24)
+            assert (training.steps, training.meta) == (steps, name == "meta")
+            assert steps * images == 4800
+            instance = name in ("batch_instance", "meta")
+            assert training.rho_learning_rate == (0.1 if instance else None)
+            mixed = "batch_instance" if instance else name
+            assert model == dataclasses.replace(META.model, normalization=mixed)
+    # What only the meta step has is kept for it alone.
+    assert planned["meta"][0].flags.loss.margin_hard == 0.5
+    assert planned["batch"][0].flags.loss.margin_hard == LossConfig().margin_hard
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (START, "Received: no --meta"),
+        (
+            dataclasses.replace(
+                META, data=dataclasses.replace(META.data, domains_per_batch=None)
+            ),
+            "no --domains_per_batch",
+        ),
+        (
+            dataclasses.replace(
+                META, data=dataclasses.replace(META.data, images_per_class=None)
+            ),
+            "no --images_per_class",
+        ),
+        (META.changed({"init_from": "runs/mine"}), "--init_from=runs/mine"),
+    ],
+)
+def test_normalisations_are_compared_at_images_that_are_counted(
+    tmp_path, start, message
+):
+    comparison = comparing.Comparison(str(tmp_path), start, NORMALIZED)
+    with pytest.raises(InputError, match=message):
+        comparison.check()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rows": "normalizations", "ensembles": ("abe",)}, "Leave it out"),
+        ({"rows": "ensembles", "normalizations": ("batch",)}, "with ensembles"),
+        ({"rows": "normalizations", "losses": ("margin",)}, "goes with --rows=losses"),
+        ({"rows": "normalizations", "normalizations": ()}, "must name something"),
+    ],
+)
+def test_lists_of_other_rows_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        CompareConfig(**given)
+
+
 def splits(*counts, held_out):
     """Images of classes 0, 1, ..., of which the last ones are held out."""
     labels = np.repeat(np.arange(len(counts)), counts)
@@ -223,7 +315,7 @@ def test_the_table_of_ensembles_has_what_they_cost():
     three = tables.Row({}, *measured("BIER^64", [90.0, 92.0], [0.1, 0.2]))
     three = dataclasses.replace(three, correlations=(0.3, 0.5), cost=(7, 9))
     rows = {"1-head^64": one, "BIER^64": three}
-    _, first, second = tables.ensembles_as_text(rows).splitlines()
+    _, first, second = tables.networks_as_text("ensembles", rows).splitlines()
     assert first.split()[:7] == [
         *("BIER^64", "91.0", "±", "1.41", "70.0", "0.15", "0.40")
     ]
