@@ -48,6 +48,17 @@ def main(
         _evaluate_file(embeddings.embeddings, evaluation, embeddings.clustering)
         return
     folder = RunFolder(run.require())
+    _evaluate_run(folder, checkpoint, split, evaluation, embeddings, distribution)
+
+
+def _evaluate_run(
+    folder: RunFolder,
+    checkpoint: CheckpointConfig,
+    split: SplitConfig,
+    evaluation: EvaluationConfig,
+    embeddings: EmbeddingsConfig,
+    distribution: DistributionConfig,
+) -> None:
     folder.check_writable()
     data = split.moved(folder.flags().data)
     folder.with_checkpoints(checkpoint.checkpoint)

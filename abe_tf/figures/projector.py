@@ -10,6 +10,7 @@ from tensorboard.plugins import projector
 
 from abe_tf.storage.files import write_atomically
 
+# Longer side, in pixels.
 _THUMBNAIL = 32
 
 
@@ -39,11 +40,13 @@ def write(
         metadata_path="metadata.tsv",
     )
     embedding.sprite.image_path = "sprite.png"
-    embedding.sprite.single_image_dim.extend([_THUMBNAIL, _THUMBNAIL])
+    small = _small(pixels)
+    height, width = small.shape[1:3]
+    embedding.sprite.single_image_dim.extend([width, height])
     for name, content in (
         ("embeddings.tsv", table),
         ("metadata.tsv", "class\timage\n" + "".join(rows)),
-        ("sprite.png", tf.io.encode_png(_sprite(pixels)).numpy()),
+        ("sprite.png", tf.io.encode_png(_sprite(small)).numpy()),
         ("projector_config.pbtxt", str(config)),
     ):
         write_atomically(os.path.join(folder, name), content)
@@ -53,12 +56,19 @@ def _cell(text: str) -> str:
     return text.replace("\t", " ").replace("\n", " ")
 
 
-def _sprite(pixels: np.ndarray) -> np.ndarray:
-    """Thumbnails row by row in a square, as the projector cuts them out again."""
-    small = tf.image.resize(pixels, [_THUMBNAIL] * 2, antialias=True)
-    small = tf.cast(tf.clip_by_value(tf.round(small), 0, 255), tf.uint8).numpy()
+def _small(pixels: np.ndarray) -> np.ndarray:
+    """Thumbnails of the same shape, uint8."""
+    sides = np.array(pixels.shape[1:3])
+    smaller = np.maximum(1, np.round(sides * _THUMBNAIL / sides.max())).astype(int)
+    small = tf.image.resize(pixels, smaller, antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(small), 0, 255), tf.uint8).numpy()
+
+
+def _sprite(small: np.ndarray) -> np.ndarray:
+    """Thumbnails row by row, as many as columns: the projector cuts them out again."""
     side = int(np.ceil(np.sqrt(len(small))))
     missing = side * side - len(small)
     cells = np.pad(small, [(0, missing), *[(0, 0)] * 3])
-    cells = cells.reshape(side, side, _THUMBNAIL, _THUMBNAIL, 3)
-    return cells.swapaxes(1, 2).reshape(side * _THUMBNAIL, side * _THUMBNAIL, 3)
+    cells = cells.reshape(side, side, *small.shape[1:])
+    height, width = small.shape[1:3]
+    return cells.swapaxes(1, 2).reshape(side * height, side * width, 3)

@@ -172,8 +172,8 @@ def _uncalibrated(source: dict) -> str:
         return (
             "No P(same kind): the index's model was not calibrated. python -m "
             f"abe_tf.evaluate --workdir={workdir} --checkpoint={checkpoint} "
-            "--split=validation does it, if the run held out classes "
-            "(--validation_classes); then run abe_tf.index again."
+            "--split=validation does it, if the run held out classes or domains "
+            "(--validation_classes, --validation_domains); then run abe_tf.index again."
         )
     if source.get("model_dir"):
         return (

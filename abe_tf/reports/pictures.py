@@ -81,6 +81,13 @@ def of_all(reports: Sequence[RunReport]) -> Iterator[Picture]:
 
 def of_run(report: RunReport) -> Iterator[Picture]:
     """Pictures of one run."""
+    yield from _of_network(report)
+    yield from _of_searches(report)
+    yield from _confusion(report)
+
+
+def _of_network(report: RunReport) -> Iterator[Picture]:
+    """How it was trained, and what it looks at."""
     name = report.name
     if report.metrics:
         yield Picture(f"curves_{name}", "Training", "", png=curves.draw(report.metrics))
@@ -110,6 +117,11 @@ def of_run(report: RunReport) -> Iterator[Picture]:
             report.masks["mean"],
             name,
         )
+
+
+def _of_searches(report: RunReport) -> Iterator[Picture]:
+    """What queries find."""
+    name = report.name
     evenly = probes.positions(report.queries.examples)
     yield Picture(
         f"neighbours_{name}",
@@ -142,7 +154,6 @@ def of_run(report: RunReport) -> Iterator[Picture]:
         _neighbours(report, worst),
         name,
     )
-    yield from _confusion(report)
 
 
 def of_sweep(folder: str) -> Iterator[Picture]:

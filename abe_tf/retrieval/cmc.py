@@ -23,13 +23,12 @@ DEFINITIONS = {
     "map": "mean over queries of the mean, over all relevant images, of the precision "
     "up to each",
 }
-# Distances that are looked at at once; more pairs than these are not ranked in full
-# where no camera asks for it.
-_AT_ONCE, MOST_PAIRS = 2**24, 25_000_000
+# More pairs than these are not ranked in full where no camera asks for it.
+MOST_PAIRS = 25_000_000
 
 
 def measure_cmc(
-    matrix: DistanceMatrix, queries: Embedded, gallery: Embedded | None
+    matrix: DistanceMatrix, queries: Embedded, gallery: Embedded | None, block: int
 ) -> dict[str, Any] | None:
     """Ranks the whole gallery for each query.
 
@@ -37,6 +36,8 @@ def measure_cmc(
       matrix: The distances between both.
       queries: What is looked for.
       gallery: Where; among the other queries where `None`.
+      block: As many distances as a tile of this edge has are looked at at once, or
+        those of one query.
 
     Returns:
       Percent, by "ensemble" and "concatenated", then by "cmc@1", "cmc@5", "cmc@10" and
@@ -51,7 +52,7 @@ def measure_cmc(
         return None
     own, theirs = _cameras(matrix, queries, among) if by_camera else (None, None)
     sums, found = np.zeros([len(KINDS), len(RANKS) + 1]), 0
-    rows = max(1, _AT_ONCE // len(among))
+    rows = max(1, block * block // len(among))
     for bounds in matrix.rows.blocks(rows):
         relevant, irrelevant = _pairs(matrix, bounds)
         if own is not None and theirs is not None:

@@ -117,7 +117,7 @@ def evaluate(
             float(sub_recall[subsets.index(_others(learners, learner))])
             for learner in range(learners if learners > 1 else 0)
         ],
-        cmc=cmc.measure_cmc(matrix, queries, archive.gallery),
+        cmc=cmc.measure_cmc(matrix, queries, archive.gallery, block),
     )
 
 

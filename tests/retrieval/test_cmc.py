@@ -49,12 +49,13 @@ def exhaustive(queries, gallery, kind):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("with_gallery", [False, True])
 @pytest.mark.parametrize("cameras", [None, 3])
-def test_equals_the_exhaustive_ranking(seed, with_gallery, cameras, monkeypatch):
-    # Several portions of rows.
-    monkeypatch.setattr("abe_tf.retrieval.cmc._AT_ONCE", 500)
+def test_equals_the_exhaustive_ranking(seed, with_gallery, cameras):
     queries = drawn(seed, 60, cameras=cameras)
     gallery = drawn(seed + 10, 90, cameras=cameras) if with_gallery else None
-    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery)
+    # Several portions of rows.
+    matrix = DistanceMatrix.of(queries, gallery)
+    found = measure_cmc(matrix, queries, gallery, 22)
+    assert found == measure_cmc(matrix, queries, gallery, 1)
     for kind in ("ensemble", "concatenated"):
         expected, count = exhaustive(queries, gallery, kind)
         np.testing.assert_allclose(list(found[kind].values()), expected, rtol=1e-6)
@@ -72,7 +73,7 @@ def test_the_own_camera_is_left_out_for_the_own_class_alone():
     # Its nearest is by its camera, the next another class by its camera.
     queries = embedded([0], [0], ["a"])
     gallery = embedded([1, 2, 3, 50], [0, 1, 0, 0], ["a", "a", "b", "b"])
-    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery)
+    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery, 512)
     assert found["ensemble"]["cmc@1"] == 0 and found["ensemble"]["cmc@5"] == 100
     assert found["ensemble"]["map"] == pytest.approx(100 * (1 / 2 + 2 / 3) / 2)
 
@@ -80,25 +81,25 @@ def test_the_own_camera_is_left_out_for_the_own_class_alone():
 def test_a_query_with_nothing_to_find_is_counted_apart():
     queries = embedded([0, 90], [0, 1], ["a", "a"])
     gallery = embedded([1, 91], [0, 1], ["b", "a"])
-    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery)
+    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery, 512)
     assert (found["queries"], found["without"]) == (1, 1)
     assert found["ensemble"]["map"] == 100
     alone = embedded([0, 90], [0, 1], ["a", "a"])
     counts = {"queries": 0, "without": 2, "cameras": True}
-    assert measure_cmc(DistanceMatrix.of(alone), alone, None) == counts
+    assert measure_cmc(DistanceMatrix.of(alone), alone, None, 512) == counts
 
 
 def test_a_camera_that_nobody_knows_is_no_others():
     queries = embedded([0], [0], [""])
     gallery = embedded([1, 2], [0, 0], ["", "a"])
-    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery)
+    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery, 512)
     assert found["ensemble"]["map"] == 100 and found["queries"] == 1
 
 
 def test_a_tie_counts_against_the_query():
     queries = embedded([0], [0], ["a"])
     gallery = embedded([10, -10], [0, 1], ["b", "b"])
-    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery)
+    found = measure_cmc(DistanceMatrix.of(queries, gallery), queries, gallery, 512)
     assert found["ensemble"]["cmc@1"] == 0
     assert found["ensemble"]["map"] == 50
 
@@ -106,8 +107,8 @@ def test_a_tie_counts_against_the_query():
 def test_very_many_pairs_are_ranked_only_for_cameras(monkeypatch):
     monkeypatch.setattr("abe_tf.retrieval.cmc.MOST_PAIRS", 10)
     plain, seen = drawn(0, 20, cameras=None), drawn(0, 20)
-    assert measure_cmc(DistanceMatrix.of(plain), plain, None) is None
-    assert measure_cmc(DistanceMatrix.of(seen), seen, None) is not None
+    assert measure_cmc(DistanceMatrix.of(plain), plain, None, 512) is None
+    assert measure_cmc(DistanceMatrix.of(seen), seen, None, 512) is not None
 
 
 def test_cameras_lie_in_the_file(tmp_path):

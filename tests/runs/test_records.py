@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from abe_tf.figures import projector
 from abe_tf.runs.folder import RunFolder
 
 
@@ -97,6 +98,19 @@ def test_the_projector_has_a_row_and_a_picture_for_each_image(trained):
         'tensor_path: "embeddings.tsv"'
         in (folder / "projector_config.pbtxt").read_text()
     )
+
+
+def test_pictures_of_the_projector_have_the_shape_of_the_images(tmp_path):
+    pixels = np.zeros([3, 64, 40, 3], np.uint8)
+    pixels[2, :, :20] = 255
+    vectors = np.ones([3, 2, 4], np.float32)
+    projector.write(str(tmp_path), vectors, list("abc"), list("abc"), pixels)
+    sprite = tf.io.decode_png((tmp_path / "sprite.png").read_bytes()).numpy()
+    # Two rows and columns of 32 x 20.
+    assert sprite.shape == (64, 40, 3)
+    assert sprite[32:, :9].min() == 255 and sprite[32:, 11:].max() == 0
+    config = (tmp_path / "projector_config.pbtxt").read_text()
+    assert "single_image_dim: 20\n    single_image_dim: 32" in config
 
 
 def test_metrics_are_lines_of_json(trained):

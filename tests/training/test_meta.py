@@ -175,10 +175,14 @@ def test_only_the_mixtures_move_and_the_averages_stay():
     assert min(moved) > 0.1
 
 
-def test_two_replicas_give_the_step_of_one():
+@pytest.mark.parametrize("second_order", [False, True])
+def test_two_replicas_give_the_step_of_one(second_order):
+    # With an inner step so large that what the outer gradient passes through it counts.
+    steps = {"rho_learning_rate": 2.0, "meta_step": 3.0} if second_order else {}
+    settings = {"momentum": 0.0, "meta_second_order": second_order, **steps}
     found, logs = [], []
     for strategy in ("default", "mirrored"):
-        trainer = trainer_of(strategy, domains=DOMAINS, momentum=0.0)
+        trainer = trainer_of(strategy, domains=DOMAINS, **settings)
         before = weights_of(trainer)
         logs.append(train(trainer, 0, 1))
         moved = zip(weights_of(trainer), before, strict=True)
