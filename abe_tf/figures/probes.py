@@ -12,6 +12,8 @@ from abe_tf.models.ensemble import mask_network
 
 # Images whose masks are shown, queries, and neighbours of each.
 _MASKS, QUERIES, NEIGHBOURS = 4, 6, 8
+# Images of which it is counted how far masks are open.
+_COUNTED = 32
 
 
 def positions(examples: Examples, count: int = QUERIES) -> np.ndarray:
@@ -21,7 +23,7 @@ def positions(examples: Examples, count: int = QUERIES) -> np.ndarray:
 
 
 class Masks:
-    """Draws the attention masks of some images.
+    """The attention masks of some images, drawn and counted.
 
     Args:
       network: The network, as it trains.
@@ -29,8 +31,8 @@ class Masks:
     """
 
     def __init__(self, network: tf.keras.Model, loader: Loader) -> None:
-        self._pixels = loader.pixels(positions(loader.examples, _MASKS))
         self._masks_of = None
+        self._loader, self._seen = loader, dict[int, np.ndarray]()
         self._strategy = network.distribute_strategy
         with self._strategy.scope():
             model = mask_network(network)
@@ -46,13 +48,28 @@ class Masks:
         """PNG files: one "channel" of each mask, and their "mean"; none without."""
         if self._masks_of is None:
             return {}
-        result = self._masks_of(self._pixels)
-        result = self._strategy.experimental_local_results(result)
-        values = np.asarray(result[0], np.float32)
+        pixels, values = self._of_images(_MASKS)
         return {
-            "channel": masks.draw_channels(self._pixels[0], values[0]),
-            "mean": masks.draw_means(self._pixels, values),
+            "channel": masks.draw_channels(pixels[0], values[0]),
+            "mean": masks.draw_means(pixels, values),
         }
+
+    def open_shares(self) -> list[float]:
+        """By learner, the share of its masks' values above a half; none without."""
+        if self._masks_of is None:
+            return []
+        _, values = self._of_images(_COUNTED)
+        return (values > 0.5).mean((0, 2, 3, 4)).tolist()
+
+    def _of_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels, and masks `[images, learners, h, w, channels]`."""
+        if count not in self._seen:
+            chosen = positions(self._loader.examples, count)
+            self._seen[count] = self._loader.pixels(chosen)
+        assert self._masks_of is not None
+        result = self._masks_of(self._seen[count])
+        result = self._strategy.experimental_local_results(result)
+        return self._seen[count], np.asarray(result[0], np.float32)
 
 
 def draw_neighbours(

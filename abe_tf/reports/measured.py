@@ -43,6 +43,7 @@ class RunReport:
       nearest: `[queries, neighbours]` positions in the gallery.
       cost: Cost of the network.
       masks: PNG files, as drawn by `probes.Masks`.
+      open_masks: As counted by `probes.Masks`.
       matches: Some queries and their nearest images, why they match.
       queries: The images that were looked for.
       gallery: The images among which they were looked for.
@@ -62,6 +63,7 @@ class RunReport:
     nearest: np.ndarray
     cost: Cost
     masks: dict[str, bytes]
+    open_masks: list[float]
     matches: list[Match]
     queries: Loader
     gallery: Loader
@@ -101,6 +103,7 @@ def gather(
     if archive.gallery is not None and splits.gallery is not None:
         gallery = Loader(splits.gallery, model.preprocessing)
     nearest = nearest_images(archive.matrix, probes.NEIGHBOURS, options.block)
+    masks = probes.Masks(model.network, queries)
     return RunReport(
         name=readable(os.path.basename(os.path.abspath(folder.path))),
         paper_name=paper_name(flags.model, flags.loss),
@@ -111,7 +114,8 @@ def gather(
         ),
         nearest=nearest,
         cost=cost(model.network),
-        masks=probes.Masks(model.network, queries).draw(),
+        masks=masks.draw(),
+        open_masks=masks.open_shares(),
         matches=_matches(model, queries, gallery, nearest),
         queries=queries,
         gallery=gallery,

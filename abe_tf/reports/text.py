@@ -97,6 +97,12 @@ def measures_as_text(evaluation: Measurements) -> str:
     lines.append(
         "lowest classes: " + ", ".join(f"{name} {value:.1f}" for name, value in worst)
     )
+    spread = evaluation.effective_rank
+    alone = " ".join(f"{rank:.1f}" for rank in spread["learners"])
+    lines.append(
+        f"effective rank, directions that embeddings spread over: learners {alone}, "
+        f"side by side {spread['concatenated']:.1f}"
+    )
     if evaluation.without_learner:
         lines += _diversity_as_text(evaluation)
     return "\n".join(lines)

@@ -19,29 +19,6 @@ MOST_QUERIES = 4_000
 _ROOM = 32 * 2**20
 
 
-def error_correlation(learner_ranks: np.ndarray) -> list[list[float | None]]:
-    """Correlation of the learners' errors at Recall@1.
-
-    Args:
-      learner_ranks: `[learners, queries]`, negatives before the nearest positive.
-
-    Returns:
-      `[learners, learners]` Pearson's coefficient of "missed", -1 to 1; `None` with a
-      learner that misses all queries or none.
-    """
-    missed = (learner_ranks > 0).astype(np.float64)
-    deviations = missed - missed.mean(1, keepdims=True)
-    covariances = deviations @ deviations.T
-    scale = np.sqrt(np.diag(covariances))
-    return [
-        [
-            float(c / (scale[p] * scale[q])) if scale[p] * scale[q] else None
-            for q, c in enumerate(row)
-        ]
-        for p, row in enumerate(covariances)
-    ]
-
-
 def subsets_of(learners: int, seed: int = 0) -> list[tuple[int, ...]]:
     """All subsets of the learners, smallest first; a sample of each size where many."""
     rng = np.random.default_rng(seed)

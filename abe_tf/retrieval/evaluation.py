@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from abe_tf.retrieval import clustering, cmc, diversity, measures, ranks
+from abe_tf.retrieval import (
+    clustering,
+    cmc,
+    correlation,
+    diversity,
+    measures,
+    ranks,
+    spectrum,
+)
 from abe_tf.retrieval.archive import Archive
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.recall import Recall, recall_of
@@ -27,7 +35,8 @@ class Measurements:
       ranking: Measures of the ranking, as returned by `measures.measure_ranking`.
       clustering: As returned by `clustering.measure_clustering`; `None` if not wanted.
       by_class: Recall@1 of the ensemble in percent, by the class of the query.
-      error_correlation: As returned by `diversity.error_correlation`.
+      error_correlation: As returned by `correlation.error_correlation`.
+      effective_rank: As returned by `spectrum.effective_ranks`, of the queries.
       sub_ensembles: By the number of learners: mean and deviation of Recall@1 over
         subsets, and how many those are.
       without_learner: Recall@1 of the ensemble without each learner.
@@ -41,19 +50,14 @@ class Measurements:
     clustering: dict[str, Any] | None
     by_class: dict[str, float]
     error_correlation: list[list[float | None]]
+    effective_rank: dict[str, Any]
     sub_ensembles: dict[int, dict[str, float]]
     without_learner: list[float]
     cmc: dict[str, Any] | None = None
 
     def mean_error_correlation(self) -> float | None:
         """Mean over pairs of learners; `None` where no pair has one."""
-        pairs = [
-            value
-            for row, values in enumerate(self.error_correlation)
-            for value in values[:row]
-            if value is not None
-        ]
-        return float(np.mean(pairs)) if pairs else None
+        return correlation.mean_over_pairs(self.error_correlation)
 
     def as_json(self, dataset: str) -> dict[str, Any]:
         """What results.json holds."""
@@ -68,6 +72,7 @@ class Measurements:
             "ranking": self.ranking,
             "clustering": self.clustering,
             "error_correlation": self.error_correlation,
+            "effective_rank": self.effective_rank,
             "sub_ensembles": self.sub_ensembles,
             "without_learner": self.without_learner,
             "by_class": self.by_class,
@@ -104,7 +109,8 @@ def evaluate(
         ranking=measures.measure_ranking(matrix, positive_ranks[-2:], block),
         clustering=clustering.measure_clustering(queries) if cluster else None,
         by_class=_by_class(positive_ranks[-2], queries, archive.class_names),
-        error_correlation=diversity.error_correlation(positive_ranks[:-2]),
+        error_correlation=correlation.error_correlation(positive_ranks[:-2]),
+        effective_rank=spectrum.effective_ranks(queries.learner_embeddings),
         sub_ensembles={
             int(size): {
                 "mean": float(sub_recall[sizes == size].mean()),
@@ -150,6 +156,7 @@ def restored(
         clustering=besides["clustering"],
         by_class=besides["by_class"],
         error_correlation=besides["error_correlation"],
+        effective_rank=besides["effective_rank"],
         # JSON knows text alone as names.
         sub_ensembles={int(k): v for k, v in besides["sub_ensembles"].items()},
         without_learner=besides["without_learner"],

@@ -12,12 +12,14 @@ from abe_tf.data.examples import Examples
 from abe_tf.data.pipeline import Loader, cached_loader
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.figures import probes, projector
-from abe_tf.retrieval import calibration
+from abe_tf.retrieval import calibration, spectrum
+from abe_tf.retrieval.correlation import error_correlation, mean_over_pairs
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.embedding import Embedder, Interrupted
 from abe_tf.retrieval.matrix import DistanceMatrix
 from abe_tf.retrieval.nearest import nearest_images
-from abe_tf.retrieval.recall import Recall, measure_recall
+from abe_tf.retrieval.ranks import nearest_positive_ranks
+from abe_tf.retrieval.recall import recall_of
 from abe_tf.retrieval.similarity import similarities
 from abe_tf.training.callbacks import Measured
 
@@ -69,7 +71,7 @@ class Validation:
         self._ks = tuple(sorted({1, *ks}))
         self._embedded: Embedded | None = None
         # By every worker, as all that is built in a strategy's scope.
-        self._masks = probes.Masks(network, self._loader) if pictures else None
+        self._masks, self._pictures = probes.Masks(network, self._loader), pictures
 
     def __call__(self, interrupted: Callable[[], bool]) -> Measured | None:
         """Measures; `None` where `interrupted` became true meanwhile."""
@@ -84,12 +86,15 @@ class Validation:
         scalars, files = {}, {}
         if self._held_out:
             block = self._evaluation.block
-            scalars = _scalars(measure_recall(embedded, self._ks, block))
+            scalars = _scalars(embedded, self._ks, block)
             fitted = calibration.calibrate(embedded, trained, split="validation")
             files = {calibration.FILE: fitted.text()} if fitted else {}
         shown = _evenly(len(embedded.labels), _SHOWN)
         kinds = similarities(embedded.learner_embeddings[shown], embedded.labels[shown])
         split = "validation" if self._held_out else "train"
+        if self._projector_dir is not None:
+            for number, share in enumerate(self._masks.open_shares(), 1):
+                scalars[f"{split}/masks/open/learner_{number}"] = share
         histograms = {f"{split}/similarity/{kind}": v for kind, v in kinds.items()}
         images = {f"{split}/{name}": png for name, png in self._draw(embedded).items()}
         return Measured(scalars, histograms, images, files)
@@ -101,7 +106,7 @@ class Validation:
 
     def _draw(self, embedded: Embedded) -> dict[str, bytes]:
         """Pictures of images that stay the same, by name."""
-        if self._projector_dir is None or self._masks is None:
+        if self._projector_dir is None or not self._pictures:
             # Whoever writes nothing draws nothing.
             return {}
         images = {f"masks/{name}": png for name, png in self._masks.draw().items()}
@@ -124,7 +129,7 @@ class Validation:
 
     def at_end(self) -> None:
         """Writes the projector's files for what was measured last."""
-        if self._projector_dir is None or self._embedded is None or not self._masks:
+        if self._projector_dir is None or self._embedded is None or not self._pictures:
             return
         examples = self._loader.examples
         shown = _evenly(len(examples), _SHOWN)
@@ -135,7 +140,12 @@ class Validation:
         projector.write(self._projector_dir, embeddings, classes, names, pixels)
 
 
-def _scalars(recall: Recall) -> dict[str, float]:
+def _scalars(embedded: Embedded, ks: tuple[int, ...], block: int) -> dict[str, float]:
+    ranks = nearest_positive_ranks(DistanceMatrix.of(embedded), block)
+    recall = recall_of(ranks, embedded, ks, len(embedded))
+    spread = spectrum.effective_ranks(embedded.learner_embeddings)
+    together = mean_over_pairs(error_correlation(ranks[:-2]))
+    correlated = {} if together is None else {"validation/error_correlation": together}
     return {
         **{f"validation/recall@{k}": value for k, value in recall.ensemble.items()},
         "validation/individual_recall@1": recall.individual_mean()[1],
@@ -143,6 +153,12 @@ def _scalars(recall: Recall) -> dict[str, float]:
         **{
             f"validation/recall@1/learner_{number}": learner[1]
             for number, learner in enumerate(recall.by_learner, 1)
+        },
+        **correlated,
+        "validation/effective_rank/concatenated": spread["concatenated"],
+        **{
+            f"validation/effective_rank/learner_{number}": rank
+            for number, rank in enumerate(spread["learners"], 1)
         },
     }
 

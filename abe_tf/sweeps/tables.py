@@ -11,6 +11,7 @@ from typing import Any
 
 from abe_tf.errors import InputError
 from abe_tf.figures.ablation import SweepRow, mean_and_deviation
+from abe_tf.retrieval.correlation import mean_over_pairs
 from abe_tf.storage.files import write_atomically
 from abe_tf.sweeps import points, trials
 
@@ -48,7 +49,7 @@ class Row:
         results = [trial.point.results(steps) for trial in runs]
         found = [(r["num_queries"], r["num_gallery"]) for r in results if r]
         row = points.summarise(name, results)
-        correlations = [_mean_over_pairs(r["error_correlation"]) for r in results if r]
+        correlations = [mean_over_pairs(r["error_correlation"]) for r in results if r]
         known = tuple(one for one in correlations if one is not None)
         return cls(chosen, row, frozenset(found), known, cost)
 
@@ -68,17 +69,6 @@ class Row:
                 "multiply_adds": multiply_adds,
             }
         return content
-
-
-def _mean_over_pairs(matrix: Sequence[Sequence[float | None]]) -> float | None:
-    """Of what is beside the diagonal; `None` where there is nothing."""
-    beside = [
-        value
-        for number, row in enumerate(matrix)
-        for value in row[number + 1 :]
-        if value is not None
-    ]
-    return statistics.mean(beside) if beside else None
 
 
 def write(path: str, tables: Mapping[str, Mapping[str, Row]]) -> None:

@@ -110,7 +110,7 @@ class Measured:
     """What a measurement of the network gives, by TensorBoard tag.
 
     Attributes:
-      scalars: Numbers; recall in percent. Empty without validation classes.
+      scalars: Numbers; recall in percent, missing without validation classes.
       histograms: Values of any number.
       images: PNG files.
       files: What belongs to the weights that were measured, as text by the name of a
@@ -179,18 +179,19 @@ class Evaluation(StepCallback):
             self._context.writer.histograms(step, measured.histograms)
             self._context.writer.images(step, measured.images)
             if measured.scalars:
+                self._context.writer.scalars(step, measured.scalars)
+            if self._tag in measured.scalars:
                 self._keep_best(step, measured.scalars)
 
     def _interrupted(self) -> bool:
         return self._alone and self._context.signals.received is not None
 
     def _keep_best(self, step: int, scalars: dict[str, float]) -> None:
-        self._context.writer.scalars(step, scalars)
         best = self._checkpoints.save_if_best(scalars[self._tag])
         text = "  ".join(
             f"{tag} {value:.1f}"
             for tag, value in scalars.items()
-            if tag.count("/") == 1
+            if tag.count("/") == 1 and "recall" in tag
         )
         self._context.console.line(
             f"step {step}: {text}{'  (best so far)' if best else ''}"

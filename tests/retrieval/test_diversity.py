@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import cluster, metrics
 
-from abe_tf.retrieval import clustering, diversity
+from abe_tf.retrieval import clustering, correlation, diversity, spectrum
 from abe_tf.retrieval.embedded import Embedded
 from abe_tf.retrieval.matrix import DistanceMatrix
 from abe_tf.retrieval.similarity import HISTOGRAM_BINS, similarity_histograms
@@ -40,11 +40,39 @@ def test_all_subsets_of_8_and_a_sample_of_12():
 
 def test_error_correlation_is_pearson_of_misses():
     ranks = np.array([[0, 3, 0, 1, 0], [0, 9, 2, 1, 0], [0, 0, 0, 0, 0]])
-    found = diversity.error_correlation(ranks)
+    found = correlation.error_correlation(ranks)
     expected = np.corrcoef(ranks[:2] > 0)
     assert found[0][1] == pytest.approx(expected[0, 1])
     # A learner that never misses has no correlation with any.
     assert found[2] == [None] * 3
+
+
+def test_correlations_are_means_over_pairs():
+    assert correlation.mean_over_pairs([[1.0]]) is None
+    matrix = [[1.0, 0.2, None], [0.2, 1.0, 0.6], [None, 0.6, 1.0]]
+    assert correlation.mean_over_pairs(matrix) == pytest.approx(0.4)
+
+
+def test_the_effective_rank_is_of_the_singular_values_of_all_but_the_mean():
+    rng = np.random.default_rng(0)
+    x = unit(rng, 5000, 3, 8)
+    # The second learner has two directions alone, the third one of them doubled.
+    x[:, 1, 2:] = 0
+    x[:, 2] = np.repeat(x[:, 1, :1], 8, axis=1)
+    found = spectrum.effective_ranks(x)
+    flat = [*x.transpose(1, 0, 2), x.reshape(5000, -1)]
+    for rank, vectors in zip(
+        [*found["learners"], found["concatenated"]], flat, strict=True
+    ):
+        values = np.linalg.svd(
+            vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64),
+            compute_uv=False,
+        )
+        shares = values / values.sum()
+        shares = shares[shares > 1e-6]
+        assert rank == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
+    assert found["learners"] == pytest.approx([8, 2, 1], rel=0.01)
+    assert spectrum.effective_rank(x[:1, 0]) == 0
 
 
 def test_histograms_count_every_pair():

@@ -50,6 +50,13 @@ def test_tensorboard_holds_every_term(trained):
         assert sorted(scalars[tag])[-len(steps) :] == steps, tag
     for tag in ("recall@1", "recall@1/concatenated", "recall@1/learner_2"):
         assert sorted(scalars[f"validation/{tag}"]) == [3, 6]
+    for learner in (1, 2):
+        ranks = scalars[f"validation/effective_rank/learner_{learner}"]
+        shares = scalars[f"validation/masks/open/learner_{learner}"]
+        assert sorted(ranks) == sorted(shares) == [3, 6]
+        # 10 images lie in 9 directions at most.
+        assert all(1 <= rank <= 9 for rank in ranks.values())
+        assert all(0 < share < 1 for share in shares.values())
     for step in (2, 4, 6):
         total = scalars["loss/metric"][step] + scalars["loss/divergence"][step]
         assert scalars["loss/total"][step] == pytest.approx(total, rel=1e-5)

@@ -332,12 +332,6 @@ def measured(name, ensemble, cosines=()):
     return row, frozenset({(9, 9)})
 
 
-def test_correlations_are_means_over_pairs():
-    assert tables._mean_over_pairs([[1.0]]) is None
-    matrix = [[1.0, 0.2, None], [0.2, 1.0, 0.6], [None, 0.6, 1.0]]
-    assert tables._mean_over_pairs(matrix) == pytest.approx(0.4)
-
-
 def test_the_table_begins_with_the_best():
     rows = {
         "triplet_semihard": row({}, "triplet_semihard", [], []),
