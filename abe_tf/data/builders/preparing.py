@@ -18,7 +18,7 @@ def prepare(
 
     Args:
       make_builder: Gives the builder; a second one reads what the other process made.
-      settings: Of the archives; `None` for a data set without.
+      settings: Where archives lie; `None` for a data set without.
 
     Raises:
       Exception: What the data set cannot be made for, where no other process made it.
