@@ -31,11 +31,12 @@ def draw(mixtures: Mapping[str, np.ndarray]) -> bytes:
         means = [float(np.mean(values)) for values in mixtures.values()]
         axes.plot(means, color=style.VERMILLION, marker="o", label="mean of the layer")
         axes.set_ylim(-0.05, 1.05)
-        axes.set_ylabel("rho: 1 by batch, 0 by image")
+        axes.set_ylabel("rho")
         # As many names as can be read.
         every = -(-len(names) // _LABELS)
         ticks = range(0, len(names), every)
-        axes.set_xticks(ticks, [names[i] for i in ticks], rotation=30, ha="right")
+        short = [names[i].rpartition("/")[2] for i in ticks]
+        axes.set_xticks(ticks, short, rotation=30, ha="right")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")
         return style.png(figure)

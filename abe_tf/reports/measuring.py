@@ -182,9 +182,6 @@ class Measuring:
             about = {**archive.about, "checkpoint": model.checkpoint}
             archive = dataclasses.replace(archive, about=about)
             besides: dict[str, Any] = json.loads(str(more[_MEASURED]))
-            if "cmc" not in besides:
-                # Kept before that was measured.
-                return None
             ks = self._all_ks(more_ks)
             restored = evaluation.restored(archive, ks, more[_RANKS], besides)
         except (InputError, KeyError, ValueError, TypeError) as error:

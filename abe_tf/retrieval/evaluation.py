@@ -110,7 +110,7 @@ def evaluate(
         clustering=clustering.measure_clustering(queries) if cluster else None,
         by_class=_by_class(positive_ranks[-2], queries, archive.class_names),
         error_correlation=correlation.error_correlation(positive_ranks[:-2]),
-        effective_rank=spectrum.effective_ranks(queries.learner_embeddings),
+        effective_rank=_effective_ranks(queries),
         sub_ensembles={
             int(size): {
                 "mean": float(sub_recall[sizes == size].mean()),
@@ -123,7 +123,7 @@ def evaluate(
             float(sub_recall[subsets.index(_others(learners, learner))])
             for learner in range(learners if learners > 1 else 0)
         ],
-        cmc=cmc.measure_cmc(matrix, queries, archive.gallery, block),
+        cmc=_cmc(archive, block),
     )
 
 
@@ -139,7 +139,8 @@ def restored(
       archive: The embeddings.
       recall_at: The K of Recall@K, whichever they were.
       positive_ranks: `Measurements.ranks`.
-      besides: What `Measurements.besides_recall` gave.
+      besides: What `Measurements.besides_recall` gave; what an older version did not
+        measure yet is measured.
 
     Raises:
       KeyError: Something is missing.
@@ -156,12 +157,20 @@ def restored(
         clustering=besides["clustering"],
         by_class=besides["by_class"],
         error_correlation=besides["error_correlation"],
-        effective_rank=besides["effective_rank"],
+        effective_rank=besides.get("effective_rank") or _effective_ranks(queries),
         # JSON knows text alone as names.
         sub_ensembles={int(k): v for k, v in besides["sub_ensembles"].items()},
         without_learner=besides["without_learner"],
-        cmc=besides["cmc"],
+        cmc=besides["cmc"] if "cmc" in besides else _cmc(archive),
     )
+
+
+def _effective_ranks(queries: Embedded) -> dict[str, Any]:
+    return spectrum.effective_ranks(queries.learner_embeddings)
+
+
+def _cmc(archive: Archive, block: int = 512) -> dict[str, Any] | None:
+    return cmc.measure_cmc(archive.matrix, archive.queries, archive.gallery, block)
 
 
 def _recall(

@@ -51,6 +51,24 @@ def test_what_is_found_again_is_what_was_measured(first):
     )
 
 
+def test_what_an_older_version_kept_is_measured_to_the_end(run, first, capsys):
+    measuring, model, measured = first
+    path = run[0].embeddings("test")
+    with open(path, "rb") as file:
+        whole = file.read()
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    besides = json.loads(str(arrays["measured"]))
+    for name in ("effective_rank", "cmc"):
+        del besides[name]
+    np.savez(path, **{**arrays, "measured": json.dumps(besides)})
+    found = measuring.kept(model)
+    assert not capsys.readouterr().err
+    assert json.dumps(found.as_json()) == json.dumps(measured.as_json())
+    with open(path, "wb") as file:
+        file.write(whole)
+
+
 def test_another_k_needs_no_measuring(run, first):
     _, model, measured = first
     kept = measuring_of(run, recall_at=(3,)).kept(model, more_ks=[1])
