@@ -25,7 +25,8 @@ from abe_tf.runs.folder import RunFolder
 from abe_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
-    from abe_tf.reports.measuring import Measured
+    from abe_tf.reports.measuring import Measured, Measuring
+    from abe_tf.retrieval.archive import Archive
     from abe_tf.runs.trained import TrainedModel
 
 
@@ -40,25 +41,9 @@ def main(
     """Measures the embeddings of a run's split, or of a file."""
     embeddings.check_paths()
     if embeddings.embeddings:
-        if run.workdir:
-            raise InputError(
-                "--embeddings is measured instead of a run. Received: "
-                f"--workdir={run.workdir} too. Leave one out."
-            )
-        _evaluate_file(embeddings.embeddings, evaluation, embeddings.clustering)
+        _evaluate_file(embeddings.embeddings, run, evaluation, embeddings.clustering)
         return
     folder = RunFolder(run.require())
-    _evaluate_run(folder, checkpoint, split, evaluation, embeddings, distribution)
-
-
-def _evaluate_run(
-    folder: RunFolder,
-    checkpoint: CheckpointConfig,
-    split: SplitConfig,
-    evaluation: EvaluationConfig,
-    embeddings: EmbeddingsConfig,
-    distribution: DistributionConfig,
-) -> None:
     folder.check_writable()
     data = split.moved(folder.flags().data)
     folder.with_checkpoints(checkpoint.checkpoint)
@@ -89,12 +74,7 @@ def _evaluate_run(
         archive.save(embeddings.save_embeddings, embedded)
     measured = measuring.measure(embedded, embeddings.clustering)
     _show(folder.path, measured)
-    in_short = {}
-    if other and also:
-        recall = measuring.recall(also)
-        short = {**recall.as_json(also.about["dataset"]), **also.about}
-        in_short[_key(short)] = short
-        print(f"{other}, {short['checkpoint']}: Recall@K {short['ensemble']}")
+    in_short = _in_short(measuring, other, also) if other and also else {}
     result = measured.as_json()
     measurements.add(folder.results, {_key(result): result}, in_short)
     if trained is not None:
@@ -105,7 +85,22 @@ def _evaluate_run(
         measuring.keep(measured)
 
 
-def _evaluate_file(path: str, options: EvaluationConfig, clustering: bool) -> None:
+def _in_short(measuring: Measuring, which: str, embedded: Archive) -> dict[str, Any]:
+    """Recall of the other of the best and the last checkpoint, printed too."""
+    recall = measuring.recall(embedded)
+    short = {**recall.as_json(embedded.about["dataset"]), **embedded.about}
+    print(f"{which}, {short['checkpoint']}: Recall@K {short['ensemble']}")
+    return {_key(short): short}
+
+
+def _evaluate_file(
+    path: str, run: RunConfig, options: EvaluationConfig, clustering: bool
+) -> None:
+    if run.workdir:
+        raise InputError(
+            "--embeddings is measured instead of a run. Received: "
+            f"--workdir={run.workdir} too. Leave one out."
+        )
     from abe_tf.reports.measuring import Measured
     from abe_tf.retrieval import archive, evaluation
 

@@ -32,7 +32,7 @@ class Masks:
 
     def __init__(self, network: tf.keras.Model, loader: Loader) -> None:
         self._masks_of = None
-        self._loader, self._seen = loader, dict[int, np.ndarray]()
+        self._loader, self._pixels = loader, dict[int, np.ndarray]()
         self._strategy = network.distribute_strategy
         with self._strategy.scope():
             model = mask_network(network)
@@ -41,6 +41,10 @@ class Masks:
             # are, and not collected from all workers.
             self._masks_of = tf.function(
                 lambda pixels: self._strategy.run(model, args=(pixels,)),
+                # Traced once, for any number of images.
+                input_signature=[
+                    tf.TensorSpec([None, *model.input_shape[1:]], model.input.dtype)
+                ],
                 autograph=False,
             )
 
@@ -48,7 +52,8 @@ class Masks:
         """PNG files: one "channel" of each mask, and their "mean"; none without."""
         if self._masks_of is None:
             return {}
-        pixels, values = self._of_images(_MASKS)
+        pixels = self._pixels_of(_MASKS)
+        values = self._masks(pixels)
         return {
             "channel": masks.draw_channels(pixels[0], values[0]),
             "mean": masks.draw_means(pixels, values),
@@ -58,18 +63,26 @@ class Masks:
         """By learner, the share of its masks' values above a half; none without."""
         if self._masks_of is None:
             return []
-        _, values = self._of_images(_COUNTED)
-        return (values > 0.5).mean((0, 2, 3, 4)).tolist()
+        pixels = self._pixels_of(_COUNTED)
+        # The masks of a few images are many numbers.
+        shares = [
+            (self._masks(pixels[first : first + _MASKS]) > 0.5).mean((2, 3, 4))
+            for first in range(0, len(pixels), _MASKS)
+        ]
+        return np.concatenate(shares).mean(0).tolist()
 
-    def _of_images(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels, and masks `[images, learners, h, w, channels]`."""
-        if count not in self._seen:
+    def _pixels_of(self, count: int) -> np.ndarray:
+        """The same images each time, read once."""
+        if count not in self._pixels:
             chosen = positions(self._loader.examples, count)
-            self._seen[count] = self._loader.pixels(chosen)
+            self._pixels[count] = self._loader.pixels(chosen)
+        return self._pixels[count]
+
+    def _masks(self, pixels: np.ndarray) -> np.ndarray:
+        """`[images, learners, h, w, channels]`, float32."""
         assert self._masks_of is not None
-        result = self._masks_of(self._seen[count])
-        result = self._strategy.experimental_local_results(result)
-        return self._seen[count], np.asarray(result[0], np.float32)
+        result = self._strategy.experimental_local_results(self._masks_of(pixels))
+        return np.asarray(result[0], np.float32)
 
 
 def draw_neighbours(

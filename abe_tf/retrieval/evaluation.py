@@ -110,7 +110,7 @@ def evaluate(
         clustering=clustering.measure_clustering(queries) if cluster else None,
         by_class=_by_class(positive_ranks[-2], queries, archive.class_names),
         error_correlation=correlation.error_correlation(positive_ranks[:-2]),
-        effective_rank=_effective_ranks(queries),
+        effective_rank=spectrum.effective_ranks(queries.learner_embeddings),
         sub_ensembles={
             int(size): {
                 "mean": float(sub_recall[sizes == size].mean()),
@@ -157,16 +157,13 @@ def restored(
         clustering=besides["clustering"],
         by_class=besides["by_class"],
         error_correlation=besides["error_correlation"],
-        effective_rank=besides.get("effective_rank") or _effective_ranks(queries),
+        effective_rank=besides.get("effective_rank")
+        or spectrum.effective_ranks(queries.learner_embeddings),
         # JSON knows text alone as names.
         sub_ensembles={int(k): v for k, v in besides["sub_ensembles"].items()},
         without_learner=besides["without_learner"],
         cmc=besides["cmc"] if "cmc" in besides else _cmc(archive),
     )
-
-
-def _effective_ranks(queries: Embedded) -> dict[str, Any]:
-    return spectrum.effective_ranks(queries.learner_embeddings)
 
 
 def _cmc(archive: Archive, block: int = 512) -> dict[str, Any] | None:
