@@ -63,8 +63,8 @@ def main(_: list[str]) -> None:
 
     changes = {name: {"metric_loss": name} for name in _LOSSES.value}
     if _ENSEMBLES.value:
-        dim = ModelConfig().embedding_dim
-        changes = {name: rows.network(name, dim) for name in _ENSEMBLES.value}
+        whole = ModelConfig()
+        changes = {name: rows.network(name, whole) for name in _ENSEMBLES.value}
     names = list(changes)
     variants = {
         name: Variant(step, _NETWORK.value, change) for name, change in changes.items()

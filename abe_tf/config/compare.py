@@ -48,9 +48,10 @@ class CompareConfig(Group):
     ensembles: tuple[str, ...] = option(
         (),
         "of --ensemble, with commas between: none is one learner, heads and abe have "
-        "as many as --num_learners says, hdc, bier and a_bier three. Where none are "
-        "given none and abe, or with --rows=ensembles all",
-        choices=(*ENSEMBLES, "a_bier"),
+        "as many as --num_learners says, hdc, bier and a_bier three; learner is one "
+        "alone, of the size that those of heads and abe have. Where none are given "
+        "none and abe, or with --rows=ensembles all but learner",
+        choices=(*ENSEMBLES, "a_bier", "learner"),
     )
     normalizations: tuple[str, ...] = option(
         _NORMALIZED,
@@ -60,6 +61,12 @@ class CompareConfig(Group):
     )
     rate_factors: tuple[float, ...] = option(
         (0.3, 1.0, 3.0), "times --learning_rate: the rates that are tried", lower=0
+    )
+    budgets: tuple[int, ...] = option(
+        (),
+        "steps of shorter trainings, rising, with commas between: with "
+        "--rows=ensembles rates are tried at each, around what was best at the one "
+        "before, and --steps trains with the best of the last",
     )
     seeds: int = option(
         3,
@@ -82,6 +89,17 @@ class CompareConfig(Group):
                     f"Received: {','.join(map(str, values))!r}."
                 )
 
+        budgets = list(self.budgets)
+        if budgets != sorted(set(budgets)) or (budgets and budgets[0] < 1):
+            raise InputError(
+                "--budgets must be steps that rise. Received: "
+                f"{','.join(map(str, budgets))!r}. Use for example 25,100."
+            )
+        if budgets and self.rows != "ensembles":
+            raise InputError(
+                "--budgets goes with --rows=ensembles. Received: "
+                f"{','.join(map(str, budgets))} with {self.rows}. Leave it out."
+            )
         if self.rows != "losses" and self.losses != tuple(SETTINGS):
             raise InputError(
                 "--losses goes with --rows=losses: an ensemble has its own. Received: "

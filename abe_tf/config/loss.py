@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from abe_tf.config.classifier import ClassifierConfig
+from abe_tf.config.divergence import DivergenceConfig
 from abe_tf.config.groups import option
 from abe_tf.errors import InputError
 
@@ -69,7 +70,7 @@ def loss_of(ensemble: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class LossConfig(ClassifierConfig):
+class LossConfig(DivergenceConfig, ClassifierConfig):
     """The metric and the divergence loss, and their balance."""
 
     metric_loss: str | None = option(
@@ -78,9 +79,6 @@ class LossConfig(ClassifierConfig):
         "loss, or one that it is compared with (docs/losses.md); where none is given "
         "that of the ensemble: hdc, bier, or contrastive for the others",
         choices=METRIC_LOSSES,
-    )
-    lambda_div: float = option(
-        1.0, "weight of the divergence loss; the paper's is 1", lower=0
     )
     margin_contrastive: float = option(
         1.0, "negatives farther apart than this cost nothing", lower=0
@@ -213,9 +211,6 @@ class LossConfig(ClassifierConfig):
         "how much matrices are drawn to unit length, times --adversarial_weight; as "
         "used for Stanford Online Products",
         lower=0,
-    )
-    margin_divergence: float = option(
-        1.0, "learners farther apart than this cost nothing", lower=0
     )
     distance: str = option(
         "squared",

@@ -128,6 +128,13 @@ class ModelConfig(Group):
         "(MetaBIN's mixture of both, by channel; it starts as batch)",
         choices=NORMALIZATIONS,
     )
+    instance_affine: str = option(
+        "unit",
+        "where the scales and shifts of batch_instance's part by image start: unit, 1 "
+        "and 0 as MetaBIN was released, or batch, those of the batch normalisation "
+        "whose place it takes, which pretrained weights behind it are used to",
+        choices=("unit", "batch"),
+    )
     precision: str = option(
         "float32",
         "what convolutions compute in; weights, normalisation, distances and losses "
@@ -158,6 +165,11 @@ class ModelConfig(Group):
                 "--normalization takes the place of batch normalisation, which "
                 f"googlenet has not. Received: {self.normalization}. Use "
                 "--encoder=inception_bn, or --normalization=batch."
+            )
+        if self.normalization != "batch_instance" and self.instance_affine != "unit":
+            raise InputError(
+                "--instance_affine goes with --normalization=batch_instance. Received: "
+                f"{self.instance_affine} with {self.normalization}. Leave it out."
             )
         self._check_dimensions()
         lengths = self.layout.lengths

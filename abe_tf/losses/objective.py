@@ -20,13 +20,15 @@ class LossTerms:
       metric: `[learners]`: what each minimises, the contrastive loss or another, with
         the penalty of lengths where these are free.
       divergence: Scalar, before it is weighted.
-      total: Scalar: sum of metric + lambda_div * divergence, and what the metric loss
-        adds of the network.
+      weighted_divergence: Scalar: lambda_div * divergence, 0 before its first step.
+      total: Scalar: sum of metric + weighted divergence, and what the metric loss adds
+        of the network.
       scalars: What the metric loss tells of the batch, by TensorBoard tag.
     """
 
     metric: tf.Tensor
     divergence: tf.Tensor
+    weighted_divergence: tf.Tensor
     total: tf.Tensor
     scalars: dict[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
@@ -54,7 +56,8 @@ def ensemble_loss(
         divergence.
       metric: What `table.create` gave of it; made anew where `None`, for losses that
         have no variables.
-      seed: `[2]` integers, seed and step, for losses that draw; zeros where `None`.
+      seed: `[2]` integers, seed and step, for losses that draw and for a divergence
+        that starts later; zeros where `None`.
       linear: The network's last layers, for losses that look at them.
 
     Raises:
@@ -78,12 +81,16 @@ def ensemble_loss(
         config.distance,
         config.loss_reduction,
     )
-    total = tf.reduce_sum(values) + config.lambda_div * divergence
+    weighted = config.lambda_div * divergence
+    if config.divergence_start_step:
+        _, step = tf.unstack(batch.seed)
+        weighted *= tf.cast(step >= config.divergence_start_step, weighted.dtype)
+    total = tf.reduce_sum(values) + weighted
     of_network = metric.of_network(batch)
     if of_network is not None:
         total += of_network
         scalars["loss/of_network"] = of_network
-    return LossTerms(values, divergence, total, scalars)
+    return LossTerms(values, divergence, weighted, total, scalars)
 
 
 def unit_length(learner_embeddings: tf.Tensor, config: LossConfig) -> tf.Tensor:

@@ -21,7 +21,7 @@ from abe_tf.models.ensemble import (
 from abe_tf.models.googlenet import googlenet
 from abe_tf.models.inception_bn import inception_bn
 from abe_tf.models.inception_small import inception_small
-from abe_tf.models.renormalized import with_normalization
+from abe_tf.models.renormalized import start_as_batch, with_normalization
 
 
 # AutoGraph would rewrite the layers of this package, which takes seconds, and find
@@ -100,6 +100,8 @@ def encoder(config: ModelConfig, image_size: ImageSize, weights: str) -> Backbon
     network = with_normalization(
         found.network, config.normalization, config.freeze_batch_norm
     )
+    if config.instance_affine == "batch":
+        start_as_batch(network)
     return dataclasses.replace(found, network=network)
 
 

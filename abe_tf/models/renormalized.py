@@ -67,6 +67,14 @@ def with_normalization(
     return copied
 
 
+def start_as_batch(network: tf.keras.Model) -> None:
+    """Gives each mixture's part by image the affine form of its part by batch."""
+    for layer in network.layers:
+        if isinstance(layer, BatchInstanceNormalization):
+            layer.instance_gamma.assign(layer.gamma)
+            layer.instance_beta.assign(layer.beta)
+
+
 def rhos(network: tf.keras.Model) -> dict[str, tf.Variable]:
     """The rho of each layer that has one, by the layer's name, in order."""
     found: dict[str, tf.Variable] = {}

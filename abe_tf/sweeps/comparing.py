@@ -13,6 +13,7 @@ from abe_tf.config.compare import SETTINGS, CompareConfig
 from abe_tf.config.loss import loss_of
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.errors import InputError
+from abe_tf.figures.ablation import SweepRow
 from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
 from abe_tf.sweeps import points, rows, trials
 
@@ -63,12 +64,20 @@ class Comparison:
                 "--losses names the losses. Received: --metric_loss="
                 f"{flags.loss.metric_loss}. Leave --metric_loss out."
             )
+        if self.asked.budgets and self.asked.budgets[-1] >= flags.training.steps:
+            raise InputError(
+                "--budgets are shorter than the trainings of the table. Received: "
+                f"{self.asked.budgets[-1]} with --steps={flags.training.steps}. Give "
+                "more steps, or leave it out."
+            )
         if flags.model.learner_weights or flags.model.learner_dims:
             raise InputError(
                 "A comparison's networks differ in their learners. Received: "
                 "--learner_weights or --learner_dims. Leave them out."
             )
-        several = [name for name in self.asked.networks if name in ("heads", "abe")]
+        several = [
+            name for name in self.asked.networks if name in ("heads", "abe", "learner")
+        ]
         if several and flags.model.num_learners < 2:
             raise InputError(
                 f"--ensembles={several[0]} needs --num_learners of 2 or more. "
@@ -155,7 +164,7 @@ class Comparison:
         planned = {}
         for row in self.asked.names:
             try:
-                planned[row] = self.tries(row)
+                planned[row] = self._first(row)
                 self.measured(row, {})
             except InputError as error:
                 others = ", ".join(self.asked.networks)
@@ -164,6 +173,12 @@ class Comparison:
                     f"{error} (--{self.asked.rows} has {row}{beside}.)"
                 ) from error
         return planned
+
+    def _first(self, row: str) -> list[trials.Trial]:
+        if not self.asked.budgets:
+            return self.tries(row)
+        rate = str(self.start.training.learning_rate)
+        return self.at(self.asked.budgets[0], rate).tries(row)
 
     def tries(self, row: str) -> list[trials.Trial]:
         """The sweep around one row; around a loss with one learner.
@@ -179,7 +194,22 @@ class Comparison:
         folder = os.path.join(self.folder, "tries", row)
         return trials.plan(folder, of_row, self._swept(row))
 
-    def choose(self, row: str, tried: Sequence[trials.Trial]) -> dict[str, str]:
+    def at(self, steps: int, rate: str) -> Comparison:
+        """The same tries at another budget, in a folder of their own.
+
+        Args:
+          steps: Steps of the training.
+          rate: The learning rate around which others are tried; with all steps alone.
+        """
+        whole = steps == self.start.training.steps
+        factors = (1.0,) if whole else self.asked.rate_factors
+        return Comparison(
+            os.path.join(self.folder, f"steps={steps}"),
+            self.start.changed({"steps": steps, "learning_rate": rate}),
+            dataclasses.replace(self.asked, budgets=(), rate_factors=factors),
+        )
+
+    def choose(self, row: str, tried: Sequence[trials.Trial]) -> dict[str, SweepRow]:
         """Runs the tries of a row, and says which values are best.
 
         Args:
@@ -187,15 +217,15 @@ class Comparison:
           tried: Its tries, as planned.
 
         Returns:
-          The learning rate and a loss' own setting, by the flag's name. Each is the
-          best of its values around the flags, by Recall@1 on held-out classes.
+          By the name of the flag, learning rate and a loss' own setting: the best of
+          its values around the flags, by Recall@1 on held-out classes.
         """
         trials.run(tried)
         found = trials.by_factor(tried, self._swept(row))
         trials.write(os.path.join(self.folder, "tries", row), found)
         for factor, of_factor in found.items():
             print(f"\n{points.as_text(factor, of_factor)}", flush=True)
-        return {factor: points.best(values).value for factor, values in found.items()}
+        return {factor: points.best(values) for factor, values in found.items()}
 
     def measured(self, row: str, chosen: Mapping[str, str]) -> Runs:
         """The runs that the table is of: of all training classes, on the test classes.
@@ -231,8 +261,7 @@ class Comparison:
         """Flags of an ensemble, or of a normalisation."""
         if self.asked.rows == "normalizations":
             return rows.normalized(self.start, name)
-        changes = rows.network(name, self.start.model.embedding_dim)
-        return self.start.changed(changes)
+        return self.start.changed(rows.network(name, self.start.model))
 
     def _measured(self, point: points.Point, name: str) -> RunFlags:
         held_out = {"validation_classes": 0, "validation_domains": ""}

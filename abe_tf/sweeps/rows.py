@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from abe_tf.config.meta import MetaConfig
 
 if TYPE_CHECKING:
+    from abe_tf.config.model import ModelConfig
     from abe_tf.runs.flags import RunFlags
 
 # Changes of the flags. Of all but ABE nothing was published with a divergence loss.
@@ -30,18 +31,21 @@ _NETWORKS = {
 }
 
 
-def network(ensemble: str, embedding_dim: int) -> dict[str, str]:
+def network(ensemble: str, model: ModelConfig) -> dict[str, str]:
     """Changes of the flags that make an ensemble.
 
     Args:
       ensemble: Name of it.
-      embedding_dim: Dimensions of what it is compared with.
+      model: What it is compared with.
     """
+    dim = model.embedding_dim
+    if ensemble == "learner":
+        return {**_NETWORKS["none"], "embedding_dim": str(dim // model.num_learners)}
     changes = _NETWORKS[ensemble]
     if ensemble != "hdc":
         return changes
     # Its learners are of one size.
-    return {**changes, "embedding_dim": str(embedding_dim - embedding_dim % 3)}
+    return {**changes, "embedding_dim": str(dim - dim % 3)}
 
 
 def one_learner(loss: str) -> dict[str, str]:
@@ -65,8 +69,10 @@ def normalized(start: RunFlags, name: str) -> RunFlags:
     fields = dataclasses.fields(MetaConfig)
     without: dict[str, Any] = {field.name: field.default for field in fields}
     steps = round(training.steps * images / data.batch_size)
+    model = dataclasses.replace(start.model, normalization="batch_instance")
     if name != "batch_instance":
         without["rho_learning_rate"] = None
+        model = dataclasses.replace(model, normalization=name, instance_affine="unit")
     if data.batches != "domains":
         data = dataclasses.replace(data, domains_per_batch=None)
     loss = start.loss
@@ -74,7 +80,7 @@ def normalized(start: RunFlags, name: str) -> RunFlags:
         loss = dataclasses.replace(loss, margin_hard=type(loss)().margin_hard)
     return dataclasses.replace(
         start,
-        model=dataclasses.replace(start.model, normalization=name),
+        model=model,
         data=data,
         loss=loss,
         training=dataclasses.replace(training, **without, steps=steps),

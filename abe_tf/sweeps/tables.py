@@ -7,13 +7,16 @@ import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from abe_tf.errors import InputError
 from abe_tf.figures.ablation import SweepRow, mean_and_deviation
 from abe_tf.retrieval.correlation import mean_over_pairs
 from abe_tf.storage.files import write_atomically
 from abe_tf.sweeps import points, trials
+
+if TYPE_CHECKING:
+    from abe_tf.sweeps.budgets import Rung
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Row:
       correlations: Correlation of the learners' errors at Recall@1, mean over pairs,
         one a run; none with one learner.
       cost: Parameters, and multiply-adds of an image; of ensembles and normalisations.
+      budgets: What it reaches on held-out classes with shorter trainings and with all
+        of its steps, where these were asked for.
     """
 
     chosen: dict[str, str]
@@ -35,6 +40,7 @@ class Row:
     images: frozenset[tuple[int, int]]
     correlations: tuple[float, ...] = ()
     cost: tuple[int, int] | None = None
+    budgets: tuple[Rung, ...] = ()
 
     @classmethod
     def of(
@@ -68,6 +74,8 @@ class Row:
                 "parameters": parameters,
                 "multiply_adds": multiply_adds,
             }
+        if self.budgets:
+            content["budgets"] = [rung.content() for rung in self.budgets]
         return content
 
 
@@ -156,3 +164,27 @@ def networks_as_text(title: str, rows: Mapping[str, Row]) -> str:
             f"{correlations:>8}{parameters:>12,}{multiply_adds:>15,}  {flags}"
         )
     return "\n".join(lines)
+
+
+def budgets_as_text(rows: Mapping[str, Row]) -> str:
+    """What each network reaches with each budget, and below it its learners alone.
+
+    Args:
+      rows: By their names, all with the same budgets.
+    """
+    some = next(iter(rows.values()))
+    head = f"{'steps':24}" + "".join(f"{rung.steps:>10,}" for rung in some.budgets)
+    lines = [f"{head}  Recall@1 on held-out classes, %"]
+    for name, row in rows.items():
+        best = [rung.best for rung in row.budgets]
+        lines.append(f"{name:24}" + _across(one.ensemble for one in best))
+        if any(one.self_pair_cosine for one in best):
+            alone = _across(one.individual for one in best)
+            lines.append(f"{'  its learners alone':24}{alone}")
+        rates = "".join(f"{one.value:>10}" for one in best)
+        lines.append(f"{'  --learning_rate':24}{rates}")
+    return "\n".join(lines)
+
+
+def _across(values: Iterable[list[float]]) -> str:
+    return "".join(f"{mean_and_deviation(runs):>10}" for runs in values)

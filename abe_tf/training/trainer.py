@@ -171,7 +171,7 @@ class EnsembleTrainer(tf.keras.Model):
         self._note_failure(terms, learners, norms["gradient_norm/all"])
         self.step.assign_add(1)
         scalars = {
-            **_loss_scalars(terms, self._loss.lambda_div),
+            **_loss_scalars(terms),
             **batch_statistics(
                 unit_length(learners, self._loss),
                 labels,
@@ -303,7 +303,7 @@ def _parts_of_variables(
     return part_of
 
 
-def _loss_scalars(terms: LossTerms, lambda_div: float) -> dict[str, tf.Tensor]:
+def _loss_scalars(terms: LossTerms) -> dict[str, tf.Tensor]:
     metric = tf.reduce_sum(terms.metric)
     by_learner = tf.unstack(terms.metric)
     return {
@@ -311,7 +311,7 @@ def _loss_scalars(terms: LossTerms, lambda_div: float) -> dict[str, tf.Tensor]:
         "loss/metric": metric,
         "loss/divergence": terms.divergence,
         "loss/divergence_to_metric": tf.math.divide_no_nan(
-            lambda_div * terms.divergence, metric
+            terms.weighted_divergence, metric
         ),
         **{
             f"loss/metric/learner_{number}": loss

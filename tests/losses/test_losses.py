@@ -95,6 +95,24 @@ def test_the_total_sums_learners_and_weights_the_divergence(distance, reduction)
     np.testing.assert_allclose(terms.total, contrastive + 0.3 * divergence, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("step", "weight"), [(0, 0), (4, 0), (5, 0.3), (6, 0.3)])
+def test_the_divergence_sets_in_after_its_steps_and_not_before(step, weight):
+    embeddings, labels = random_embeddings(0)
+    config = LossConfig(lambda_div=0.3, divergence_start_step=5)
+    seed = tf.constant([0, step], tf.int64)
+    terms = ensemble_loss(tf.constant(embeddings), labels, config, seed=seed)
+    divergence = divergence_oracle(embeddings, 1.0, "squared", "mean")
+    assert divergence > 0
+    np.testing.assert_allclose(terms.divergence, divergence, rtol=1e-5)
+    np.testing.assert_allclose(
+        terms.weighted_divergence, weight * divergence, rtol=1e-5
+    )
+    without = contrastive_oracle(embeddings, labels, 1.0, "squared", "mean")
+    np.testing.assert_allclose(
+        terms.total, sum(without) + weight * divergence, rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize("distance", ["squared", "plain"])
 @pytest.mark.parametrize("reduction", ["mean", "published"])
 @pytest.mark.parametrize("labels", [[0, 0, 1, 1], [0, 0, 0, 0], [0, 1, 2, 3]])

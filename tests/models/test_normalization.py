@@ -163,6 +163,47 @@ def test_an_encoder_is_as_it_was_at_rho_1(name, size):
     assert np.abs(mixed(images) - expected).max() > 1e-3
 
 
+@pytest.mark.parametrize("start", ["unit", "batch"])
+def test_the_part_by_image_starts_as_asked(tmp_path, start):
+    plain = tf.keras.applications.MobileNet(
+        (32, 32, 3), alpha=0.25, include_top=False, weights=None
+    )
+    drawn = np.random.default_rng(0)
+    for layer in plain.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            layer.gamma.assign(drawn.uniform(1, 2, layer.gamma.shape))
+            layer.beta.assign(drawn.uniform(1, 2, layer.beta.shape))
+    weights = tmp_path / "mobilenet.h5"
+    plain.save_weights(weights)
+    config = ModelConfig(
+        ensemble="none",
+        num_learners=1,
+        embedding_dim=4,
+        encoder="mobilenet",
+        encoder_weights=str(weights),
+        mobilenet_alpha=0.25,
+        normalization="batch_instance",
+        instance_affine=start,
+    )
+    network = build(config, 32)
+    layers = [
+        x for x in network.submodules if isinstance(x, BatchInstanceNormalization)
+    ]
+    assert layers
+    for layer in layers:
+        gamma, beta = layer.gamma.numpy(), layer.beta.numpy()
+        assert (gamma > 1).all() and (beta > 1).all()
+        as_batch = start == "batch"
+        np.testing.assert_array_equal(layer.instance_gamma, gamma if as_batch else 1)
+        np.testing.assert_array_equal(layer.instance_beta, beta if as_batch else 0)
+
+
+@pytest.mark.parametrize("normalization", ["batch", "instance_half"])
+def test_only_a_mixture_has_a_part_that_starts_somewhere(normalization):
+    with pytest.raises(InputError, match="--instance_affine goes with"):
+        ModelConfig(normalization=normalization, instance_affine="batch")
+
+
 def test_half_keeps_what_was_learnt():
     plain = trained_encoder("inception_small", 32)
     first = next(
