@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import os
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 
 from abe_tf.bulk import store
+from abe_tf.data import tables
 from abe_tf.data.photos import HIDDEN, LeftOut, files, normalised, why_not
 from abe_tf.errors import InputError
 from abe_tf.photo_index import walking
@@ -125,9 +125,7 @@ def _pattern(given: str) -> tuple[str, str]:
 
 def _of_list(path: str) -> Iterator[Listed]:
     try:
-        text = store.read(path).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        columns, rows = set(reader.fieldnames or ()), list(reader)
+        columns, rows = tables.parsed(store.read(path))
     except (BrokenPhotoError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"--input must be a CSV file in UTF-8. Received: {path!r}: {error}."
@@ -140,7 +138,7 @@ def _of_list(path: str) -> Iterator[Listed]:
     if store.is_local(path):
         path = os.path.abspath(path)
     folder, seen = posixpath.dirname(path), set()
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         given = row["path"] or ""
         photo = _joined(folder, given)
         if not given or "\0" in given or photo in seen:

@@ -250,9 +250,9 @@ def _read_rows(path: str, cropped: bool) -> list[dict[str, str]]:
     if not rows:
         raise InputError(f"--image_list must list images. Received: {path!r}, empty.")
     seen: set[str] = set()
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         _check_row(row, f"{path}, line {number}", cropped, seen)
-    return rows
+    return [row for _, row in rows]
 
 
 def _check_regular(paths: list[str]) -> None:

@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,15 +90,22 @@ def create(folder: str, about: dict[str, Any]) -> None:
       InputError: It cannot be written.
     """
     path = os.path.join(folder, NAME)
-    beside = f"{path}.{os.getpid()}.new"
-    with translated(folder), contextlib.closing(sqlite3.connect(beside)) as database:
-        # Killed before the renaming, it is nothing that anybody takes for an index.
-        database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        with database:
-            tell(database, {"format": _FORMATS[0], **about})
-        database.execute("PRAGMA journal_mode=WAL")
-    with translated(folder):
-        os.replace(beside, path)
+    beside = f"{path}.{uuid.uuid4().hex}.new"
+    try:
+        with (
+            translated(folder),
+            contextlib.closing(sqlite3.connect(beside)) as database,
+        ):
+            # Killed before the renaming, it is nothing that anybody takes for an index.
+            database.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            with database:
+                tell(database, {"format": _FORMATS[0], **about})
+            database.execute("PRAGMA journal_mode=WAL")
+        with translated(folder):
+            os.replace(beside, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(beside)
 
 
 @contextlib.contextmanager

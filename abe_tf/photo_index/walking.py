@@ -146,7 +146,7 @@ def _labels(root: Root) -> dict[bytes, str | None] | None:
     _, rows = tables.rows(root.labels, "labels")
     labels: dict[bytes, str | None] = {}
     folder = root.path if os.path.isdir(root.path) else os.path.dirname(root.path)
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         path, label = row.get("path"), row.get("label")
         if not path or label is None:
             raise InputError(

@@ -28,6 +28,7 @@ from abe_tf.retrieval.similarity import similarity_histograms
 from abe_tf.runs import measurements, records
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
+from abe_tf.storage.files import read_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +175,4 @@ def paper_name(model: ModelConfig, loss: LossConfig) -> str:
 
 
 def _read(path: str) -> str:
-    if not os.path.isfile(path):
-        return ""
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()
+    return read_text(path) if os.path.isfile(path) else ""

@@ -184,7 +184,10 @@ class Measuring:
             besides: dict[str, Any] = json.loads(str(more[_MEASURED]))
             ks = self._all_ks(more_ks)
             restored = evaluation.restored(archive, ks, more[_RANKS], besides)
-        except (InputError, KeyError, ValueError, TypeError) as error:
+        except (
+            *(InputError, KeyError, ValueError, TypeError),
+            *(AttributeError, RecursionError),
+        ) as error:
             print(f"Measured again: {path} is damaged ({error}).", file=sys.stderr)
             return None
         return Measured(archive, restored) if restored.clustering else None

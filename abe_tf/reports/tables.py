@@ -67,7 +67,9 @@ def _recall(reports: Sequence[RunReport]) -> Table:
         rows.append(TableRow([report.name, "ensemble", *ensemble, *interval]))
         if len(recall.by_learner) > 1:
             rows.append(TableRow(["", "concatenated", *cells(recall.concatenated), ""]))
-            spread = [f"{mean[k]:.1f} ± {deviation[k]:.2f}" for k in mean]
+            spread = [
+                f"{mean[k]:.1f} ± {deviation[k]:.2f}" if k in mean else "" for k in ks
+            ]
             rows.append(TableRow(["", "learners", *spread, ""]))
         rows += _quoted(report, ks)
     head = ["", "", *(f"@{k}" for k in ks), "95 % of @1"]

@@ -28,7 +28,7 @@ from abe_tf.errors import InputError
 from abe_tf.runs import machine
 from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
 from abe_tf.storage import checkpoints
-from abe_tf.storage.files import check_writable, made, write_atomically
+from abe_tf.storage.files import check_writable, made, read_text, write_atomically
 from abe_tf.storage.locks import TakenError, claimed
 
 
@@ -210,8 +210,7 @@ class RunFolder:
         """
         if not os.path.exists(self.classes):
             return
-        with open(self.classes, encoding="utf-8", errors="surrogateescape") as file:
-            theirs = file.read().removesuffix("\n").split("\n")
+        theirs = read_text(self.classes).removesuffix("\n").split("\n")
         # Older runs have them as they were written.
         theirs = [normalised(name) for name in theirs]
         if list(class_names) != theirs:
@@ -233,8 +232,7 @@ class RunFolder:
         """
         if not os.path.exists(self.domains):
             return
-        with open(self.domains, encoding="utf-8", errors="surrogateescape") as file:
-            theirs = file.read().removesuffix("\n").split("\n")
+        theirs = read_text(self.domains).removesuffix("\n").split("\n")
         if list(names) != theirs:
             other = min({*names} ^ {*theirs})
             raise InputError(
@@ -254,16 +252,11 @@ class RunFolder:
           InputError: The folder holds no run, or one of an incompatible version.
         """
         try:
-            with open(self.flagfile, encoding="utf-8") as file:
-                text = file.read()
+            text = read_text(self.flagfile)
         except OSError as error:
             raise InputError(
                 "--workdir must be a run folder that training wrote. "
                 f"Received: {self.path!r}, without flags.cfg. Train first."
-            ) from error
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"flags.cfg must be text. Received: {self.flagfile!r}, damaged."
             ) from error
         return RunFlags.parse(text)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from abe_tf.data import splitting
 from abe_tf.data.examples import Examples, Splits
-from abe_tf.storage.files import write_atomically
+from abe_tf.storage.files import read_text, write_atomically
 
 # Stands in the list as no path can; then each is looked for among those that train.
 _AMONG_TRAINED = "//among those that train"
@@ -46,8 +46,7 @@ class HeldOut:
         """
         if not splits.known_classes or not os.path.isfile(self._path):
             return splits
-        with open(self._path, encoding="utf-8", errors="surrogateescape") as file:
-            held_out = set(file.read().split("\0"))
+        held_out = set(read_text(self._path).split("\0"))
         tested = np.array([name in held_out for name in self._names(splits.test)], bool)
         trained = np.array(
             [name not in held_out for name in self._names(splits.train)], bool

@@ -45,7 +45,13 @@ def read(path: str) -> dict[str, dict[str, Any]]:
         if "format" not in content:
             return _from_flat(content)
         results = content["results"] if content["format"] == _FORMAT else None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for name, one in (results or {}).items():
+            if "ensemble" not in one.keys():  # noqa: SIM118  (of no object an error)
+                raise ValueError(f"no recall in {name!r}")  # noqa: TRY301
+    except (
+        *(ValueError, KeyError, TypeError),
+        *(AttributeError, RecursionError),
+    ) as error:
         raise InputError(
             "results.json must be what abe_tf.evaluate wrote. "
             f"Received: {path!r}: {error}. Remove it and evaluate again."

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from abe_tf.errors import InputError
-from abe_tf.storage.files import write_atomically
+from abe_tf.storage.files import read_text, write_atomically
 
 
 def cut_metrics(path: str, step: int) -> None:
@@ -19,10 +19,9 @@ def cut_metrics(path: str, step: int) -> None:
       path: Path of the file, which may be missing.
       step: The last step that stays.
     """
-    with contextlib.suppress(FileNotFoundError):
-        with open(path, encoding="utf-8") as file:
-            lines = file.readlines()
-        write_atomically(path, "".join(_up_to(lines, step)))
+    if os.path.isfile(path):
+        kept = "".join(f"{line}\n" for line in _up_to(_lines(path), step))
+        write_atomically(path, kept)
 
 
 def read_metrics(path: str) -> list[dict[str, Any]]:
@@ -64,20 +63,22 @@ def read_record(path: str) -> dict[str, Any]:
 def _lines(path: str) -> list[str]:
     if not os.path.isfile(path):
         return []
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return file.read().splitlines()
+    return read_text(path).removesuffix("\n").split("\n")
 
 
 def _object(text: str) -> dict[str, Any]:
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError("no object")  # noqa: TRY004  (as of what is no JSON)
     return value
 
 
 def _up_to(lines: Sequence[str], step: int) -> Iterator[str]:
-    """Lines of JSON whose step is no later; a torn one is passed over."""
+    """Lines of JSON whose step is no later; one that is none is passed over."""
     for line in lines:
-        with contextlib.suppress(ValueError):
-            if json.loads(line)["step"] <= step:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            if _object(line)["step"] <= step:
                 yield line

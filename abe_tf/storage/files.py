@@ -58,6 +58,18 @@ def write_atomically(path: str, content: str | bytes) -> None:
         file.write(content)
 
 
+def read_text(path: str) -> str:
+    """Text as `write_atomically` wrote it.
+
+    Bytes that are no UTF-8, as paths may have, and every end of a line are kept.
+
+    Raises:
+      OSError: It cannot be read.
+    """
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return file.read()
+
+
 def check_writable(flag: str, path: str) -> None:
     """Tries to write into a folder, making it, and leaves nothing behind.
 

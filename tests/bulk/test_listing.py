@@ -80,9 +80,12 @@ def test_what_was_written_is_no_photo_and_what_is_called_like_it_is(pile):
     assert len(found) == 5 and ("cats-001.jpg", "") in names(found, pile)
 
 
-def test_lists(tmp_path):
+@pytest.mark.parametrize("first", ["", "sep={}\r\n"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_lists(tmp_path, delimiter, first):
     path = tmp_path / "list.csv"
-    path.write_text("path,label\na.jpg,one kind\ngs://bucket/b.jpg,\n/c/../d.jpg,x\n")
+    text = "path,label\na.jpg,one kind\ngs://bucket/b.jpg,\n/c/../d.jpg,x\n"
+    path.write_text(first.format(delimiter) + text.replace(",", delimiter))
     assert listing.listed(str(path), "folders", "out")[0] == [
         (str(tmp_path / "a.jpg"), "one kind"),
         *(("gs://bucket/b.jpg", ""), ("/d.jpg", "x")),

@@ -141,6 +141,14 @@ def test_a_list_may_have_a_spreadsheets_delimiters(tmp_path, delimiter):
     assert splits.train.class_names == tuple("abcd")
 
 
+def test_the_line_of_a_list_is_that_of_the_file(tmp_path):
+    make(tmp_path, dict.fromkeys("abcd", 2))
+    text = 'sep=;\npath;label\n\na/0.png;"a\nb"\na/0.png;a\n'
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(InputError, match=r"line 6: 'a/0\.png' again"):
+        load(tmp_path, image_list=str(tmp_path / "list.csv"))
+
+
 def test_a_list_that_names_a_pipe_is_refused(tmp_path):
     make(tmp_path, dict.fromkeys("abcd", 2))
     os.mkfifo(tmp_path / "pipe.jpg")

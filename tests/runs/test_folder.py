@@ -8,6 +8,7 @@ import pytest
 
 from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
+from abe_tf.data.photos import normalised
 from abe_tf.data.examples import Splits, from_paths
 from abe_tf.errors import InputError
 from abe_tf.reports import pictures
@@ -41,7 +42,34 @@ def test_another_line_that_is_none_is_named(folder, line):
         records.read_metrics(folder.metrics)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "3"])
+def test_a_session_that_goes_on_drops_lines_that_are_none(folder):
+    lines = [b'{"step": 1}', b"[1]", b"null", b"3", b"{}", b'{"step": "x"}', b"\xff"]
+    lines += [b'{"step": 2}', b'{"step": 3}', b'{"ste']
+    with open(folder.metrics, "wb") as file:
+        file.write(b"\n".join(lines))
+    records.cut_metrics(folder.metrics, 2)
+    with open(folder.metrics) as file:
+        assert file.read() == '{"step": 1}\n{"step": 2}\n'
+    records.cut_metrics(f"{folder.metrics}.none", 2)
+
+
+@pytest.mark.parametrize("name", ["\u2028", "\x0c", "\x0b", "\x85", "\r", "\udcff"])
+def test_flags_of_any_path_are_read_again_as_they_were(tmp_path, name):
+    flags = FLAGS.changed({"data_dir": f"/p{name}q"})
+    found = RunFolder(str(tmp_path))
+    found.write_record(flags, [f"a{name}b", "c"], [])
+    found.write_domains([f"d{name}"])
+    assert found.flags() == flags
+    found.check_classes([normalised(f"a{name}b"), "c"])
+    found.check_domains([f"d{name}"])
+
+
+def test_a_flag_of_several_lines_is_refused():
+    with pytest.raises(InputError, match="--data_dir must be one line"):
+        DataConfig(data_dir="/p\nq")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "3", "[" * 100_000])
 def test_a_record_that_is_none_is_named(folder, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(InputError, match=r"run\.json must be what training wrote"):

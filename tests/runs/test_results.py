@@ -57,7 +57,8 @@ def test_evaluations_that_end_at_once_lose_nothing(tmp_path):
 
     def file(split):
         for step in range(20):
-            measurements.add(path, {measurements.key(split, f"step-{step}"): {}}, {})
+            key = measurements.key(split, f"step-{step}")
+            measurements.add(path, {key: measured(1.0)}, {})
 
     threads = [threading.Thread(target=file, args=[split]) for split in "abcd"]
     for thread in threads:
@@ -74,6 +75,9 @@ def test_evaluations_that_end_at_once_lose_nothing(tmp_path):
         ("[]", "must be what abe_tf.evaluate wrote"),
         ('{"ensemble": {}}', "must be what abe_tf.evaluate wrote"),
         ('{"format": 3, "results": {}}', "must be of format 2. .* of format 3"),
+        ('{"format": 2, "results": {"test/step-4": 3}}', "what abe_tf.evaluate wrote"),
+        ('{"format": 2, "results": {"test/step-4": {}}}', "no recall in 'test/step-4'"),
+        ("[" * 100_000, "what abe_tf.evaluate wrote"),
     ],
 )
 def test_a_file_that_is_none_is_refused_and_stays(tmp_path, text, message):

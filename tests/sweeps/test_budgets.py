@@ -28,6 +28,7 @@ def measure(trial, recall):
     """As if the training had ended, with this recall."""
     steps = trial.flags.training.steps
     one = {
+        "checkpoint": f"step-{steps}",
         "ensemble": {"recall@1": recall},
         "individual_mean": {"recall@1": recall - 10},
         "self_pair_cosine": 0.5,
