@@ -57,7 +57,7 @@ def main(
     print(f"Exported {folder.path}, {model.checkpoint}, as {path}")
     try:
         serving_files.write_configurations(export_dir, path, export.model_name)
-    except InputError as error:
+    except (InputError, OSError) as error:
         raise InputError(
             f"{error} The version {path} is published; only the server's configuration "
             "beside it is the one from before. Let it be written, and export again."

@@ -76,12 +76,6 @@ def _check_field(field: dataclasses.Field, value: Any) -> None:
     lower, upper = field.metadata["lower"], field.metadata["upper"]
     choices = field.metadata["choices"]
     values = value if isinstance(value, tuple) else (value,)
-    for text in values:
-        if isinstance(text, str) and "\n" in text:
-            raise InputError(
-                f"--{field.name} must be one line. Received: {text!r}. Rename what it "
-                "names."
-            )
     for one in values if choices else ():
         if one is not None and one not in choices:
             raise InputError(

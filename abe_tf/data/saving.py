@@ -35,12 +35,18 @@ def save(examples: Examples, folder: str) -> int:
         encoded = examples.read(tf.constant(key, tf.int64)).numpy()
         if kinds.kind_of(encoded[:64]) != _PNG:
             encoded = tf.io.encode_png(decode(tf.constant(encoded))).numpy()
-        # A class may be called anything; a folder may not.
-        name = re.sub(r"[/\0]", "_", examples.class_names[label])
+        name = _folder_name(examples.class_names[label])
         path = os.path.join(folder, name, f"{key:06d}.png")
         if not _holds(path, encoded):
             _write(path, encoded)
     return len(examples)
+
+
+def _folder_name(class_name: str) -> str:
+    """A class may be called anything; a folder may not."""
+    name = re.sub(r"[/\0]", "_", class_name)
+    # The folder itself, and the one that it lies in.
+    return name.replace(".", "_") if name in (".", "..") else name
 
 
 def _holds(path: str, content: bytes) -> bool:

@@ -73,8 +73,14 @@ def nearest(
             "--approximate needs the graph that python -m abe_tf.index --graph builds. "
             f"Received: {folder!r} without one."
         )
-    with open(f"{path}.json", encoding="utf-8") as file:
-        held = json.load(file)["rows"]
+    try:
+        with open(f"{path}.json", encoding="utf-8") as file:
+            held = int(json.load(file)["rows"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            "The graph of --approximate must be what python -m abe_tf.index --graph "
+            f"built. Received: {path}.json: {error}. Build it again."
+        ) from error
     graph = _viewed(path, os.stat(path).st_mtime_ns, *query.shape)
     asked = min(count, held)
     rows: np.ndarray = np.empty(0, np.int64)

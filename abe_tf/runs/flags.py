@@ -55,9 +55,20 @@ class RunFlags:
         # What is written down is what it is.
         loss = self.loss.of_ensemble(self.model.ensemble)
         object.__setattr__(self, "loss", loss)
+        self._check_lines()
         self._check_compiled()
         self._check_loss()
         self._check_meta()
+
+    def _check_lines(self) -> None:
+        """Refuses what flags.cfg, a flag a line, cannot hold."""
+        for group in self._groups():
+            for name, value in vars(group).items():
+                if isinstance(value, str) and "\n" in value:
+                    raise InputError(
+                        f"--{name} must be one line. Received: {value!r}. Rename what "
+                        "it names."
+                    )
 
     def _check_meta(self) -> None:
         training, data = self.training, self.data

@@ -102,7 +102,7 @@ def made(path: str) -> Iterator[None]:
       OSError: One cannot be made.
     """
     with contextlib.ExitStack() as undo:
-        for folder in _missing_folders(path):
+        for folder in missing_folders(path):
             os.makedirs(folder, exist_ok=True)
             undo.callback(_remove_empty, folder)
         yield
@@ -120,9 +120,9 @@ def _try_to_write(path: str) -> None:
         pass
 
 
-def _missing_folders(path: str) -> Iterator[str]:
+def missing_folders(path: str) -> Iterator[str]:
     """The folders of a path that do not exist, outermost first."""
     parent = os.path.dirname(os.path.abspath(path))
     if not os.path.exists(path):
-        yield from _missing_folders(parent)
+        yield from missing_folders(parent)
         yield path

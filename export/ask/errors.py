@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Of HTTP, for which it is worth asking again; 0 where nothing was answered.
-AGAIN = (0, 429, 502, 503, 504)
+AGAIN = (0, 408, 429, 502, 503, 504)
 # Nothing was answered, and nothing will be.
 NEVER = -1
 

@@ -25,9 +25,15 @@ _STATUS = {
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.ABORTED: 503,
+    grpc.StatusCode.CANCELLED: 503,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
+# What gRPC says of a connection that broke, under INTERNAL or UNKNOWN.
+_LOST = ("RST_STREAM", "Stream removed", "GOAWAY")
+# Words around it differ by version and by side; the bound is ours or the server's.
+_TOO_LONG = re.compile(r"Received message larger than max \(\d+ vs\. (\d+)\)")
 _MB = 2**20
 _PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18})|/labels/([^/:]+))?")
 
@@ -75,7 +81,8 @@ class GrpcCalls:
         self._label = label or in_path
         # gRPC's keys are of small letters.
         self._metadata = [(key.lower(), value) for key, value in headers.items()]
-        options = [("grpc.max_receive_message_length", most_mb * _MB)]
+        self._most = most_mb * _MB
+        options = [("grpc.max_receive_message_length", self._most)]
         target = parts.netloc
         if parts.scheme == "https":
             credentials = grpc.ssl_channel_credentials(_content(ca_file))
@@ -109,9 +116,12 @@ class GrpcCalls:
         except grpc.RpcError as error:
             status = _STATUS.get(error.code(), 500)
             text = error.details() or f"{self._shown} answered {error.code()}"
-            if "larger than max" in text:
+            if any(sign in text for sign in _LOST):
+                status = 0
+            too_long = _TOO_LONG.search(text)
+            if too_long:
                 # As over REST: a request is halved, an answer is not asked for again.
-                is_answer = text.startswith("Received")
+                is_answer = int(too_long[1]) == self._most
                 status = NEVER if is_answer else 413
                 text += "; see --answer_mb" if is_answer else ""
             raise ServerError(status, text) from error
@@ -120,7 +130,8 @@ class GrpcCalls:
         }
         for name, value in outputs.items():
             if value.ndim == 0 or len(value) != len(encoded):
-                checked(None, len(encoded), f"{self._shown}, output {name}", 200)
+                rows = list(value) if value.ndim else None
+                checked(rows, len(encoded), f"{self._shown}, output {name}", 200)
         if len(outputs) == 1:
             return list(next(iter(outputs.values())))
         return [

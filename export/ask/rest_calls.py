@@ -115,7 +115,8 @@ class RestCalls:
             body = json.loads(content)
         except (ValueError, RecursionError) as error:
             text = f"{self._shown} answered {status} without JSON"
-            raise ServerError(status, text, pause) from error
+            # An answer without a length that was cut off looks so too.
+            raise ServerError(0 if status == 200 else status, text, pause) from error
         if not isinstance(body, dict):
             body = {"error": f"{self._shown} answered with no object"}
         if status != 200 or "predictions" not in body:

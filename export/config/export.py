@@ -78,8 +78,12 @@ class ExportConfig(Group):
         Raises:
           InputError: It does not.
         """
-        if self.gallery and not os.path.exists(self.gallery):
+        # A pipe would be waited for.
+        if self.gallery and not (
+            os.path.isdir(self.gallery) or os.path.isfile(self.gallery)
+        ):
+            what = "neither" if os.path.exists(self.gallery) else "which does not exist"
             raise InputError(
                 "--gallery must be a folder of photos or an .npz file. "
-                f"Received: {self.gallery!r}, which does not exist."
+                f"Received: {self.gallery!r}, {what}."
             )

@@ -195,15 +195,9 @@ def write_configurations(export_dir: str, version: str, model_name: str) -> None
     # Of several exports at once, the last one to write has seen all versions.
     with model_folder.changing(export_dir):
         versions = model_folder.versions(export_dir)
-        # Of the newest that has one: another tool's version may be newer.
-        cards = [
-            os.path.join(export_dir, str(number), "model_card.json")
-            for number in reversed(versions)
-        ]
-        ours = os.path.join(version, "model_card.json")
-        card = next((path for path in cards if os.path.isfile(path)), ours)
-        with open(card, encoding="utf-8") as file:
-            sizes = json.load(file)["allowed_batch_sizes"]
+        # Of the newest that states them: another tool's version may be newer.
+        newest = [os.path.join(export_dir, str(one)) for one in reversed(versions)]
+        sizes = next(filter(None, map(_stated_sizes, [*newest, version])))
         for name, content in (
             ("models.config", models_config(versions, model_name)),
             ("batching.config", batching_config(sizes)),
@@ -212,6 +206,17 @@ def write_configurations(export_dir: str, version: str, model_name: str) -> None
             path = os.path.join(export_dir, name)
             write_atomically(path, content)
             os.chmod(path, 0o644)
+
+
+def _stated_sizes(version: str) -> list[int]:
+    """Allowed sizes of batches by a version's card; none where that does not tell."""
+    try:
+        with open(os.path.join(version, "model_card.json"), encoding="utf-8") as file:
+            sizes = json.load(file)["allowed_batch_sizes"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    found = isinstance(sizes, list) and all(type(size) is int for size in sizes)
+    return sizes if found else []
 
 
 def models_config(versions: Sequence[int], model_name: str) -> str:

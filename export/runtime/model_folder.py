@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from abe_tf.errors import InputError
 from abe_tf.storage import folders
+from abe_tf.storage.files import missing_folders
 from abe_tf.storage.locks import LOCK, locked
 
 # Of a version: what a server runs before it is available.
@@ -53,14 +54,18 @@ def incomplete(folder: str) -> Iterator[str]:
     """A folder to write a version in, as `folders.incomplete`.
 
     Args:
-      folder: The model folder, which is made where it does not exist.
+      folder: The model folder, which is made where it does not exist, for everybody
+        to read.
 
     Raises:
       InputError: It cannot be written.
     """
+    missing = list(missing_folders(folder))
     with contextlib.ExitStack() as opened:
         try:
             beside = opened.enter_context(folders.incomplete(folder))
+            for path in missing:
+                os.chmod(path, 0o755)
         except OSError as error:
             raise InputError(
                 "--export_dir must be a folder that can be written. "

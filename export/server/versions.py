@@ -19,6 +19,8 @@ from export.server.values import RequestError
 
 # As often as TensorFlow Serving tries to load a version again.
 _RETRIES = 5
+# TensorFlow's code for what nobody has foreseen.
+_INTERNAL = 13
 
 
 class Version:
@@ -78,7 +80,8 @@ class _Failure:
 
     tries: int
     not_before: float
-    error: GraphError
+    code: int
+    reason: str
 
     def may_be_tried(self) -> bool:
         """Whether it is to be loaded once more."""
@@ -149,12 +152,15 @@ class Versions:
         try:
             path = os.path.join(self._folder, str(number))
             version = Version(path, self._most, self._run_seconds)
-        except GraphError as error:
+        except Exception as error:  # noqa: BLE001  (another version may well load)
             tries = self._failed[number].tries + 1 if number in self._failed else 1
             again = time.monotonic() + self._retry_seconds
+            known = isinstance(error, GraphError)
+            code = error.code if isinstance(error, GraphError) else _INTERNAL
+            reason = str(error) if known else repr(error)
             with self._lock:
-                self._failed[number] = _Failure(tries, again, error)
-            print(f"version {number} does not load: {error}", file=sys.stderr)
+                self._failed[number] = _Failure(tries, again, code, reason)
+            print(f"version {number} does not load: {reason}", file=sys.stderr)
             return
         with self._lock:
             self._failed.pop(number, None)
@@ -215,7 +221,7 @@ class Versions:
             if label is not None:
                 number = self._number(None, label)
             known = {
-                failed: State("END", failure.error.code, str(failure.error))
+                failed: State("END", failure.code, failure.reason)
                 for failed, failure in self._failed.items()
             }
             for place, due in enumerate(self._due):

@@ -5,7 +5,6 @@ import http.server
 import json
 import os
 import ssl
-import subprocess
 import threading
 import time
 import tracemalloc
@@ -37,6 +36,7 @@ class Flaky(http.server.BaseHTTPRequestHandler):
     elsewhere = 0
     odd = {  # noqa: RUF012
         "half an answer": "answer_half",
+        "half an answer of no length": "answer_without_length",
         "byte by byte": "trickle",
         "a head byte by byte": "trickle_head",
         "much": "answer_much",
@@ -48,6 +48,12 @@ class Flaky(http.server.BaseHTTPRequestHandler):
     def answer_half(self):
         self.send_response(200)
         self.send_header("content-length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"predictions": [')
+        self.close_connection = True
+
+    def answer_without_length(self):
+        self.send_response(200)
         self.end_headers()
         self.wfile.write(b'{"predictions": [')
         self.close_connection = True
@@ -264,7 +270,10 @@ def test_a_file_that_is_gone_costs_only_itself(url, files):
 
 @pytest.mark.parametrize(
     "trouble",
-    [[503, 429], ["hang up"], [503, "hang up", 503], [502, 504], ["half an answer"]],
+    [
+        *([503, 429], ["hang up"], [503, "hang up", 503], [502, 504], [408]),
+        *(["half an answer"], ["half an answer of no length"]),
+    ],
 )
 def test_it_asks_again(url, files, trouble):
     Flaky.before = list(trouble)
@@ -460,21 +469,6 @@ def test_a_full_disk_keeps_what_there_was(tmp_path, monkeypatch):
 def test_a_header_that_is_none_is_refused_without_its_value(url, files, header):
     with pytest.raises(InputError, match="--header must be NAME: VALUE"):
         main(ClientConfig(url=url, header=(header,)), files[:1])
-
-
-@pytest.fixture
-def certificate(tmp_path):
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
-            *("-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost"),
-        ],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
-    return tmp_path / "cert.pem", tmp_path / "key.pem"
 
 
 def test_a_servers_certificate_is_checked(files, certificate):

@@ -1,6 +1,8 @@
 """The client over gRPC, against a service of TensorFlow Serving's protocol."""
 
 import concurrent.futures
+import contextlib
+import time
 
 import grpc
 import numpy as np
@@ -21,10 +23,13 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, path):
         # With Python TensorFlow: this process has it already.
         self._model = tf.saved_model.load(path)
-        self.asked, self.refusals, self.instead = [], [], None
+        self.asked, self.refusals, self.instead, self.seconds = [], [], None, 0.0
 
     def Predict(self, request, context):  # noqa: N802
         self.asked.append((request.model_spec, dict(context.invocation_metadata())))
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end and context.is_active():
+            time.sleep(0.05)
         if self.refusals:
             refusal = self.refusals.pop(0)
             code, words = refusal if isinstance(refusal, tuple) else (refusal, "later")
@@ -53,15 +58,23 @@ def model(tmp_path_factory):
     return str(folder / "1")
 
 
-@pytest.fixture
-def service(model):
-    service = Service(model)
+@contextlib.contextmanager
+def serving(service, add_port):
+    """Serves at the port that `add_port` adds."""
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
-    service.port = server.add_insecure_port("127.0.0.1:0")
+    service.port = add_port(server)
     server.start()
-    yield service
-    server.stop(None)
+    try:
+        yield service
+    finally:
+        server.stop(None)
+
+
+@pytest.fixture
+def service(model):
+    with serving(Service(model), lambda s: s.add_insecure_port("127.0.0.1:0")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -130,6 +143,76 @@ def test_other_addresses_are_refused(service, photos, path):
     address = f"http://127.0.0.1:{service.port}/v1/models/{path}"
     with pytest.raises(InputError, match="Over gRPC --url must be"):
         main(ClientConfig(url=address, grpc=True), photos[:1])
+
+
+def test_an_answer_has_a_row_an_image(service, photos):
+    service.instead = {"embedding": np.zeros([3, 2], np.float32)}
+    with pytest.raises(InputError, match="each of 2 images. Received: 3 predictions"):
+        main(config(service), photos[:2])
+
+
+def test_a_request_ends_by_its_time(service, photos):
+    service.seconds = 30.0
+    began = time.monotonic()
+    with pytest.raises(InputError, match="(?i)deadline"):
+        main(config(service, timeout=0.5, retries=0), photos[:1])
+    assert time.monotonic() - began < 15
+
+
+def test_an_answer_is_not_longer_than_was_said(service, photos, tmp_path):
+    service.instead = {"embedding": np.zeros([1, 2**19], np.float32)}
+    written = str(tmp_path / "answers.npz")
+    main(config(service, answer_mb=4, npy=written), photos[:1])
+    with np.load(written) as found:
+        assert found["answers"].shape == (1, 2**19)
+    with pytest.raises(InputError, match="see --answer_mb"):
+        main(config(service, answer_mb=1), photos[:1])
+    assert len(service.asked) == 2
+
+
+@pytest.mark.parametrize("side", ["", "SERVER: ", "Stream removed (SERVER: "])
+def test_a_request_that_is_too_long_is_halved(service, photos, side):
+    words = f"{side}Received message larger than max (9000000 vs. 4194304)"
+    service.refusals = [(grpc.StatusCode.RESOURCE_EXHAUSTED, words)]
+    main(config(service), photos[:2])
+    assert len(service.asked) == 3
+
+
+def test_a_servers_certificate_is_checked(model, photos, certificate):
+    cert, key = certificate
+    pair = key.read_bytes(), cert.read_bytes()
+    credentials = grpc.ssl_server_credentials([pair])
+    with serving(
+        Service(model),
+        lambda server: server.add_secure_port("localhost:0", credentials),
+    ) as service:
+        address = f"https://localhost:{service.port}/v1/models/abe"
+        main(ClientConfig(url=address, grpc=True, ca_file=str(cert)), photos[:1])
+        assert len(service.asked) == 1
+        with pytest.raises(InputError, match="failed to connect"):
+            main(ClientConfig(url=address, grpc=True, retries=0), photos[:1])
+        assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        *(grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED),
+        (grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2"),
+        (grpc.StatusCode.UNKNOWN, "Stream removed"),
+    ],
+)
+def test_a_connection_that_broke_is_asked_again(service, photos, refusal):
+    service.refusals = [refusal]
+    main(config(service), photos[:1])
+    assert len(service.asked) == 2
+
+
+def test_what_went_wrong_within_is_not_asked_again(service, photos):
+    service.refusals = [(grpc.StatusCode.INTERNAL, "a bug")]
+    with pytest.raises(InputError, match="a bug"):
+        main(config(service), photos[:1])
+    assert len(service.asked) == 1
 
 
 def test_it_asks_again_and_gives_up(service, photos):

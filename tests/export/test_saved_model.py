@@ -33,6 +33,7 @@ from export.publish.photos import ReferencePhotos, masks_of, parts_of
 from export.publish.signatures import ServingModule
 from export.saved_model import publish
 from tests.conftest import ROOT, black_png
+from tests.helpers.images import PHOTO, save
 
 
 @pytest.fixture(scope="module")
@@ -317,6 +318,60 @@ def test_a_folder_that_cannot_be_written_is_refused(model, shown, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="--export_dir must be a folder"):
         publish(model, shown, to(tmp_path / "file" / "model"), None, {})
+
+
+@pytest.mark.parametrize(
+    "card", [None, "{", "{}", "[]", '{"allowed_batch_sizes": "many"}', "[" * 100_000]
+)
+def test_another_tools_version_costs_no_configuration(tmp_path, card):
+    for number in (3, 9):
+        (tmp_path / str(number)).mkdir()
+    ours = tmp_path / "3"
+    (ours / "model_card.json").write_text('{"allowed_batch_sizes": [1, 4]}')
+    if card is not None:
+        (tmp_path / "9" / "model_card.json").write_text(card)
+    before = os.umask(0o077)
+    try:
+        serving_files.write_configurations(str(tmp_path), str(ours), "abe")
+    finally:
+        os.umask(before)
+    batching = (tmp_path / "batching.config").read_text()
+    assert "max_batch_size { value: 4 }" in batching
+    assert 'key: "canary" value: 9' in (tmp_path / "models.config").read_text()
+    for name in ("models.config", "batching.config", "monitoring.config"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_gallery_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(InputError, match=r"--gallery must be a folder .*neither"):
+        to(tmp_path, gallery=str(tmp_path / "pipe.npz")).check_paths()
+
+
+def test_a_gallery_is_found_as_training_finds_photos(model, tmp_path, capsys):
+    """Converted, hidden, linked; names that differ in what cannot be seen are one."""
+    gallery = tmp_path / "gallery"
+    for name in ("b", "b "):
+        (gallery / name).mkdir(parents=True)
+    linked = tmp_path / "elsewhere"
+    linked.mkdir()
+    (gallery / "c").symlink_to(linked)
+    for path, kind in (
+        *((gallery / "b" / "0.png", "PNG"), (gallery / "b " / "1.webp", "WEBP")),
+        *((gallery / "b" / "._0.png", "PNG"), (linked / "2.png", "PNG")),
+    ):
+        path.write_bytes(save(PHOTO, kind))
+    (gallery / "b" / "notes.txt").write_text("none")
+    found = galleries.load(str(gallery), model)
+    assert list(zip(found.ids, found.labels, strict=True)) == [
+        *(("b/0.png", "b"), ("b /1.webp", "b"), ("c/2.png", "c")),
+    ]
+    said = capsys.readouterr().err
+    assert "notes.txt" in said
+    assert "folders of --gallery" in said
+    (gallery / "b" / "broken.png").write_bytes(save(PHOTO, "PNG")[:60])
+    with pytest.raises(InputError, match=f"leave it out of --gallery={gallery}"):
+        galleries.load(str(gallery), model)
 
 
 def test_a_gallery_of_another_model_is_refused(model, shown, tmp_path):

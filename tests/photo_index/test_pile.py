@@ -484,7 +484,13 @@ def test_a_state_that_is_damaged_or_cannot_be_kept_is_said(
     np.testing.assert_array_equal(joined, expected)
     assert "How far it is cannot be kept" in capsys.readouterr().err
     (tmp_path / "pile").unlink()
-    for damage in (b"", b"PK\x03\x04 torn"):
+    np.savez_compressed(tmp_path / "whole.npz", parent=rows, first=100)
+    deflated = bytearray((tmp_path / "whole.npz").read_bytes())
+    deflated[45:60] = bytes(15)
+    encrypted = bytearray((tmp_path / "whole.npz").read_bytes())
+    for place in (6, encrypted.index(b"PK\x01\x02") + 8):
+        encrypted[place] |= 1
+    for damage in (b"", b"PK\x03\x04 torn", bytes(deflated), bytes(encrypted)):
         os.makedirs(tmp_path / "pile", exist_ok=True)
         with open(path, "wb") as file:
             file.write(damage)

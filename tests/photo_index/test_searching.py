@@ -149,6 +149,29 @@ def test_the_graph_finds_nearly_the_same(made):
         ]
 
 
+def test_a_damaged_graph_is_told_in_a_line(made):
+    made.update(graph=True)
+    (path,) = [
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(made.folder)
+        for name in names
+        if name.endswith(".json") and "graph" in name
+    ]
+    with open(path) as file:
+        whole = file.read()
+    try:
+        for text in ("{", "[]", "{}"):
+            with open(path, "w") as file:
+                file.write(text)
+            with searching.moment(made.folder) as now:
+                query, asked = now.embedding(7)[np.newaxis], searching.FilterConfig()
+                with pytest.raises(InputError, match="Build it again"):
+                    now.search(query, query[:0], 10, asked, approximately=True)
+    finally:
+        with open(path, "w") as file:
+            file.write(whole)
+
+
 def test_rows_behind_the_graph_are_found(made, pile, tmp_path):
     index = Index(str(tmp_path / "index"), made.source)
     mine = tmp_path / "pile"

@@ -8,8 +8,8 @@ import pytest
 
 from abe_tf.config.data import DataConfig
 from abe_tf.data import datasets
-from abe_tf.data.photos import normalised
 from abe_tf.data.examples import Splits, from_paths
+from abe_tf.data.photos import normalised
 from abe_tf.errors import InputError
 from abe_tf.reports import pictures
 from abe_tf.runs import records
@@ -66,7 +66,7 @@ def test_flags_of_any_path_are_read_again_as_they_were(tmp_path, name):
 
 def test_a_flag_of_several_lines_is_refused():
     with pytest.raises(InputError, match="--data_dir must be one line"):
-        DataConfig(data_dir="/p\nq")
+        RunFlags(data=DataConfig(data_dir="/p\nq"))
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "3", "[" * 100_000])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from abe_tf.errors import InputError
 HEIC_PLUGIN = "pip install --require-hashes -r requirements-heic.txt"
 # Of what `as_png` does; another number makes old results useless.
 RULE = 1
+# What it says of EXIF data that are damaged is nothing that anybody can do about.
+warnings.filterwarnings("ignore", module=r"PIL\.", category=UserWarning)
 _WIDE = ("I;16", "I;16B", "I;16L", "I;16N")
 _UNRANGED = ("F", "I")
 # Tags of TIFF.
@@ -111,7 +114,7 @@ def _upright_rgb(encoded: bytes, max_pixels: int) -> Image.Image:
         )
     tags = dict(getattr(image, "tag_v2", {}))
     image.load()
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode in _WIDE:
         return _eight_bits(image, tags)
     if image.mode in _UNRANGED:
@@ -125,6 +128,16 @@ def _upright_rgb(encoded: bytes, max_pixels: int) -> Image.Image:
         white.alpha_composite(image)
         image = white
     return image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As a viewer turns it; as it lies where its EXIF data are damaged."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  (struct, zlib, ValueError: as a file would have it)
+        return image
 
 
 def _eight_bits(image: Image.Image, tags: dict[int, Any]) -> Image.Image:

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -124,6 +126,32 @@ def test_inks_are_multiplied_out(encoded):
 def test_a_jpeg_without_its_end_marker_is_whole(options):
     whole = save(PHOTO, "JPEG", quality=90, **options)
     np.testing.assert_array_equal(DECODE(without_end(whole)), DECODE(whole))
+
+
+@pytest.mark.parametrize(
+    ("kind", "exif"),
+    [
+        *[
+            ("WEBP", exif)
+            for exif in (b"MM\0*\xff\xff\xff\xff", b"garbage", b"MM\0*\0")
+        ],
+        # Pillow writes no garbage into it.
+        ("AVIF", b"MM\0*\xff\xff\xff\xff"),
+    ],
+)
+def test_damaged_exif_data_turn_nothing_and_nobody_is_told(kind, exif, tmp_path):
+    """As of a JPEG file: a viewer shows it as it lies."""
+    plain, damaged = save(PHOTO, kind), save(PHOTO, kind, exif=b"Exif\0\0" + exif)
+    assert exif in damaged
+    (tmp_path / "photo").write_bytes(damaged)
+    program = (
+        "import sys; from abe_tf.data.pixels import conversion as c; "
+        "sys.stdout.buffer.write(c.as_png(open(sys.argv[1], 'rb').read(), 10**6))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "photo")]
+    result = subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
+    assert result.stderr == b""
+    assert result.stdout == conversion.as_png(plain, 10**6)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])

@@ -43,6 +43,21 @@ def test_versions_count_up_and_can_be_named(tmp_path):
     assert os.stat(os.path.join(folder, "1")).st_mode & 0o055 == 0o055
 
 
+def test_a_model_folder_that_is_made_is_for_everybody_to_read(tmp_path):
+    folder = tmp_path / "models" / "abe"
+    before = os.umask(0o077)
+    try:
+        export(str(folder), "a")
+    finally:
+        os.umask(before)
+    for path in (folder.parent, folder, folder / "1"):
+        assert path.stat().st_mode & 0o777 == 0o755
+    # Somebody's own folder keeps what they gave it.
+    folder.chmod(0o750)
+    export(str(folder), "b")
+    assert folder.stat().st_mode & 0o777 == 0o750
+
+
 def test_a_version_that_exists_is_not_touched(tmp_path):
     path = export(tmp_path, "first")
     with pytest.raises(InputError, match="another export has just written"):

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from export.publish import serving_files
+from export.server import versions
 from tests.export.server import contract_model
 from tests.export.server.test_contract import RED, post
 from tests.helpers.served import Served
@@ -281,6 +282,25 @@ def test_a_folder_that_is_away_for_a_moment_comes_back(contract_folder, tmp_path
         wait_for(server, ["2"])
     finally:
         server.stop()
+
+
+def test_one_version_that_cannot_be_loaded_costs_no_other(contract_folder, monkeypatch):
+    real = versions.Version
+
+    def load(path, most, seconds):
+        if path.endswith("1"):
+            raise RuntimeError("nobody foresaw it")
+        return real(path, most, seconds)
+
+    monkeypatch.setattr(versions, "Version", load)
+    for number in (1, 2):
+        assert (contract_folder / str(number)).is_dir()
+    watched = versions.Versions(str(contract_folder), "contract", 4, 60.0, 30.0)
+    watched.refresh()
+    states = watched.states(None, None)
+    assert (states[1].name, states[1].code) == ("END", 13)
+    assert states[2].name == "AVAILABLE"
+    assert "nobody foresaw it" in states[1].message
 
 
 def test_a_label_moves_once_its_version_is_loaded(contract_folder, tmp_path):
