@@ -26,7 +26,8 @@ def main(data: DataConfig, show: ShowConfig) -> None:
 
     splits = datasets.load(data)
     if show.save_images:
-        count = saving.save(getattr(splits, show.split), show.save_images)
+        examples = getattr(splits, show.split)
+        count = saving.save(examples, show.save_images, data.max_pixels)
         print(f"{count:,} {show.split} images: {show.save_images}")
         return
     data = datasets.fitted(data, splits)
@@ -38,7 +39,7 @@ def main(data: DataConfig, show: ShowConfig) -> None:
             examples = getattr(splits, name)
             if examples is not None:
                 print(contact_sheet.describe(name, examples))
-        print(contact_sheet.describe_sizes(train))
+        print(contact_sheet.describe_sizes(train, data.max_pixels))
         ((pixels, _),) = training_batches(loader, sampler, show.seed, 0, 1)
     if show.show > len(pixels):
         raise InputError(

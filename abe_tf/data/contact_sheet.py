@@ -51,14 +51,19 @@ def describe(name: str, examples: Examples) -> str:
     )
 
 
-def describe_sizes(examples: Examples) -> str:
-    """A line on widths and heights, of a thousand images at most."""
+def describe_sizes(examples: Examples, max_pixels: int) -> str:
+    """A line on widths and heights, of a thousand images at most.
+
+    Args:
+      examples: The images.
+      max_pixels: None has more pixels.
+    """
     step = -(-len(examples) // _SIZES)
     keys = tf.data.Dataset.from_tensor_slices(examples.keys[::step])
     sizes = np.array(
         list(
             mapped(
-                keys, lambda key: read_header(examples.read(key)).size
+                keys, lambda key: read_header(examples.read(key), max_pixels).size
             ).as_numpy_iterator()
         )
     )

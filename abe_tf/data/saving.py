@@ -7,6 +7,7 @@ import re
 
 import tensorflow as tf
 
+from abe_tf.config.data import MAX_PIXELS
 from abe_tf.data.examples import Examples
 from abe_tf.data.pixels import kinds
 from abe_tf.data.pixels.decoding import decode
@@ -16,7 +17,7 @@ from abe_tf.storage.files import write_atomically
 _PNG = "PNG"
 
 
-def save(examples: Examples, folder: str) -> int:
+def save(examples: Examples, folder: str, max_pixels: int = MAX_PIXELS) -> int:
     """Writes images as PNG files, FOLDER/CLASS/NUMBER.png.
 
     A file that there is already and holds the same is left as it is.
@@ -24,6 +25,7 @@ def save(examples: Examples, folder: str) -> int:
     Args:
       examples: The images.
       folder: Made where it does not exist.
+      max_pixels: None has more pixels.
 
     Returns:
       How many images there are.
@@ -34,7 +36,8 @@ def save(examples: Examples, folder: str) -> int:
     for key, label in zip(examples.keys, examples.labels, strict=True):
         encoded = examples.read(tf.constant(key, tf.int64)).numpy()
         if kinds.kind_of(encoded[:64]) != _PNG:
-            encoded = tf.io.encode_png(decode(tf.constant(encoded))).numpy()
+            pixels = decode(tf.constant(encoded), max_pixels)
+            encoded = tf.io.encode_png(pixels).numpy()
         name = _folder_name(examples.class_names[label])
         path = os.path.join(folder, name, f"{key:06d}.png")
         if not _holds(path, encoded):

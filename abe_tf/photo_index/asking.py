@@ -115,7 +115,7 @@ class Asker:
         source = self._source
         if not source.is_given:
             source = SourceConfig(**self._about["source"])
-        loaded = model.load(source, MAX_PIXELS)
+        loaded = model.load(source, self._about.get("max_pixels", MAX_PIXELS))
         if loaded.fingerprint != self._about["fingerprint"]:
             raise InputError(
                 "An index must be asked with the model that made it. Received: a model "

@@ -88,7 +88,18 @@ def index(
             about = {"generation": 1, "rows": 0, "identity": uuid.uuid4().hex}
             database.create(folder, {**model.stated(), **about})
         connection = held.enter_context(database.opened(folder, write=True))
+        _tell_bound(connection, options, shards)
         yield from _update(folder, connection, model, options, roots, shards)
+
+
+def _tell_bound(
+    connection: sqlite3.Connection, options: UpdateConfig, shards: Shards | None
+) -> None:
+    """Notes how many pixels a photo of the index may have, for who asks of it."""
+    bounds = [options.max_pixels, database.about(connection).get("max_pixels", 0)]
+    if shards:
+        bounds.append(shards.manifest.preprocessing["max_pixels"])
+    database.tell(connection, {"max_pixels": max(bounds)})
 
 
 def _of_shards(shards: Shards) -> SourceConfig:

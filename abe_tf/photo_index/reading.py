@@ -179,17 +179,21 @@ class PhotoReader:
         return _decoded(function, content, self._max_pixels)
 
 
-def pixels_of(content: bytes) -> np.ndarray:
+def pixels_of(content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The pixels of a photo, upright, uint8 RGB `[height, width, 3]`.
+
+    Args:
+      content: Bytes of the file.
+      max_pixels: A larger one is none that can be read.
 
     Raises:
       BrokenPhotoError: It is none that can be read.
     """
 
     def decoded(file: tf.Tensor) -> tf.Tensor:
-        return decode(file, MAX_PIXELS)
+        return decode(file, max_pixels)
 
-    return np.asarray(_decoded(decoded, content, MAX_PIXELS))
+    return np.asarray(_decoded(decoded, content, max_pixels))
 
 
 def _decoded(function: Callable, content: bytes, max_pixels: int) -> Any:

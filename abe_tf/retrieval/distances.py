@@ -11,6 +11,8 @@ import tensorflow as tf
 KINDS = ("learners", "ensemble", "concatenated")
 # Rounding of what is meant to be of unit length.
 _UNIT = 1e-2
+# A mean squared distance from the mean below which float32's products lose too much.
+_NARROW = 1e-3
 
 
 def augmented(learner_embeddings: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -41,9 +43,10 @@ def other_factor(right: np.ndarray) -> np.ndarray:
 def comparable(*sides: np.ndarray) -> tuple[list[np.ndarray], np.float32]:
     """Embeddings whose distances rank as the given ones' do, and their noise floor.
 
-    Those of unit length, as our networks give them, stay as they are. Others are moved
-    by their mean, one a learner, and divided by the longest that is left: neither
-    changes a ranking, and float32's products lose less.
+    Those of unit length, as our networks give them, stay as they are, unless all lie
+    close to one point. Others are moved by their mean, one a learner, and divided by
+    the longest that is left: neither changes a ranking, and float32's products lose
+    less.
 
     Args:
       sides: Learner embeddings, `[images, learners, dim]`.
@@ -54,9 +57,12 @@ def comparable(*sides: np.ndarray) -> tuple[list[np.ndarray], np.float32]:
     """
     lengths = [np.linalg.norm(side.astype(np.float64), axis=-1).max() for side in sides]
     given = max(lengths)
-    if abs(given - 1) <= _UNIT:
+    images = sum(map(len, sides))
+    means = sum(side.sum(0, dtype=np.float64) for side in sides) / images
+    # Of vectors of unit length their mean squared distance from the mean.
+    spread = 1 - np.square(means).sum(-1).max()
+    if abs(given - 1) <= _UNIT and spread > _NARROW:
         return list(sides), noise_floor(*sides)
-    means = np.concatenate(sides).mean(0, dtype=np.float64)
     moved = [side - means for side in sides]
     longest = max(np.linalg.norm(side, axis=-1).max() for side in moved) or 1.0
     scaled = [(side / longest).astype(np.float32) for side in moved]

@@ -10,8 +10,13 @@ from abe_tf.errors import InputError
 from abe_tf.storage import checkpoints
 
 # What TensorFlow raises for files that are torn or missing, and for whole ones that
-# lack a variable or have it in another shape.
-_TORN = (tf.errors.OpError, IndexError)
+# lack a variable or have it in another shape. Memory that runs out is none of them.
+_TORN = (
+    *(tf.errors.InvalidArgumentError, tf.errors.NotFoundError),
+    *(tf.errors.DataLossError, tf.errors.OutOfRangeError),
+    *(tf.errors.PermissionDeniedError, tf.errors.FailedPreconditionError),
+    *(tf.errors.InternalError, tf.errors.UnknownError, IndexError),
+)
 _OTHER = (AssertionError, ValueError)
 
 

@@ -486,7 +486,7 @@ def test_a_state_that_is_damaged_or_cannot_be_kept_is_said(
     (tmp_path / "pile").unlink()
     np.savez_compressed(tmp_path / "whole.npz", parent=rows, first=100)
     deflated = bytearray((tmp_path / "whole.npz").read_bytes())
-    deflated[45:60] = bytes(15)
+    deflated[70:85] = bytes(15)
     encrypted = bytearray((tmp_path / "whole.npz").read_bytes())
     for place in (6, encrypted.index(b"PK\x01\x02") + 8):
         encrypted[place] |= 1

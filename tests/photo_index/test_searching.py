@@ -18,7 +18,9 @@ from abe_tf.config.index import SourceConfig
 from abe_tf.errors import InputError
 from abe_tf.photo_index import model, searching
 from abe_tf.photo_index.asking import Asker
+from abe_tf.photo_index.contents import BrokenPhotoError
 from abe_tf.retrieval.explanation import explain
+from tests.helpers.images import PHOTO, save
 from tests.photo_index.conftest import Index
 
 
@@ -147,6 +149,21 @@ def test_the_graph_finds_nearly_the_same(made):
         assert [hit.row for hit in near] == [
             hit.row for hit in now.search(query, query[:0], 10, asked)
         ]
+
+
+def test_a_query_may_be_as_large_as_photos_of_the_index(made, pile, tmp_path):
+    index = Index(str(tmp_path / "index"), made.source)
+    mine = tmp_path / "pile"
+    shutil.copytree(pile / "class_0", mine)
+    query = tmp_path / "large.png"
+    query.write_bytes(save(PHOTO.resize((100, 100)), "PNG"))
+    index.update(mine, max_pixels=9_000)
+    with pytest.raises(BrokenPhotoError, match="1 to 9000 pixels"):
+        index.search(query)
+    # What it may hold by now, it may be asked for; also once less is allowed.
+    index.update(max_pixels=10_000)
+    index.update(max_pixels=9_000)
+    assert index.search(query)
 
 
 def test_a_damaged_graph_is_told_in_a_line(made):

@@ -162,6 +162,25 @@ def test_the_noise_of_a_collapsed_model_ranks_nothing(length):
     assert recall.ensemble[1] == 0
 
 
+@pytest.mark.parametrize("spread", [3e-5, 3e-4, 3e-3, 1e-1])
+def test_unit_vectors_close_to_one_point_are_told_apart(spread):
+    rng = np.random.default_rng(3)
+    centres = rng.normal(size=[12, 2, 16])
+    labels = np.repeat(np.arange(12), 15)
+    x = 1 + spread * (centres[labels] + 1.2 * rng.normal(size=[180, 2, 16]))
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    found = measure_recall(Embedded(x, labels), (1, 2, 4))
+    *_, ensemble, concatenated = oracle.distance_matrices(x)
+    for recall, distances in (
+        (found.ensemble, ensemble),
+        (found.concatenated, concatenated),
+    ):
+        ranked = oracle.ranked_relevance(distances, labels)
+        for k in (1, 2, 4):
+            assert recall[k] == pytest.approx(oracle.recall(ranked, k))
+    assert 20 < found.ensemble[1] < 95
+
+
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 @pytest.mark.parametrize("length", [1e-4, 1.0, 1e3, 3e4])
 def test_the_ranking_does_not_depend_on_length_or_place(length, offset):

@@ -14,7 +14,7 @@ from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
 from abe_tf.storage import checkpoints
 from abe_tf.storage.locks import LOCK
-from abe_tf.storage.restoring import restore
+from abe_tf.storage.restoring import restore, restore_newest
 from abe_tf.training import optimizers
 from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.trainer import EnsembleTrainer
@@ -191,6 +191,23 @@ def test_a_torn_file_and_another_network_are_two_messages(tmp_path):
     tear(folder.last, 3)
     with pytest.raises(InputError, match=r"must be readable.*step-3"):
         restore(other, path)
+
+
+def test_what_no_file_is_to_blame_for_takes_no_older_checkpoint(tmp_path, monkeypatch):
+    folder, trainer = Folder(tmp_path), small_trainer()
+    opened = folder.open(trainer)
+    for step in (3, 4):
+        save_at(opened, trainer, step)
+
+    def no_memory(*args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "read", no_memory)
+    said = []
+    other = tf.train.Checkpoint(network=small_trainer().network)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        restore_newest(other, folder.last, said.append)
+    assert not said
 
 
 def test_the_best_is_the_later_of_the_highest(tmp_path):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from abe_tf.config.data import MAX_PIXELS
 from abe_tf.photo_index import vectors
 from abe_tf.photo_index.asking import Asker
 from abe_tf.photo_index.contents import BrokenPhotoError, content_of, digest_of
@@ -168,10 +169,11 @@ class Copies:
 
         (photo,) = self._moment.photos([row])
         content = _content(self._moment, photo)
-        # An index may hold larger photos than are read here.
+        bound = self._moment.about.get("max_pixels", MAX_PIXELS)
+        # Of an index of before, which may hold larger ones.
         with contextlib.suppress(BrokenPhotoError):
             if content is not None:
-                return hashlib.sha256(pixels_of(content).tobytes()).digest()
+                return hashlib.sha256(pixels_of(content, bound).tobytes()).digest()
         self.not_compared.add(photo.places[0].path)
         return None
 
