@@ -145,6 +145,18 @@ def test_grey_of_few_bits_fills_the_range(bits, transparent):
     np.testing.assert_array_equal(pixels[0], np.repeat(expected[:, None], 3, 1))
 
 
+@pytest.mark.parametrize("name", [b"tRNS", b"eXIf"])
+def test_the_name_of_a_chunk_within_a_comment_is_none(name):
+    """A chunk is told by its place, and not by a search for its name."""
+    plain = grey_png(1, np.array([0, 1, 1, 0]))
+    place = plain.index(b"IDAT") - 4
+    content = b"Comment\0" + name + b"\0\0\0\1"
+    summed = struct.pack(">I", zlib.crc32(b"tEXt" + content))
+    comment = struct.pack(">I", len(content)) + b"tEXt" + content + summed
+    pixels = DECODE(plain[:place] + comment + plain[place:]).numpy()
+    np.testing.assert_array_equal(pixels[0, :, 0], [0, 255, 255, 0])
+
+
 @pytest.mark.parametrize("kind", [*EXACT, *JPEGS])
 def test_the_size_is_read_from_the_header(kind):
     encoded = (EXACT | JPEGS)[kind]

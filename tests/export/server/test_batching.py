@@ -121,6 +121,7 @@ except c_library.GraphError as error:
 """
 
 
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -132,7 +133,7 @@ except c_library.GraphError as error:
     ],
 )
 def test_a_signature_of_tensors_that_are_not_there_is_refused(
-    tmp_path, change, message
+    tmp_path, side, change, message
 ):
     """As a request would otherwise end the process."""
     module = tf.Module()
@@ -140,9 +141,10 @@ def test_a_signature_of_tensors_that_are_not_there_is_refused(
     tf.saved_model.save(module, tmp_path, signatures={"serving_default": call})
     path = tmp_path / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    output = saved.meta_graphs[0].signature_def["serving_default"].outputs["y"]
+    signature = saved.meta_graphs[0].signature_def["serving_default"]
+    tensor = signature.outputs["y"] if side == "outputs" else signature.inputs["x"]
     for name, value in change.items():
-        setattr(output, name, value)
+        setattr(tensor, name, value)
     path.write_bytes(saved.SerializeToString())
     result = subprocess.run(
         [sys.executable, "-c", LOAD, str(tmp_path)],
