@@ -5,6 +5,7 @@ python -m abe_tf.browse --index=INDEX --port=8080
 
 from __future__ import annotations
 
+import functools
 import socket
 import sys
 import threading
@@ -16,6 +17,8 @@ from abe_tf.photo_index import database
 
 _HOST = "127.0.0.1"
 _MB = 1_000_000
+# For a head to arrive, and for an answer to be read on.
+_SECONDS = 30.0
 
 
 def main(index: IndexConfig, source: SourceConfig, browse: BrowseConfig) -> None:
@@ -39,6 +42,7 @@ def main(index: IndexConfig, source: SourceConfig, browse: BrowseConfig) -> None
     from abe_tf.photo_index.page.application import application
     from abe_tf.photo_index.page.library import Library
     from abe_tf.photo_index.page.uploads import Uploads
+    from abe_tf.web.head_limits import BoundedHeads, Connections
 
     limit = browse.max_upload_mb * _MB
     library = Library(folder, source, Uploads(8 * limit))
@@ -49,6 +53,10 @@ def main(index: IndexConfig, source: SourceConfig, browse: BrowseConfig) -> None
             log_level="warning",
             # Nobody else is on this machine's own address.
             limit_concurrency=256,
+            http=functools.partial(  # type: ignore[arg-type]
+                BoundedHeads, Connections(_SECONDS)
+            ),
+            ws="none",
             timeout_keep_alive=30,
             server_header=False,
         )

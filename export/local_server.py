@@ -16,9 +16,9 @@ from types import FrameType
 import uvicorn
 
 from abe_tf.config import command
+from abe_tf.web.head_limits import BoundedHeads, Connections
 from export.config.server import ServerConfig
 from export.server.application import Server
-from export.server.head_limits import BoundedHeads, Connections
 from export.server.versions import Versions
 
 _POLL_SECONDS = 1.0

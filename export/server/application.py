@@ -21,10 +21,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from abe_tf.web import origins
+from abe_tf.web.head_limits import Connections
 from export.config.server import ServerConfig
 from export.runtime import c_api, c_library
 from export.server import answers, metrics, rest
-from export.server.head_limits import Connections
 from export.server.in_flight import InFlight
 from export.server.values import RequestError
 from export.server.versions import Version, Versions

@@ -1,11 +1,13 @@
 """The page in a real browser, and what it refuses."""
 
+import contextlib
 import http.client
 import json
 import os
 import pathlib
 import re
 import shutil
+import socket
 import sys
 import time
 import urllib.parse
@@ -451,6 +453,29 @@ def test_foreign_pages_get_nothing(address, method, path, headers):
     status, content, _ = request(address, method, path, body, **headers)
     assert status == 403
     assert b"error" in content
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"GET / HTTP/1.1\r\nhost: x\r\n" + b"x-more: " + b"a" * 2_000_000 + b"\r\n",
+        b"POST /search HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"2\r\n{}\r\n0\r\n" + b"x-more: 0123456789\r\n" * 8_000,
+    ],
+    ids=["head", "trailers"],
+)
+def test_what_is_no_body_has_an_end(address, endless):
+    parts = urllib.parse.urlsplit(address)
+    place = (parts.hostname, parts.port)
+    with socket.create_connection(place, timeout=60) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(endless)
+        answered = b""
+        with contextlib.suppress(ConnectionError):
+            while more := connection.recv(65_536):
+                answered += more
+    # An answer is lost where the rest of what was sent is dropped.
+    assert answered == b"" or answered.startswith(b"HTTP/1.1 431 Request Header")
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import socket
 import struct
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from export.server import answers
 
 # Bytes of address and headers together.
 _LARGEST = 64 * 1024
@@ -208,7 +207,7 @@ class BoundedHeads(HttpToolsProtocol):
         self._end()
         if self.transport.is_closing():
             return
-        body = answers.error_body(status.decode()).encode()
+        body = json.dumps({"error": status.decode()}).encode()
         head = (
             b"content-type: application/json\r\ncontent-length: %d\r\n"
             b"connection: close\r\n\r\n" % len(body)
