@@ -31,7 +31,10 @@ NOT_DECODED = (
     (4, b"ftypavis", "AVIF"),
     *(
         (4, b"ftyp" + brand, "HEIC")
-        for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+        for brand in (
+            *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
+            *(b"mif1", b"msf1"),
+        )
     ),
 )
 # Sizes of the second header of a BMP file, by which its two letters are believed; those

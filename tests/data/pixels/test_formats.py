@@ -154,6 +154,18 @@ def test_damaged_exif_data_turn_nothing_and_nobody_is_told(kind, exif, tmp_path)
     assert result.stdout == conversion.as_png(plain, 10**6)
 
 
+@pytest.mark.parametrize(
+    ("brand", "kind"),
+    [(b"he" + rest, "HEIC") for rest in (b"ic", b"ix", b"im", b"is")]
+    + [(b"hev" + rest, "HEIC") for rest in (b"c", b"x", b"m", b"s")]
+    + [(b"mif1", "HEIC"), (b"msf1", "HEIC"), (b"avif", "AVIF"), (b"isom", None)],
+)
+def test_brands_of_the_standard_are_told(brand, kind):
+    head = b"\0\0\0\x18ftyp" + brand + bytes(40)
+    assert kinds.kind_of(head) == kind
+    assert kinds.kind_of(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif" + bytes(30)) == "AVIF"
+
+
 @pytest.mark.parametrize("options", [{}, {"progressive": True}])
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.97])
 def test_a_jpeg_that_was_cut_off_is_refused(options, share):
