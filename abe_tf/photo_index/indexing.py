@@ -96,10 +96,11 @@ def _tell_bound(
     connection: sqlite3.Connection, options: UpdateConfig, shards: Shards | None
 ) -> None:
     """Notes how many pixels a photo of the index may have, for who asks of it."""
-    bounds = [options.max_pixels, database.about(connection).get("max_pixels", 0)]
+    bounds = [options.max_pixels]
     if shards:
         bounds.append(shards.manifest.preprocessing["max_pixels"])
-    database.tell(connection, {"max_pixels": max(bounds)})
+    if max(bounds) > database.about(connection).get("max_pixels", 0):
+        database.tell(connection, {"max_pixels": max(bounds)})
 
 
 def _of_shards(shards: Shards) -> SourceConfig:

@@ -28,7 +28,13 @@ from abe_tf.errors import InputError
 from abe_tf.runs import machine
 from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
 from abe_tf.storage import checkpoints
-from abe_tf.storage.files import check_writable, made, read_text, write_atomically
+from abe_tf.storage.files import (
+    check_writable,
+    made,
+    read_lines,
+    read_text,
+    write_atomically,
+)
 from abe_tf.storage.locks import TakenError, claimed
 
 
@@ -210,9 +216,8 @@ class RunFolder:
         """
         if not os.path.exists(self.classes):
             return
-        theirs = read_text(self.classes).removesuffix("\n").split("\n")
         # Older runs have them as they were written.
-        theirs = [normalised(name) for name in theirs]
+        theirs = [normalised(name) for name in read_lines(self.classes)]
         if list(class_names) != theirs:
             other = [*sorted({*class_names} ^ {*theirs}), "none but their order"]
             raise InputError(
@@ -232,7 +237,7 @@ class RunFolder:
         """
         if not os.path.exists(self.domains):
             return
-        theirs = read_text(self.domains).removesuffix("\n").split("\n")
+        theirs = read_lines(self.domains)
         if list(names) != theirs:
             other = min({*names} ^ {*theirs})
             raise InputError(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from abe_tf.errors import InputError
-from abe_tf.storage.files import read_text, write_atomically
+from abe_tf.storage.files import read_lines, write_atomically
 
 
 def cut_metrics(path: str, step: int) -> None:
@@ -61,9 +61,7 @@ def read_record(path: str) -> dict[str, Any]:
 
 
 def _lines(path: str) -> list[str]:
-    if not os.path.isfile(path):
-        return []
-    return read_text(path).removesuffix("\n").split("\n")
+    return read_lines(path) if os.path.isfile(path) else []
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -70,6 +70,15 @@ def read_text(path: str) -> str:
         return file.read()
 
 
+def read_lines(path: str) -> list[str]:
+    """The lines of such a text: whatever else ends a line elsewhere is kept in them.
+
+    Raises:
+      OSError: It cannot be read.
+    """
+    return read_text(path).removesuffix("\n").split("\n")
+
+
 def check_writable(flag: str, path: str) -> None:
     """Tries to write into a folder, making it, and leaves nothing behind.
 

@@ -21,7 +21,7 @@ from abe_tf.retrieval.calibration import Calibration
 from abe_tf.runs import machine, measurements
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
-from abe_tf.storage.files import read_text, write_atomically
+from abe_tf.storage.files import read_lines, write_atomically
 from export.config.export import ExportConfig
 from export.publish.signatures import SearchGallery
 from export.runtime import model_folder
@@ -116,7 +116,7 @@ def model_card(
     gallery: SearchGallery | None,
 ) -> dict[str, Any]:
     """What there is to know of a model, for people and programs."""
-    flags = read_text(folder.flagfile).removesuffix("\n").split("\n")
+    flags = read_lines(folder.flagfile)
     layout = layout_of(model.network)
     # As it was before learners could differ.
     shape = {"dimensions_of_a_learner": layout.dim, **layout.values()}

@@ -155,9 +155,9 @@ class Versions:
         except Exception as error:  # noqa: BLE001  (another version may well load)
             tries = self._failed[number].tries + 1 if number in self._failed else 1
             again = time.monotonic() + self._retry_seconds
-            known = isinstance(error, GraphError)
-            code = error.code if isinstance(error, GraphError) else _INTERNAL
-            reason = str(error) if known else repr(error)
+            code, reason = _INTERNAL, repr(error)
+            if isinstance(error, GraphError):
+                code, reason = error.code, str(error)
             with self._lock:
                 self._failed[number] = _Failure(tries, again, code, reason)
             print(f"version {number} does not load: {reason}", file=sys.stderr)
