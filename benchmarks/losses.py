@@ -27,6 +27,8 @@ from benchmarks.train_step import Variant
 _NETWORK = flags.DEFINE_enum("network", "demo", ("demo", "mobilenet"), "which")
 _LOSSES = flags.DEFINE_list("losses", list(METRIC_LOSSES), "of --metric_loss")
 _ENSEMBLES = flags.DEFINE_list("ensembles", [], "of abe_tf.compare, instead of losses")
+flags.declare_key_flag("steps")
+flags.declare_key_flag("turns")
 _CLASSES, _IMAGES, _TRAINED = 16, 4, 40
 
 
