@@ -10,12 +10,15 @@ import struct
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Bytes of address and headers together.
 _LARGEST = 64 * 1024
 # Bytes beside a body for each byte of it.
 _OF_BODY = 8
+# Bytes that are parsed at once: some dozens of requests in a row.
+_PART = 4096
 # Of a socket: that closing it drops what was not sent.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -34,12 +37,28 @@ class Connections:
     open: int = 0
 
 
+class _HeldFlow(FlowControl):
+    """Reads no more while it is held, whatever a request asks for.
+
+    Attributes:
+      held: Whether it is.
+    """
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Reads on."""
+        if not self.held:
+            super().resume_reading()
+
+
 class BoundedHeads(HttpToolsProtocol):
     """uvicorn's protocol; what is late or long ends its connection.
 
     uvicorn itself waits for ever for a head, and for an answer to be read, and keeps
-    all of a head, and of what stands behind a body. A connection that sends nothing
-    after an answer is uvicorn's own matter: it ends after five seconds.
+    all of a head, of what stands behind a body, and of requests that come in a row
+    before the first is answered: here only some dozens are parsed. A connection that
+    sends nothing after an answer is uvicorn's own matter: it ends after five seconds.
 
     Args:
       shared: What all connections share.
@@ -58,10 +77,13 @@ class BoundedHeads(HttpToolsProtocol):
         self._answering: Any = None
         # Of a body that the parser leaves; `None` where it reads on.
         self._left: int | None = None
+        # What has come and is not parsed.
+        self._unparsed = bytearray()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock."""
         super().connection_made(transport)
+        self.flow = _HeldFlow(transport)
         self._shared.open += 1
         self._begin()
 
@@ -88,6 +110,22 @@ class BoundedHeads(HttpToolsProtocol):
         super().on_body(body)
 
     def data_received(self, data: bytes) -> None:
+        """Parses it as far as its requests can be answered next."""
+        self._unparsed += data
+        self._parse()
+
+    def _parse(self) -> None:
+        while self._unparsed and not self.pipeline:
+            part = bytes(self._unparsed[:_PART])
+            del self._unparsed[:_PART]
+            self._take(part)
+            if self.transport.is_closing():
+                self._unparsed.clear()
+        self.flow.held = bool(self._unparsed)
+        if self.flow.held:
+            self.flow.pause_reading()
+
+    def _take(self, data: bytes) -> None:
         """Counts what is no body."""
         self._other += len(data)
         if self.transport.is_closing():
@@ -148,6 +186,10 @@ class BoundedHeads(HttpToolsProtocol):
         """Watches it for the end of an answer too, which nobody else waits for."""
         super().on_response_complete()
         self._watch_reading()
+        if self._unparsed:
+            self._parse()
+            if not self.flow.held and not self.pipeline:
+                self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._answering = cycle
@@ -184,6 +226,7 @@ class BoundedHeads(HttpToolsProtocol):
         self._shared.open -= 1
         # uvicorn tells the last request's alone, and not those that wait before it.
         self._stop_answers()
+        self._unparsed.clear()
         self._end()
         self._end_unread()
         super().connection_lost(exc)

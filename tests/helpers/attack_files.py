@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -44,6 +45,16 @@ def jpeg_of_scans(side, count):
     Image.new("L", (side, side), 128).save(file, "JPEG", progressive=True, quality=50)
     head, first, again, *_, last = file.getvalue().split(_SCAN)
     return _SCAN.join([head, first, *[again] * count, last])
+
+
+def png_of_chunks(count):
+    """So many empty chunks before the pixels, and behind all the name of EXIF."""
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "PNG")
+    head, pixels = file.getvalue()[:33], file.getvalue()[33:]
+    kind = b"abCd"
+    chunk = struct.pack(">I", 0) + kind + struct.pack(">I", zlib.crc32(kind))
+    return head + chunk * count + pixels + b"eXIf"
 
 
 def gif_of_comments(count):
