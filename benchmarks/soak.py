@@ -169,9 +169,12 @@ class Soak:
             except OSError as error:
                 self._say(f"{kind.__name__}: {error}")
                 continue
-            if not self.stopped.is_set() and status not in rudeness.KINDS[kind]:
-                self._say(f"{status} for {kind.__name__}")
+            if self.stopped.is_set():
+                return
             self.counts[kind.__name__] += 1
+            # Whoever else is rude may leave no room for it.
+            if status != 503 and status not in rudeness.KINDS[kind]:
+                self._say(f"{status} for {kind.__name__}")
             self.stopped.wait(0.5)
 
     def _say(self, text: str) -> None:
