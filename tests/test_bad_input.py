@@ -124,6 +124,12 @@ def one_line(stderr):
         ),
         ("abe_tf.train", ["--workdir=W", "--steps=99999999999999999999"], "at most"),
         ("abe_tf.train", ["--workdir=/proc/W"], "must be a folder that can be written"),
+        ("abe_tf.train", ["--workdir=W[1]"], "TensorFlow takes them for a pattern"),
+        (
+            "abe_tf.train",
+            ["--workdir=a\\b/W"],
+            r"Received: 'a\\b/W'. Rename the folder",
+        ),
         ("abe_tf.evaluate", [], "--workdir must name the run folder"),
         ("abe_tf.evaluate", ["--workdir=/no/such"], "which does not exist"),
         (
@@ -138,6 +144,11 @@ def one_line(stderr):
             "export.saved_model",
             ["--workdir=.", "--export_dir=/proc/M"],
             "--export_dir must be a folder that can be written",
+        ),
+        (
+            "export.saved_model",
+            ["--workdir=.", "--export_dir=M/[a]"],
+            "--export_dir must be without backslashes",
         ),
         ("abe_tf.summary", ["--steps=3"], "Unknown command line flag"),
     ],
@@ -253,6 +264,11 @@ def test_a_torn_checkpoint(run_command, photos, tmp_path):
     run_command("abe_tf.train", *flags)
     (data,) = (workdir / "checkpoints").glob("*/*.data*")
     data.write_bytes(data.read_bytes()[:1000])
+    moved = tmp_path / "run [1]"
+    shutil.copytree(workdir, moved)
+    result = run_command("abe_tf.evaluate", f"--workdir={moved}", check=False)
+    assert result.returncode == 1
+    assert "TensorFlow takes them for a pattern" in one_line(result.stderr)
     for command in ("abe_tf.train", "abe_tf.evaluate"):
         given = flags if command == "abe_tf.train" else [f"--workdir={workdir}"]
         result = run_command(command, *given, check=False)

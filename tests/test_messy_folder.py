@@ -18,7 +18,11 @@ from tests.helpers.served import Served
 
 pillow_heif.register_heif_opener()
 
-CLASSES = ("Ba$$in", "it's \"5 o'clock\"", "写真 旅行", "two  blanks", "$x_$", "-dash")
+# The last letter of one is of private use: no font has it.
+CLASSES = (
+    *("Ba$$in", "it's \"5 o'clock\"", "写真 \U000f1234", "two  blanks", "$x_$"),
+    "-dash",
+)
 CACHE = tempfile.mkdtemp()
 
 
@@ -140,8 +144,26 @@ def test_it_is_reported(run, run_command):
     workdir, _ = run
     run_command("abe_tf.report", f"--workdir={workdir}")
     page = (workdir / "report.html").read_text(encoding="utf-8")
-    assert "写真 旅行" in page
+    assert "写真 \U000f1234" in page
+    assert "since no font here has them (the tables show them): 1." in page
     assert "a $run$ of 写真" in page
+
+
+def test_names_that_look_like_mathematics_are_drawn(folder, run_command, tmp_path):
+    """The tested classes', the run's and the folder's."""
+    workdir = tmp_path / "_a$b$"
+    given = [one for one in flags(folder, workdir) if "_classes=" not in one]
+    result = run_command(
+        *("abe_tf.train", *given, "--train_classes=3:6", "--test_classes=0:3"),
+        *("--on_bad_image=skip", "--pictures", "--classes_per_batch=2"),
+    )
+    assert "Traceback" not in result.stderr
+    assert abe_tf.load(str(workdir)) is not None
+    run_command("abe_tf.report", f"--workdir={workdir}", "--split=test")
+    page = (workdir / "report.html").read_text(encoding="utf-8")
+    for name in ("$x_$", "-dash", "Ba$$in", "_a$b$"):
+        assert name in page
+    assert page.count("data:image/png") > 4
 
 
 def test_it_is_exported_asked_and_embedded(folder, run, run_command, tmp_path):

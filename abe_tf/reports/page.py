@@ -68,6 +68,6 @@ def _letters(reports: Sequence[RunReport]) -> Iterator[str]:
     missing = sum(not has_letters_of(name) for name in names)
     if missing:
         yield (
-            f"In pictures the letters of {missing:,} class names are boxes: no font "
-            "here has them (the tables show them)."
+            "Class names of which letters are boxes in pictures, since no font here "
+            f"has them (the tables show them): {missing:,}."
         )

@@ -29,6 +29,7 @@ from abe_tf.runs import machine
 from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
 from abe_tf.storage import checkpoints
 from abe_tf.storage.files import (
+    check_literal,
     check_writable,
     made,
     read_lines,
@@ -105,6 +106,7 @@ class RunFolder:
         Raises:
           InputError: The folder cannot be written.
         """
+        check_literal("workdir", self.path)
         check_writable("workdir", self.path)
 
     @contextlib.contextmanager

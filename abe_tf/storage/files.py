@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -92,6 +93,22 @@ def check_writable(flag: str, path: str) -> None:
             f"--{flag} must be a folder that can be written. "
             f"Received: {path!r}: {error.strerror}."
         ) from error
+
+
+def check_literal(flag: str, path: str) -> None:
+    """Refuses a place of weights that TensorFlow could write, and not read again.
+
+    It looks for a checkpoint, also that in a SavedModel, by its path as a pattern.
+
+    Raises:
+      InputError: The path is not what it means as a pattern.
+    """
+    if re.search(r"\\|\[[^/]*\]", path):
+        raise InputError(
+            f"--{flag} must be without backslashes, and without [ and ] around a part "
+            "of a name: TensorFlow takes them for a pattern and does not find weights "
+            f"there. Received: {path!r}. Rename the folder, or choose another."
+        )
 
 
 def sync(path: str) -> None:

@@ -8,6 +8,7 @@ import re
 
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
+from abe_tf.storage.files import check_literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +57,15 @@ class ExportConfig(Group):
         """The model folder.
 
         Raises:
-          InputError: None was given, or the version exists.
+          InputError: None was given, TensorFlow would not find its files, or the
+            version exists.
         """
         if not self.export_dir:
             raise InputError(
                 "--export_dir must name the model folder, such as models/abe. "
                 "Received: none."
             )
+        check_literal("export_dir", self.export_dir)
         if self.version is not None and os.path.exists(
             os.path.join(self.export_dir, str(self.version))
         ):

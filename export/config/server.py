@@ -7,6 +7,7 @@ import os
 
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
+from abe_tf.storage.files import check_literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +50,13 @@ class ServerConfig(Group):
         """The model folder.
 
         Raises:
-          InputError: None was given, or it does not exist.
+          InputError: None was given, it does not exist, or TensorFlow would not find
+            its files.
         """
         if not self.model_dir or not os.path.isdir(self.model_dir):
             raise InputError(
                 "--model_dir must be a folder that export.saved_model wrote. "
                 f"Received: {self.model_dir!r}."
             )
+        check_literal("model_dir", self.model_dir)
         return self.model_dir
