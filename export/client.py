@@ -40,6 +40,7 @@ def main(options: ClientConfig, paths: list[str]) -> None:
         options.concurrency,
         options.retries,
         options.wait_seconds,
+        options.max_pixels,
     )
     answers = Answers(len(images), options.json or not options.npy, options.npy)
     with answers:

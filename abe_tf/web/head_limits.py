@@ -83,7 +83,7 @@ class BoundedHeads(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock."""
         super().connection_made(transport)
-        self.flow = _HeldFlow(transport)
+        self.flow = self._flow = _HeldFlow(transport)
         self._shared.open += 1
         self._begin()
 
@@ -121,8 +121,8 @@ class BoundedHeads(HttpToolsProtocol):
             self._take(part)
             if self.transport.is_closing():
                 self._unparsed.clear()
-        self.flow.held = bool(self._unparsed)
-        if self.flow.held:
+        self._flow.held = bool(self._unparsed)
+        if self._flow.held:
             self.flow.pause_reading()
 
     def _take(self, data: bytes) -> None:
@@ -188,7 +188,7 @@ class BoundedHeads(HttpToolsProtocol):
         self._watch_reading()
         if self._unparsed:
             self._parse()
-            if not self.flow.held and not self.pipeline:
+            if not self._flow.held and not self.pipeline:
                 self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:

@@ -70,6 +70,7 @@ class Client:
         or as long as the server asks.
       wait_seconds: How long a request is waited for in all; a server that asks for more
         is not waited for.
+      max_pixels: Larger images that must be converted are refused.
     """
 
     def __init__(
@@ -79,10 +80,11 @@ class Client:
         concurrency: int = 4,
         retries: int = 7,
         wait_seconds: float = 120.0,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._call, self._batch_size = call, batch_size
         self._concurrency, self._retries = concurrency, retries
-        self._wait_seconds = wait_seconds
+        self._wait_seconds, self._max_pixels = wait_seconds, max_pixels
         self._ended = threading.Event()
 
     def ask(self, paths: Sequence[str]) -> Iterator[Answer | Refused]:
@@ -135,7 +137,7 @@ class Client:
                 if os.path.exists(path) and not os.path.isfile(path):
                     raise OSError(errno.EINVAL, "no regular file")
                 with open(path, "rb") as file:
-                    encoded.append(readable(file.read(), MAX_PIXELS))
+                    encoded.append(readable(file.read(), self._max_pixels))
             except OSError as error:
                 unread[path] = Refused(path, str(error.strerror))
             except ConversionError as error:

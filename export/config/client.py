@@ -7,6 +7,7 @@ import os
 import re
 import urllib.parse
 
+from abe_tf.config.data import MAX_PIXELS
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
@@ -65,6 +66,12 @@ class ClientConfig(Group):
         lower=0,
     )
     answer_mb: int = option(256, "a longer answer to one request is refused", lower=1)
+    max_pixels: int = option(
+        MAX_PIXELS,
+        "WebP, TIFF, AVIF, HEIC and old BMP files of more pixels are not converted; "
+        "what the server decodes has its export's own bound",
+        lower=1,
+    )
 
     def require(self) -> str:
         """The address.

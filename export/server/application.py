@@ -22,10 +22,10 @@ from starlette.responses import Response
 
 from abe_tf.web import origins
 from abe_tf.web.head_limits import Connections
+from abe_tf.web.in_flight import FullError, InFlight
 from export.config.server import ServerConfig
 from export.runtime import c_api, c_library
 from export.server import answers, metrics, rest
-from export.server.in_flight import InFlight
 from export.server.values import RequestError
 from export.server.versions import Version, Versions
 
@@ -133,7 +133,10 @@ class Server:
         if method == "POST" and (match := _PREDICT.fullmatch(full)):
             name, number, label, verb = match.groups()
             with self._in_flight.counting() as count:
-                body = await self._body(request, count)
+                try:
+                    body = await self._body(request, count)
+                except FullError as error:
+                    raise RequestError(503, str(error)) from error
                 return await self._predict(request, body, name, number, label, verb)
         if method == "GET" and (match := _LOOK.fullmatch(full)):
             return self._look(*match.groups())

@@ -524,6 +524,9 @@ def test_photos_of_other_formats_are_converted_before_they_are_sent(url, tmp_pat
     assert "a WebP file that is broken" in broken.reason
     assert (first[0], second[0]) == (paths[0], paths[1])
     assert Flaky.asked[-1][2] == 2
+    large, _, _ = client(url, max_pixels=19).ask(paths)
+    assert isinstance(large, Refused)
+    assert "at most 19 pixels" in large.reason
 
 
 def test_images_are_found_below_folders(tmp_path, files, capsys):

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import socket
 import sys
@@ -57,8 +58,8 @@ def address(folder):
     yield from serving(folder)
 
 
-def serving(folder):
-    flags = (f"--index={folder}", "--port=0")
+def serving(folder, *more):
+    flags = (f"--index={folder}", "--port=0", *more)
     with started(sys.executable, "-m", "abe_tf.browse", *flags) as address:
         yield address
 
@@ -508,6 +509,35 @@ def test_bounds_and_headers(address):
     bomb = tf.io.encode_png(np.zeros([12_000, 12_000, 1], np.uint8), 9).numpy()
     status, content, _ = request(address, "POST", "/api/upload", bomb)
     assert (status, b"120000000 pixels" in content) == (422, True)
+
+
+def test_uploads_on_their_way_are_bounded_together(folder, photos):
+    """Eight of the largest; the one beyond is told, and nobody else harmed."""
+    with contextlib.contextmanager(serving)(folder, "--max_upload_mb=1") as address:
+        place = urllib.parse.urlsplit(address)
+        head = (
+            f"POST /api/upload HTTP/1.1\r\nHost: {place.netloc}\r\n"
+            f"Origin: http://{place.netloc}\r\nContent-Length: 1000000\r\n\r\n"
+        )
+        with contextlib.ExitStack() as stack:
+            where = place.hostname, place.port
+            sending = [
+                stack.enter_context(socket.create_connection(where, 60))
+                for _ in range(9)
+            ]
+            for one in sending:
+                one.sendall(head.encode() + b"x" * 990_000)
+            told, _, _ = select.select(sending, [], [], 60)
+            assert {one.recv(12) for one in told} == {b"HTTP/1.1 503"}
+            # Whose bytes were too many is chance, and more than one may be told.
+            assert len(told) < len(sending)
+        photo = (photos / "class_0/0.png").read_bytes()
+        for _ in range(100):
+            status, _, _ = request(address, "POST", "/api/upload", photo)
+            if status != 503:
+                break
+            time.sleep(0.1)
+        assert status == 200
 
 
 def mutated(rng):

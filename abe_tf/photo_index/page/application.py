@@ -20,9 +20,12 @@ from abe_tf.photo_index.page import requests
 from abe_tf.photo_index.page.library import Library
 from abe_tf.photo_index.page.requests import Example, RefusedError
 from abe_tf.web import origins
+from abe_tf.web.in_flight import FullError, InFlight
 
 # Bytes of a request that is no upload; seconds for any to arrive.
 _MOST_JSON, _PATIENCE = 1_000_000, 60
+# Uploads of the largest size that are read and decoded at once.
+_UPLOADS = 8
 _HEADERS = {
     # Nothing from elsewhere, nothing within the page itself, and no page around it.
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; "
@@ -93,6 +96,7 @@ class _Pages:
 
     def __init__(self, library: Library, host: str, max_upload: int) -> None:
         self._library, self._host, self._max_upload = library, host, max_upload
+        self._uploading = InFlight(max(1, _UPLOADS * max_upload // 2**20))
         # A photo takes several times its pixels while it is decoded.
         self._decoding = asyncio.Semaphore(2)
         # All pairs of an index take both processors.
@@ -169,9 +173,13 @@ class _Pages:
 
     async def upload(self, request: Request) -> Response:
         """As `Library.upload`; the body is the file itself."""
-        content = await self._body(request, self._max_upload)
-        async with self._decoding:
-            return await self._json(self._library.upload, content)
+        with self._uploading.counting() as count:
+            try:
+                content = await self._body(request, self._max_upload, count)
+            except FullError as error:
+                raise RefusedError(503, f"{error}: try again") from error
+            async with self._decoding:
+                return await self._json(self._library.upload, content)
 
     async def label(self, request: Request) -> Response:
         """As `Library.label`."""
@@ -229,11 +237,17 @@ class _Pages:
         answer = await asyncio.to_thread(work, *arguments)
         return Response(json.dumps(answer), media_type="application/json")
 
-    async def _body(self, request: Request, most: int) -> bytes:
+    async def _body(
+        self,
+        request: Request,
+        most: int,
+        count: Callable[[int], object] = lambda _: None,
+    ) -> bytes:
         body = bytearray()
         try:
             async with asyncio.timeout(_PATIENCE):
                 async for part in request.stream():
+                    count(len(part))
                     body += part
                     if len(body) > most:
                         raise RefusedError(413, f"at most {most / 1e6:.0f} MB are read")

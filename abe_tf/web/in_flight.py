@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from export.server.values import RequestError
-
 _MB = 2**20
+
+
+class FullError(Exception):
+    """There are too many; the text says so."""
 
 
 class InFlight:
@@ -24,7 +26,7 @@ class InFlight:
     def counting(self) -> Iterator[Callable[[int], None]]:
         """Yields what counts a request's bytes as they come; forgets them at the end.
 
-        What it yields raises RequestError where there are too many.
+        What it yields raises FullError where there are too many.
         """
         ours = 0
 
@@ -33,8 +35,7 @@ class InFlight:
             ours += more
             self._bytes += more
             if self._bytes > self._most_mb * _MB:
-                text = f"There are {self._most_mb} MB of requests already"
-                raise RequestError(503, text)
+                raise FullError(f"There are {self._most_mb} MB of requests already")
 
         try:
             yield count
