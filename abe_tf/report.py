@@ -37,6 +37,10 @@ def main(
     from abe_tf.errors import InputError
     from abe_tf.reports import measured, page, pictures
 
+    # Before the work: a file that is damaged is told at once.
+    sweeps = {path: pictures.factors_of(path) for path in report.sweeps()}
+    for run in trained:
+        measured.told(run, split.split)
     drawn: list[pictures.Picture] = []
     reports = []
     for number, run in enumerate(trained, 1):
@@ -46,8 +50,8 @@ def main(
         drawn += pictures.of_run(of_run)
     if reports:
         drawn = [*pictures.of_all(reports), *drawn]
-    for path in report.sweeps():
-        drawn += pictures.of_sweep(path)
+    for path, factors in sweeps.items():
+        drawn += pictures.of_sweep(path, factors)
     if not drawn:
         raise InputError(
             "--workdir must be a run folder or the folder of a sweep. "

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from abe_tf.figures import style
 
@@ -26,6 +27,22 @@ class SweepRow:
     ensemble: list[float]
     individual: list[float]
     self_pair_cosine: list[float]
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> SweepRow:
+        """A row as a file has it.
+
+        Raises:
+          TypeError, ValueError, LookupError: It is none.
+        """
+        numbers = {
+            field.name: [float(value) for value in row[field.name]]
+            for field in dataclasses.fields(cls)
+            if field.name != "value"
+        }
+        if row.keys() - numbers.keys() != {"value"}:
+            raise ValueError(f"a row of {', '.join(row)}")
+        return cls(str(row["value"]), **numbers)
 
     @property
     def recall(self) -> float:

@@ -80,6 +80,21 @@ class RunReport:
         return np.asarray((self.archive.gallery or self.archive.queries).labels)
 
 
+def told(
+    folder: RunFolder, split: str
+) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """What training and evaluation wrote of a run: cheap, so it is looked at first.
+
+    Returns:
+      The lines of metrics.jsonl, run.json, and results.json's part of a split.
+
+    Raises:
+      InputError: A file is damaged.
+    """
+    metrics = records.read_metrics(folder.metrics)
+    return metrics, records.read_record(folder.record), _by_checkpoint(folder, split)
+
+
 def gather(
     folder: RunFolder, checkpoint: str, split: SplitConfig, options: EvaluationConfig
 ) -> RunReport:
@@ -89,10 +104,7 @@ def gather(
       InputError: Run, images or checkpoint are not there, or an image is broken.
     """
     flags = folder.flags()
-    # Before the work: a file that is damaged is told at once.
-    metrics = records.read_metrics(folder.metrics)
-    record = records.read_record(folder.record)
-    by_checkpoint = _by_checkpoint(folder, split.split)
+    metrics, record, by_checkpoint = told(folder, split.split)
     measuring = Measuring(folder, split, options)
     model = measuring.load(checkpoint)
     measured = measuring.kept(model, more_ks=[1])

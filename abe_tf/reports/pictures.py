@@ -156,12 +156,11 @@ def _of_searches(report: RunReport) -> Iterator[Picture]:
     )
 
 
-def of_sweep(folder: str) -> Iterator[Picture]:
-    """The ablations of a sweep, if the folder is one's."""
-    path = os.path.join(folder, "sweep.json")
-    if not os.path.isfile(path):
-        return
-    for factor, rows in _factors(path).items():
+def of_sweep(
+    folder: str, factors: dict[str, list[ablation.SweepRow]]
+) -> Iterator[Picture]:
+    """The ablations of a sweep, as `factors_of` its folder has them."""
+    for factor, rows in factors.items():
         yield Picture(
             f"ablation_{factor}",
             "Ablations",
@@ -171,20 +170,25 @@ def of_sweep(folder: str) -> Iterator[Picture]:
         )
 
 
-def _factors(path: str) -> dict[str, list[ablation.SweepRow]]:
-    """What a sweep found, by the flag that it varied.
+def factors_of(folder: str) -> dict[str, list[ablation.SweepRow]]:
+    """What a sweep found, by the flag that it varied; nothing where it is no sweep's.
 
     Raises:
-      InputError: The file is none of a sweep.
+      InputError: The folder's sweep.json is none.
     """
+    path = os.path.join(folder, "sweep.json")
+    if not os.path.isfile(path):
+        return {}
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
         factors = {
-            factor: [ablation.SweepRow(**row) for row in rows]
+            factor: [ablation.SweepRow.of(row) for row in rows]
             for factor, rows in content.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (
+        *(OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError),
+    ) as error:
         raise InputError(
             "sweep.json must be what abe_tf.sweep wrote. "
             f"Received: {path!r}: {error}. Run the sweep again."

@@ -14,7 +14,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from abe_tf.errors import InputError
 from export.ask.errors import NEVER, ServerError
-from export.ask.rest_calls import checked, without_password
+from export.ask.rest_calls import checked
+from export.config.client import without_password
 
 # What gRPC says, as HTTP would.
 _STATUS = {

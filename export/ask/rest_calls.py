@@ -6,7 +6,6 @@ import base64
 import json
 import threading
 import time
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from export.ask.bounded import BoundedAdapter
 from export.ask.errors import NEVER, ServerError
+from export.config.client import without_password
 
 _MB = 2**20
 _CHUNK = 64 * 1024
@@ -155,18 +155,6 @@ def checked(answers: Any, count: int, shown: str, status: int) -> list[Any]:
         f"{shown} must answer once for each of {count} images. Received: {got} "
         "predictions. Is it a model of abe_tf?",
     )
-
-
-def without_password(url: str) -> str:
-    """An address as it may be shown."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError:
-        return "?" if "@" in url else url
-    if "@" not in parts.netloc:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"...@{host}").geturl()
 
 
 def _seconds(text: str) -> float:

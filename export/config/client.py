@@ -12,6 +12,8 @@ from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# Whoever asks, and the password; it may hold what ends them elsewhere.
+_PASSWORD = re.compile(r"^(\w*://)?.*@", re.DOTALL)
 
 
 def _is_address(url: str) -> bool:
@@ -21,6 +23,11 @@ def _is_address(url: str) -> bool:
     except ValueError:
         return False
     return named and parts.scheme in ("http", "https") and "/v1/models/" in parts.path
+
+
+def without_password(url: str) -> str:
+    """An address, or what was meant as one, as it may be shown."""
+    return _PASSWORD.sub(lambda found: f"{found[1] or ''}...@", url)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +89,8 @@ class ClientConfig(Group):
         if not self.url or not _is_address(self.url):
             raise InputError(
                 "--url must be a model's address, such as "
-                f"http://localhost:8501/v1/models/abe. Received: {self.url!r}."
+                "http://localhost:8501/v1/models/abe. "
+                f"Received: {without_password(self.url or '')!r}."
             )
         if self.npy and not self.npy.endswith(".npz"):
             raise InputError(f"--npy must end in .npz. Received: {self.npy!r}.")

@@ -412,11 +412,51 @@ def test_a_given_header_comes_before_a_file_of_passwords(
     [
         *("http://[::1/v1/models/abe", "http://localhost:85o1/v1/models/abe"),
         *("localhost:8501/v1/models/abe", "http://localhost:8501/models/abe"),
+        *("http://me:secret@host:85o1/v1/models/abe", "http://me:secret@host/models"),
+        *("me:secret@host:8501/v1/models/abe", "http://me:se/cret@host/v1/models/a"),
     ],
 )
-def test_an_address_that_is_none_is_refused(address, files):
-    with pytest.raises(InputError, match="--url must be a model's address"):
-        main(ClientConfig(url=address), files[:1])
+@pytest.mark.parametrize("grpc", [False, True])
+def test_an_address_that_is_none_is_refused(address, grpc, files):
+    with pytest.raises(InputError, match="--url must be a model's address") as refused:
+        main(ClientConfig(url=address, grpc=grpc), files[:1])
+    assert "cret" not in str(refused.value)
+    assert address.rpartition("@")[2] in str(refused.value)
+
+
+def test_escapes_of_a_refusal_reach_no_terminal(url, files, monkeypatch):
+    monkeypatch.setattr(Flaky, "before", [(403, "no \x1b]0;owned\x07")])
+    with pytest.raises(InputError, match="no ") as refused:
+        main(ClientConfig(url=url), files[:1])
+    assert "\x1b" not in str(refused.value)
+    assert "\x07" not in str(refused.value)
+
+
+def test_pauses_grow(url, files, monkeypatch):
+    """Before a server is asked again, and before a photo counts as refused."""
+    waited = []
+    one = client(url)
+
+    class Ended:
+        def wait(self, seconds):
+            waited.append(seconds)
+            return False
+
+        def is_set(self):
+            return False
+
+        def clear(self):
+            pass
+
+        def set(self):
+            pass
+
+    one._ended = Ended()
+    monkeypatch.setattr(Flaky, "before", [(502, "")] * 3)
+    list(one.ask(files[:1]))
+    assert len(waited) == 3
+    for seconds, most in zip(waited, (0.5, 1, 2), strict=True):
+        assert most / 2 <= seconds <= most
 
 
 def test_what_cannot_heal_is_not_asked_again(files):
