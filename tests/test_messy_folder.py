@@ -142,7 +142,8 @@ def test_it_is_looked_at(folder, run_command, tmp_path):
 
 def test_it_is_reported(run, run_command):
     workdir, _ = run
-    run_command("abe_tf.report", f"--workdir={workdir}")
+    result = run_command("abe_tf.report", f"--workdir={workdir}")
+    assert "Glyph" not in result.stderr
     page = (workdir / "report.html").read_text(encoding="utf-8")
     assert "写真 \U000f1234" in page
     assert "since no font here has them (the tables show them): 1." in page

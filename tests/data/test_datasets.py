@@ -311,16 +311,23 @@ def test_a_photo_that_cannot_be_opened_is_a_broken_one(tmp_path, capsys):
     assert "'a/circle'" in told
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(tf.errors.ResourceExhaustedError, tf.errors.UnavailableError),
+        *(tf.errors.AbortedError, tf.errors.CancelledError),
+    ],
+)
 def test_what_no_image_is_to_blame_for_is_not_looked_for_among_images(
-    photos, monkeypatch
+    photos, monkeypatch, kind
 ):
     loader = Loader(load(photos).train, PREPROCESSING)
     monkeypatch.setattr(loader, "traced_for_evaluation", None)  # looking would fail
     with (
-        pytest.raises(tf.errors.ResourceExhaustedError),
+        pytest.raises(kind),
         unreadable_images_named(loader),
     ):
-        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        raise kind(None, None, "out of memory")
 
 
 def test_the_batch_that_was_due_is_looked_at_first(tmp_path, capsys):

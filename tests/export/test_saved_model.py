@@ -16,6 +16,7 @@ from tensorflow.python.saved_model import fingerprinting_utils
 from tensorflow_serving.apis import prediction_log_pb2
 
 from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import CheckpointConfig, RunConfig, SplitConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.data.pixels.decoding import decode
 from abe_tf.data.pixels.preprocessing import Preprocessing
@@ -28,8 +29,15 @@ from abe_tf.retrieval.embedded import Embedded
 from abe_tf.runs.folder import RunFolder
 from abe_tf.runs.trained import TrainedModel
 from abe_tf.storage.locks import LOCK
+from export import saved_model
 from export.config.export import ExportConfig
-from export.publish import galleries, serving_files, unoptimized, verification
+from export.publish import (
+    galleries,
+    serving_files,
+    unoptimized,
+    verification,
+    warmup_photos,
+)
 from export.publish.photos import ReferencePhotos, masks_of, parts_of
 from export.publish.signatures import ServingModule
 from export.saved_model import publish
@@ -328,6 +336,53 @@ def test_a_failed_export_leaves_nothing(model, shown, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="disk full"):
         publish(model, shown, to(tmp_path), None, {})
     assert os.listdir(tmp_path) == [LOCK]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        tf.errors.ResourceExhaustedError(None, None, "No space left\non device"),
+    ],
+)
+def test_a_full_disk_is_told_in_one_line(model, shown, tmp_path, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(InputError, match="with room for the model") as told:
+        publish(model, shown, to(tmp_path), None, {})
+    assert "No space left" in str(told.value)
+    assert "Nothing was published." in str(told.value)
+    assert "\n" not in str(told.value)
+    assert os.listdir(tmp_path) == [LOCK]
+
+
+def test_a_published_version_without_its_configuration_is_told(trained, tmp_path):
+    """What stands in the way is a folder of that name."""
+    (tmp_path / "models.config").mkdir()
+    with pytest.raises(InputError, match=r"The version .*/1 is published; only the"):
+        saved_model.main(
+            RunConfig(workdir=str(trained[0])),
+            CheckpointConfig(),
+            SplitConfig(),
+            to(tmp_path),
+        )
+    assert (tmp_path / "1" / "saved_model.pb").is_file()
+
+
+def test_warmup_by_noise_shows_nothing_of_the_photos(shown):
+    photos, noise = (
+        warmup_photos.of(shown, kind, 10**8) for kind in ("photos", "noise")
+    )
+    for theirs, ours in zip(photos, noise, strict=True):
+        one, other = (
+            tf.cast(tf.io.decode_jpeg(file), tf.float32).numpy()
+            for file in (theirs, ours)
+        )
+        assert one.shape == other.shape
+        grey, greys = one.mean(-1).ravel(), other.mean(-1).ravel()
+        assert abs(np.corrcoef(grey, greys)[0, 1]) < 0.3
 
 
 def test_a_folder_that_cannot_be_written_is_refused(model, shown, tmp_path):

@@ -160,6 +160,13 @@ WORDS = {
         {"signature_name": "echo", "instances": [[None]]},
         element(0, "JSON Value: null Type: Null is not of expected type: float"),
     ),
+    "an object for a number": (
+        {"signature_name": "echo", "instances": [[{"x": 1}]]},
+        element(
+            0,
+            'JSON Value: {\n    "x": 1\n} Type: Object is not of expected type: float',
+        ),
+    ),
     "true for a named number": (
         {"signature_name": "two", "instances": [{"a": 1, "b": 2}, {"a": 1, "b": True}]},
         element(

@@ -304,6 +304,39 @@ def test_one_version_that_cannot_be_loaded_costs_no_other(contract_folder, monke
     assert (states[1].name, states[1].code) == ("END", 13)
     assert states[2].name == "AVAILABLE"
     assert "nobody foresaw it" in states[1].message
+    # One whose thread has ended answers nobody any more.
+    monkeypatch.setattr(Loaded, "is_working", lambda self: False)
+    ended = watched.states(None, None)[2]
+    assert (ended.name, ended.code) == ("END", 13)
+
+
+def test_whatever_a_look_at_the_folder_raises_the_next_one_comes(monkeypatch, capsys):
+    class OverError(Exception):
+        pass
+
+    looks = iter([RuntimeError("nobody foresaw it"), MemoryError("none left"), None])
+    slept = []
+
+    def refresh():
+        found = next(looks)
+        if found is not None:
+            raise found
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise OverError
+
+    watched = versions.Versions("folder", "contract", 4, 60.0, 30.0)
+    monkeypatch.setattr(watched, "refresh", refresh)
+    monkeypatch.setattr(versions.time, "sleep", sleep)
+    with pytest.raises(OverError):
+        watched.watch(5)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert "nobody foresaw it" in told[0]
+    assert "none left" in told[1]
+    assert slept == [5, 5, 5]
 
 
 def test_a_label_moves_once_its_version_is_loaded(contract_folder, tmp_path):

@@ -1,5 +1,6 @@
 """What a person on call needs of a server: its states, numbers, names and its end."""
 
+import concurrent.futures
 import contextlib
 import gzip
 import json
@@ -79,13 +80,13 @@ def test_a_version_that_fails_is_told_with_its_error(one_version):
         assert post(server.url, {"instances": [RED]}).status_code == 200
 
 
-def warm(folder, signature, texts):
+def warm(folder, signature, texts, name="text"):
     """Warmup records as the exporter writes them."""
     path = os.path.join(folder, model_folder.WARMUP)
     os.makedirs(os.path.dirname(path))
     request = predict_pb2.PredictRequest(
         model_spec=model_pb2.ModelSpec(signature_name=signature),
-        inputs={"text": tf.make_tensor_proto(texts, tf.string)},
+        inputs={name: tf.make_tensor_proto(texts, tf.string)},
     )
     log = prediction_log_pb2.PredictionLog(
         predict_log=prediction_log_pb2.PredictLog(request=request)
@@ -141,6 +142,29 @@ def test_a_request_under_way_is_answered_after_sigterm(one_version):
     asking.join(30)
     assert found == [200]
     assert server.process.wait(timeout=30) == 0
+
+
+def test_what_outlasts_the_drain_is_given_up(one_version):
+    server = Served(
+        one_version, "--drain_seconds=1", "--run_seconds=600", name="contract"
+    )
+    body = {"signature_name": "endless", "instances": [1.0]}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(post, server.url, body)
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) == 0
+        with contextlib.suppress(requests.ConnectionError):
+            assert asking.result().status_code >= 500
+
+
+def test_warmup_records_are_run(one_version):
+    """A record that reads well, and that the model cannot answer."""
+    warm(one_version / "1", "serving_default", [b"no image"], "image_bytes")
+    with serving(one_version, wait=False) as server:
+        wait_until(lambda: server.states() == ["END"])
+        told = requests.get(server.url, timeout=30).text
+    assert "Unknown image file format" in told
 
 
 def test_requests_are_counted_under_the_real_servers_names(one_version):
