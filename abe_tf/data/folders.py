@@ -160,7 +160,9 @@ def _merged_halves(
     if not all(half for half, _ in halves):
         # Photos and no folders: classes that happen to be called so.
         return folders, left_out
-    classes = [{os.path.basename(one) for one in half} for half, _ in halves]
+    classes = [
+        {normalised(os.path.basename(one)) for one in half} for half, _ in halves
+    ]
     if any(one != classes[0] for one in classes):
         raise InputError(
             "--data_dir must hold a folder for each class. Received: "

@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from abe_tf.config.index import FilterConfig, day
-from abe_tf.data.photos import readable
+from abe_tf.data.photos import normalised, readable
 
 # What a photo shows, in SQL: what a user has said of its content, or else its folder.
 LABEL = "COALESCE(content.user_label, photo.label)"
@@ -81,8 +81,10 @@ def condition(asked: FilterConfig) -> tuple[str, list]:
         parts.append("path >= ? AND path < ?")
         values += [prefix, prefix[:-1] + bytes([prefix[-1] + 1])]
     if asked.label:
-        parts.append(f"{LABEL} IN ({', '.join('?' * len(asked.label))})")
-        values += map(readable, asked.label)
+        # As labels are stored, and as the page once stored those that were typed.
+        labels = {*map(normalised, asked.label), *map(readable, asked.label)}
+        parts.append(f"{LABEL} IN ({', '.join('?' * len(labels))})")
+        values += sorted(labels)
     if asked.since:
         parts.append(f"{TIME} >= ?")
         values.append(_midnight(day("since", asked.since)))

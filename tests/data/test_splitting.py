@@ -160,11 +160,14 @@ def test_a_list_that_names_a_pipe_is_refused(tmp_path):
 def test_two_halves_of_the_same_classes_are_one_set(tmp_path, capsys):
     """As Cars-196 is handed on: a folder a class in each of two halves."""
     make(tmp_path / "train", {"AM General": 2, "Acura": 2, "BMW": 3, "Volvo": 2})
-    make(tmp_path / "test", {"AM General": 3, "Acura": 2, "BMW": 2, "Volvo": 2}, 1)
+    # One of them on another disk, by its last blank.
+    make(tmp_path / "test", {"AM General": 3, "Acura ": 2, "BMW": 2, "Volvo": 2}, 1)
     splits = load(tmp_path)
     assert splits.train.class_names == ("AM General", "Acura", "BMW", "Volvo")
     assert (counts(splits.train), counts(splits.test)) == ([5, 4], [5, 4])
-    assert "are merged" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "are merged" in told
+    assert "taken for one: 'Acura', 'Acura '" in told
 
 
 @pytest.mark.parametrize(

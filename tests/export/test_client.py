@@ -257,8 +257,10 @@ def test_what_was_answered_about_later_images_is_kept_too(url, files):
 
 def test_a_pipe_is_no_image(url, files, tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    pipe, last = client(url).ask([str(tmp_path / "pipe.jpg"), files[0]])
-    assert pipe == Refused(str(tmp_path / "pipe.jpg"), "no regular file")
+    paths = [str(tmp_path / "pipe.jpg"), "/dev/zero", files[0]]
+    pipe, device, last = client(url).ask(paths)
+    assert pipe == Refused(paths[0], "no regular file")
+    assert device == Refused(paths[1], "no regular file")
     assert last[0] == files[0]
 
 

@@ -76,7 +76,7 @@ def test_copies_are_one_hit(made, pile):
     assert [os.path.basename(place.path) for place in hits[0].places] == [
         *("1.jpg", "copy of 1.jpg", "another copy.jpg"),
     ]
-    hits = made.search(pile / "class_0/1.jpg", 1, label=("class_3",))
+    hits = made.search(pile / "class_0/1.jpg", 1, label=(" class_3",))
     assert names(hits) == ["another copy.jpg"]
 
 

@@ -207,14 +207,21 @@ def test_runs_that_differ_in_seed_and_places_alone_are_repetitions(tmp_path):
         ("[]", "must be what abe_tf.sweep wrote"),
         ('{"lambda_div": [{"value": 1}]}', "must be what abe_tf.sweep wrote"),
         ("{", "must be what abe_tf.sweep wrote"),
+        ("[" * 100_000, "must be what abe_tf.sweep wrote"),
+        (
+            '{"lambda_div": [{"value": "1", "ensemble": ["x"], "individual": [], '
+            '"self_pair_cosine": []}]}',
+            "must be what abe_tf.sweep wrote",
+        ),
     ],
 )
 def test_a_sweeps_file_writes_nowhere_else(tmp_path, content, message):
     (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(InputError, match=message):
-        list(pictures.of_sweep(str(tmp_path)))
+        pictures.factors_of(str(tmp_path))
     row = {"value": "1", "ensemble": [50.0], "individual": [40.0]}
     row["self_pair_cosine"] = [0.3]
     (tmp_path / "sweep.json").write_text(json.dumps({"lambda_div": [row]}))
-    (drawn,) = pictures.of_sweep(str(tmp_path))
+    factors = pictures.factors_of(str(tmp_path))
+    (drawn,) = pictures.of_sweep(str(tmp_path), factors)
     assert drawn.name == "ablation_lambda_div"

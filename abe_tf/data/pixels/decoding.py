@@ -8,7 +8,7 @@ refuses, by name where the file's first bytes tell one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
 
@@ -190,6 +190,14 @@ def _by_format(
     return tf.cond(_is_jpeg(encoded), jpeg, apart(others))
 
 
+def _scans(encoded: tf.Tensor) -> Any:
+    """What is before the first scan, and the scans; the last one with all behind it."""
+    # Behind the two bytes stands a scan header's length, below 256.
+    return tf.raw_ops.StringSplitV2(
+        input=[encoded], sep=_SCAN + b"\0", maxsplit=_COUNTED_SCANS
+    )
+
+
 def _check_scans(encoded: tf.Tensor, size: tf.Tensor) -> list[tf.Operation]:
     """Bounds the work of decoding, which grows with scans times pixels.
 
@@ -199,11 +207,7 @@ def _check_scans(encoded: tf.Tensor, size: tf.Tensor) -> list[tf.Operation]:
     """
     pixels = tf.reduce_prod(tf.cast(size, tf.int64))
     most = _MOST_SCANNED // tf.maximum(pixels, 1)
-    # Behind the two bytes stands a scan header's length, below 256.
-    pieces = tf.raw_ops.StringSplitV2(
-        input=[encoded], sep=_SCAN + b"\0", maxsplit=_COUNTED_SCANS
-    )
-    scans = tf.size(pieces.values, tf.int64) - 1
+    scans = tf.size(_scans(encoded).values, tf.int64) - 1
     checked = tf.debugging.Assert(
         scans <= most,
         ["a JPEG must not have so many scans of so many pixels:", scans, size],
@@ -242,7 +246,7 @@ def _ended(encoded: tf.Tensor) -> tf.Tensor:
             return tf.identity(ended)
 
     # Some cameras put a film, or another photo, behind the end.
-    pieces = tf.raw_ops.StringSplitV2(input=[encoded], sep=_SCAN, maxsplit=-1)
+    pieces = _scans(encoded)
     behind = tf.raw_ops.StringSplitV2(input=pieces.values[-1:], sep=_END, maxsplit=1)
     return tf.cond(tf.size(behind.values) > 1, lambda: encoded, mended)
 

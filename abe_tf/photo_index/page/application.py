@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from abe_tf.data.photos import normalised
 from abe_tf.errors import InputError
 from abe_tf.photo_index.contents import BrokenPhotoError
 from abe_tf.photo_index.page import requests
@@ -186,7 +187,7 @@ class _Pages:
         numbers, body = requests.ticked(await self._body(request, _MOST_JSON))
         label = body.get("label")
         if label is not None:
-            label = requests.checked_text(label).strip()
+            label = normalised(requests.checked_text(label))
         return await self._json(self._library.label, numbers, label or None)
 
     async def copy(self, request: Request) -> Response:

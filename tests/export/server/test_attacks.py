@@ -32,6 +32,7 @@ FILES = {
     "scans": attack_files.jpeg_of_scans(7000, 400),
     "scans, as many as are read": attack_files.jpeg_of_scans(7000, 115),
     "scans without an end": attack_files.jpeg_of_scans(7000, 115)[:-2],
+    "marks of scans": attack_files.jpeg()[:-2] + b"\xff\xda" * 1_000_000,
     "chunks": attack_files.png_of_chunks(150_000),
     "chunks, as many as are read": attack_files.png_of_chunks(19_900),
     "comments": attack_files.gif_of_comments(1_000_000),
