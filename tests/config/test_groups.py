@@ -1,17 +1,27 @@
+import dataclasses
 import re
 
 import pytest
 from absl import flags
 
 from abe_tf.config import groups
-from abe_tf.config.data import DataConfig, parse_range
-from abe_tf.config.evaluation import EvaluationConfig, ReportConfig
+from abe_tf.config.bulk import EmbedConfig
+from abe_tf.config.data import MAX_PIXELS, DataConfig, parse_range
+from abe_tf.config.evaluation import (
+    PLACES,
+    EvaluationConfig,
+    ReportConfig,
+    SplitConfig,
+)
+from abe_tf.config.index import UpdateConfig
 from abe_tf.config.listing import ListingConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.sweep import SweepConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.errors import InputError
+from abe_tf.runs.flags import _MAY_CHANGE
+from export.config.client import ClientConfig
 
 ALL = [ModelConfig, DataConfig, LossConfig, TrainingConfig, EvaluationConfig]
 
@@ -30,6 +40,29 @@ def test_a_flagfile_gives_the_same_groups_again():
         EvaluationConfig(recall_at=(1, 10, 100)),
     ]
     assert groups.read_flagfile(groups.write_flagfile(written), ALL) == written
+
+
+def test_how_deep_photos_are_looked_for_is_said():
+    values = flags.FlagValues()
+    groups.define(DataConfig, values)
+    assert "to the bottom" in values["data_dir"].help
+
+
+@pytest.mark.parametrize("group", [DataConfig, UpdateConfig, EmbedConfig, ClientConfig])
+def test_one_bound_of_pixels_holds_everywhere(group):
+    fields = {field.name: field.default for field in dataclasses.fields(group)}
+    assert fields["max_pixels"] == MAX_PIXELS
+    # What a phone of today makes.
+    assert MAX_PIXELS >= 108_000_000
+
+
+def test_places_are_told_to_every_command_after_training():
+    names = {name for name in _MAY_CHANGE if name.endswith(("_dir", "_list"))}
+    assert names <= set(PLACES)
+    assert {"on_bad_image", "max_pixels"} <= set(PLACES)
+    assert set(PLACES) <= _MAY_CHANGE
+    moved = SplitConfig(manual_dir="/elsewhere").moved(DataConfig("omniglot"))
+    assert moved.manual_dir == "/elsewhere"
 
 
 def test_every_default_is_legal_and_every_flag_has_help():

@@ -159,8 +159,11 @@ def test_single_photos_are_embedded_in_a_loop_with_one_trace(trained, tmp_path):
     assert [one.experimental_get_tracing_count() for one in traced] == [1, 1]
     # As evaluation embeds the same photos.
     (folder / "c0" / "0.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"c0/0\.png': .*no JPEG, PNG.*something else"):
+    wrong = r"c0/0\.png': .*no JPEG, PNG.*something else"
+    with pytest.raises(InputError, match=wrong) as told:
         model.embed([folder / "c0" / "0.png"])
+    assert "leave it out of the paths" in str(told.value)
+    assert "--on_bad_image" not in str(told.value)
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(InputError, match="no regular file"):
         model.embed([tmp_path / "pipe.jpg"])

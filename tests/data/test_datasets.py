@@ -15,6 +15,7 @@ from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.data.unreadable import unreadable_images_named
 from abe_tf.errors import InputError
+from tests.helpers.images import save, without_end
 
 
 def load(folder, **kwargs):
@@ -309,6 +310,28 @@ def test_a_photo_that_cannot_be_opened_is_a_broken_one(tmp_path, capsys):
     assert "no regular files: 1: 'a/pipe.jpg'" in told
     assert "seen already: 1: 'b/up'" in told
     assert "'a/circle'" in told
+
+
+def test_jpegs_without_their_end_are_kept_named_and_counted(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c", "d"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            pixels = rng.integers(0, 256, [20, 30, 3], np.uint8)
+            file = tmp_path / name / f"{number}.jpg"
+            file.write_bytes(save(Image.fromarray(pixels), "JPEG"))
+    # A small picture within, as cameras put one, has an end of its own.
+    segment = b"\xff\xe1" + (8).to_bytes(2, "big") + b"\0\0\0\0\xff\xd9"
+    first, second = tmp_path / "a" / "1.jpg", tmp_path / "b" / "2.jpg"
+    first.write_bytes(without_end(first.read_bytes()))
+    cut = without_end(second.read_bytes())
+    second.write_bytes(cut[:2] + segment + cut[2:])
+    splits = load(tmp_path)
+    assert len(splits.train) + len(splits.test) == 16
+    told = capsys.readouterr().err
+    assert "end marker, read as viewers show them: 2: " in told
+    assert "a/1.jpg'" in told
+    assert "b/2.jpg'" in told
 
 
 @pytest.mark.parametrize(

@@ -268,3 +268,8 @@ def test_the_exported_graph_decodes_as_training_does(tmp_path):
     np.testing.assert_array_equal(
         tf.reshape(served, [-1, 16, 16, 3]), np.array(direct, np.float32)
     )
+    for kind in ("WebP", "TIFF", "AVIF"):
+        other = tf.constant([save(PHOTO, kind.upper())])
+        refused = f"no JPEG, PNG, GIF or BMP file but {kind}"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=refused):
+            signature(image_bytes=other)
