@@ -5,10 +5,13 @@ import re
 import subprocess
 import sys
 
+import packaging.requirements
+
 from tests.conftest import ROOT
 
 # Beside names that begin with `_`: an empty folder, and what TensorFlow loads itself.
 _NOT_IMPORTED = {"third_party", "tensorflow_io_gcs_filesystem"}
+_PINNED = re.compile(r"([a-z0-9][\w.-]*==[^\\]+)")
 _IMPORTS = """
 import importlib, sys, traceback
 failed = []
@@ -23,13 +26,15 @@ if failed:
 
 
 def pinned():
-    """Names of the distributions in the list that this environment is made from."""
+    """Names of the distributions in the lists that this environment is made from."""
     version = importlib.metadata.version("tensorflow")
-    file = (
-        "requirements.txt" if version.startswith("2.15.") else "requirements-2.21.txt"
-    )
-    text = (ROOT / file).read_text(encoding="utf-8")
-    return re.findall(r"^([a-z0-9][\w.-]*)==", text, re.MULTILINE)
+    of = "requirements" if version.startswith("2.15.") else "requirements-2.21"
+    for name in (f"{of}.txt", f"{of}-dev.txt"):
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+            if found := _PINNED.match(line):
+                requirement = packaging.requirements.Requirement(found[1])
+                if requirement.marker is None or requirement.marker.evaluate():
+                    yield requirement.name
 
 
 def test_every_pinned_package_can_be_imported():
@@ -45,6 +50,7 @@ def test_every_pinned_package_can_be_imported():
         if not module.startswith("_") and module not in _NOT_IMPORTED
     }
     assert {"tensorflow", "numpy", "pyarrow", "tensorflow_datasets"} <= names
+    assert {"pillow_heif", "usearch", "playwright"} <= names
     result = subprocess.run(
         [sys.executable, "-c", _IMPORTS, *sorted(names)],
         capture_output=True,
