@@ -127,6 +127,11 @@ def one_line(stderr):
         ("abe_tf.train", ["--workdir=W[1]"], "TensorFlow takes them for a pattern"),
         (
             "abe_tf.train",
+            ["--workdir=" + os.fsdecode(b"W\xff")],
+            "--workdir must be UTF-8: TensorFlow writes to no other place.",
+        ),
+        (
+            "abe_tf.train",
             ["--workdir=a\\b/W"],
             r"Received: 'a\\b/W'. Rename the folder",
         ),

@@ -52,7 +52,9 @@ def folder(tmp_path_factory):
             *((".png", "JPEG"), (".gif", "GIF"), (".bmp", "BMP")),
         ):
             write(f"{name}/IMG {number}{end}", photo(rng, colour, kind))
-        write(f"{name}/2024/05 May/IMG_1.jpeg", photo(rng, colour, "JPEG"))
+        # As an old disk has it: no UTF-8.
+        odd = os.fsdecode(b"IMG\xe9 <b>_1.jpeg")
+        write(f"{name}/2024/05 May/{odd}", photo(rng, colour, "JPEG"))
         write(f"{name}/._IMG {number}.JPG", b"\0\5\x16\7\0\2\0\0Mac OS X")
     # The same class on another disk, by its last blank.
     write("Ba$$in /IMG_9.jpg", photo(rng, colour, "JPEG"))

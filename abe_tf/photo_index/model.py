@@ -21,7 +21,7 @@ from abe_tf.models.ensemble import layout_of
 from abe_tf.models.places import PlacesNetwork
 from abe_tf.runs import trained
 from abe_tf.runs.flags import RunFlags
-from abe_tf.storage.files import check_literal
+from abe_tf.storage.files import check_place
 from export.runtime import model_folder
 
 # What a network of a run computes in here, as its export does unless told otherwise.
@@ -156,7 +156,7 @@ def exported(folder: str, max_pixels: int) -> Exported:
 
 def _of_export(source: SourceConfig, max_pixels: int) -> IndexModel:
     said = exported(source.model_dir or "", max_pixels)
-    check_literal("model_dir", said.path)
+    check_place("model_dir", said.path)
     path, layout = said.path, said.layout
     try:
         model = tf.saved_model.load(path)

@@ -29,7 +29,7 @@ from abe_tf.runs import machine
 from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
 from abe_tf.storage import checkpoints
 from abe_tf.storage.files import (
-    check_literal,
+    check_place,
     check_writable,
     made,
     read_lines,
@@ -106,7 +106,7 @@ class RunFolder:
         Raises:
           InputError: The folder cannot be written.
         """
-        check_literal("workdir", self.path)
+        check_place("workdir", self.path)
         check_writable("workdir", self.path)
 
     @contextlib.contextmanager

@@ -95,14 +95,22 @@ def check_writable(flag: str, path: str) -> None:
         ) from error
 
 
-def check_literal(flag: str, path: str) -> None:
+def check_place(flag: str, path: str) -> None:
     """Refuses a place of weights that TensorFlow could write, and not read again.
 
-    It looks for a checkpoint, also that in a SavedModel, by its path as a pattern.
+    Its paths are UTF-8, and it looks for a checkpoint, also that in a SavedModel, by
+    the path as a pattern.
 
     Raises:
-      InputError: The path is not what it means as a pattern.
+      InputError: The path is no UTF-8, or not what it means as a pattern.
     """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"--{flag} must be UTF-8: TensorFlow writes to no other place. "
+            f"Received: {path!r}. Rename the folder, or choose another."
+        ) from error
     if re.search(r"\\|\[[^/]*\]", path):
         raise InputError(
             f"--{flag} must be without backslashes, and without [ and ] around a part "

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from abe_tf.errors import InputError
 from abe_tf.storage import checkpoints
-from abe_tf.storage.files import check_literal
+from abe_tf.storage.files import check_place
 
 # What TensorFlow raises for files that are torn or missing, and for whole ones that
 # lack a variable or have it in another shape. Memory that runs out is none of them.
@@ -36,7 +36,7 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> None:
       TornCheckpointError: The files are unreadable.
       InputError: They are of another network.
     """
-    check_literal("workdir", path)
+    check_place("workdir", path)
     try:
         status = checkpoint.read(checkpoints.prefix(path))
         status.expect_partial().assert_existing_objects_matched()

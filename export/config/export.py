@@ -8,7 +8,7 @@ import re
 
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
-from abe_tf.storage.files import check_literal
+from abe_tf.storage.files import check_place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ExportConfig(Group):
                 "--export_dir must name the model folder, such as models/abe. "
                 "Received: none."
             )
-        check_literal("export_dir", self.export_dir)
+        check_place("export_dir", self.export_dir)
         if self.version is not None and os.path.exists(
             os.path.join(self.export_dir, str(self.version))
         ):

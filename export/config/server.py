@@ -7,7 +7,7 @@ import os
 
 from abe_tf.config.groups import Group, option
 from abe_tf.errors import InputError
-from abe_tf.storage.files import check_literal
+from abe_tf.storage.files import check_place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,5 +58,5 @@ class ServerConfig(Group):
                 "--model_dir must be a folder that export.saved_model wrote. "
                 f"Received: {self.model_dir!r}."
             )
-        check_literal("model_dir", self.model_dir)
+        check_place("model_dir", self.model_dir)
         return self.model_dir

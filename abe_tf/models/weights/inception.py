@@ -17,7 +17,7 @@ import tensorflow as tf
 from abe_tf.errors import InputError
 from abe_tf.models.weights import pretrained
 from abe_tf.models.weights.caffemodel import read_blobs
-from abe_tf.storage.files import check_literal
+from abe_tf.storage.files import check_place
 
 _CAFFE_URL = "http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel"
 _CAFFE_SHA1 = "405fc5acd08a3bb12de8ee5e23a96bec22f08204"
@@ -97,7 +97,7 @@ def load_slim(network: tf.keras.Model, weights: str) -> None:
 def _from_slim(network: tf.keras.Model, path: str) -> pretrained.Weights:
     try:
         with _unpacked(path) as checkpoint:
-            check_literal("encoder_weights", checkpoint)
+            check_place("encoder_weights", checkpoint)
             reader = tf.train.load_checkpoint(checkpoint)
             shapes = reader.get_variable_to_shape_map()
             names = {
