@@ -176,6 +176,11 @@ def test_what_flags_and_paths_show_fails_before_tensorflow_is_imported(
     assert os.listdir(tmp_path) == []
 
 
+def test_a_command_is_called_by_its_own_name_in_what_it_says(run_command):
+    result = run_command("abe_tf.data", "--no_such_flag=1", check=False)
+    assert one_line(result.stderr).startswith("data: ")
+
+
 def four_classes(folder):
     for name, count in (("a", 4), ("b", 4), ("c", 4), ("d", 2)):
         (folder / name).mkdir(parents=True)

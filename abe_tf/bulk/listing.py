@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from abe_tf.bulk import store
 from abe_tf.data import tables
-from abe_tf.data.photos import HIDDEN, LeftOut, files, normalised, why_not
+from abe_tf.data.photos import HIDDEN, LeftOut, Names, files, why_not
 from abe_tf.errors import InputError
 from abe_tf.photo_index import walking
 from abe_tf.photo_index.contents import BrokenPhotoError
@@ -35,13 +35,16 @@ def listed(given: str, labels: str, output: str) -> tuple[list[Listed], list[Lef
       InputError: There is none, or a list names a photo twice.
     """
     if given.lower().endswith(".csv") and not store.is_glob(given):
-        return list(_of_list(given)), []
+        names = Names("labels")
+        found = list(_of_list(given, names))
+        names.tell()
+        return found, []
     if store.is_local(given):
         given = os.path.abspath(given)
     pattern, root = _pattern(given)
     photos: list[Listed] = []
     left_out: list[LeftOut] = []
-    is_ours = _written(output)
+    is_ours, names = _written(output), Names("labels")
     lying = _local(root, pattern, left_out) if store.is_local(given) else None
     for path in store.matching(pattern) if lying is None else lying:
         below = path.removeprefix(root)
@@ -54,7 +57,8 @@ def listed(given: str, labels: str, output: str) -> tuple[list[Listed], list[Lef
         else:
             folder, inside, _ = below.partition("/")
             is_labelled = labels == "folders" and inside
-            photos.append((path, normalised(folder) if is_labelled else ""))
+            photos.append((path, names(folder) if is_labelled else ""))
+    names.tell()
     if not photos:
         raise InputError(
             "--input must find photos: a glob in quotes, a folder, or a CSV file. "
@@ -123,7 +127,7 @@ def _pattern(given: str) -> tuple[str, str]:
     return given, store.before_wild(given).rpartition("/")[0] + "/"
 
 
-def _of_list(path: str) -> Iterator[Listed]:
+def _of_list(path: str, names: Names) -> Iterator[Listed]:
     try:
         columns, rows = tables.parsed(store.read(path))
     except (BrokenPhotoError, UnicodeDecodeError, csv.Error) as error:
@@ -148,7 +152,7 @@ def _of_list(path: str) -> Iterator[Listed]:
                 f"Received: {path}, line {number}: {what}."
             )
         seen.add(photo)
-        yield photo, normalised(row.get("label") or "")
+        yield photo, names(row.get("label") or "")
     if not seen:
         raise InputError(f"--input must list photos. Received: {path!r}, empty.")
 

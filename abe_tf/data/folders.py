@@ -13,12 +13,12 @@ from abe_tf.data.examples import Examples, from_paths
 from abe_tf.data.photos import (
     HIDDEN,
     LeftOut,
+    Names,
     Photos,
     find,
     is_folder,
     normalised,
     tell_left_out,
-    tell_merged,
 )
 from abe_tf.errors import InputError
 
@@ -37,7 +37,9 @@ def image_folder(data_dir: str) -> Examples:
       InputError: There are fewer than two class folders with photos, or one cannot be
         read.
     """
-    by_class = _photos_by_class(data_dir)
+    names = Names("class folders")
+    by_class = _photos_by_class(data_dir, set(), names)
+    names.tell()
     # In the order of the folders' names as they are written.
     class_names = list(by_class)
     _check_classes(class_names, data_dir)
@@ -59,20 +61,22 @@ def domain_folders(data_dir: str) -> Examples:
     """
     folders, left_out = _class_folders(data_dir)
     tell_left_out(left_out, data_dir)
-    names = [normalised(os.path.basename(folder)) for folder in folders]
+    of_domains, of_classes = Names("domains"), Names("class folders")
+    names = [of_domains(os.path.basename(folder)) for folder in folders]
     if len(set(names)) < 2:
         raise InputError(
             "--domains=folder needs a folder for each domain in --data_dir, two at "
             f"least. Received: {data_dir!r} with {len(set(names))}."
         )
-    tell_merged(sorted({os.path.basename(folder) for folder in folders}), "domains")
+    of_domains.tell()
     seen = {os.path.realpath(data_dir)}
     rows = [
         (class_name, path, domain)
         for domain, folder in zip(names, folders, strict=True)
-        for class_name, paths in _photos_by_class(folder, seen).items()
+        for class_name, paths in _photos_by_class(folder, seen, of_classes).items()
         for path in paths
     ]
+    of_classes.tell()
     class_names = sorted({class_name for class_name, *_ in rows})
     _check_classes(class_names, data_dir)
     numbers = {name: number for number, name in enumerate(class_names)}
@@ -95,31 +99,29 @@ def _check_classes(class_names: list[str], data_dir: str) -> None:
 
 
 def _photos_by_class(
-    data_dir: str, seen: set[str] | None = None
+    data_dir: str, seen: set[str], names: Names
 ) -> dict[str, list[str]]:
     """Photos by class folder; what is left out is named and counted.
 
     Args:
       data_dir: A folder of class folders.
       seen: As for `photos.find`.
+      names: What makes the folders' names those of classes.
     """
     by_class: dict[str, list[str]] = {}
     folders, left_out = _class_folders(data_dir)
     folders, left_out = _merged_halves(folders, left_out, data_dir)
     # A link up would make all classes one.
-    seen = set() if seen is None else seen
     seen.add(os.path.realpath(data_dir))
     for folder in folders:
         listing = _find(folder, seen)
         left_out += listing.left_out
         if listing.paths:
-            name = normalised(os.path.basename(folder))
+            name = names(os.path.basename(folder))
             by_class.setdefault(name, []).extend(listing.paths)
         else:
             left_out.append(LeftOut(folder, "folders without a photo"))
     tell_left_out(left_out, data_dir)
-    names = dict.fromkeys(os.path.basename(folder) for folder in folders)
-    tell_merged(list(names), "class folders")
     return by_class
 
 
@@ -214,11 +216,13 @@ def image_list(
     rows = _read_rows(path, cropped)
     _check_regular([os.path.join(root, row["path"]) for row in rows])
     # In the order of the labels as they are written.
+    names = Names("labels")
     labels = sorted({row["label"] for row in rows})
-    tell_merged(labels, "labels")
-    class_names = list(dict.fromkeys(map(normalised, labels)))
+    class_names = list(dict.fromkeys(map(names, labels)))
+    names.tell()
     for row in rows:
         row["label"] = normalised(row["label"])
+    _name_groups(rows)
     numbers = {name: number for number, name in enumerate(class_names)}
     rows.sort(key=lambda row: numbers[row["label"]])
     boxes = None
@@ -239,6 +243,15 @@ def image_list(
     if "split" not in rows[0]:
         return examples, None
     return examples, np.array([row["split"] for row in rows])
+
+
+def _name_groups(rows: list[dict[str, str]]) -> None:
+    """Normalises domains and cameras; blank where nobody knows: others say so."""
+    for column in set(_GROUPS) & set(rows[0]):
+        names = Names(f"values of {column}")
+        for row in rows:
+            row[column] = names(row[column] or "")
+        names.tell()
 
 
 def _read_rows(path: str, cropped: bool) -> list[dict[str, str]]:
@@ -286,10 +299,6 @@ def _check_row(row: dict[str, str], where: str, cropped: bool, seen: set[str]) -
             f"A split must be one of {', '.join(SPLITS)}. "
             f"Received: {where}: {row['split']!r}."
         )
-    for column in _GROUPS:
-        if column in row:
-            # Blank where nobody knows; whoever needs it says so.
-            row[column] = normalised((row[column] or "").strip())
     if cropped:
         _check_box(row, where)
 

@@ -165,20 +165,31 @@ def readable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def tell_merged(names: Sequence[str], what: str) -> None:
-    """Says which names are one after `normalised`, on standard error.
+class Names:
+    """Names as `normalised`, and which of them become one so.
 
     Args:
-      names: All different.
       what: They are names of.
     """
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(normalised(name), []).append(name)
-    for group in groups.values():
-        if len(group) > 1:
-            print(
-                f"These {what} differ only in what cannot be seen, and are taken for "
-                f"one: {', '.join(map(repr, sorted(group)))}",
-                file=sys.stderr,
-            )
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._given: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """The name, normalised."""
+        self._given.add(name)
+        return normalised(name)
+
+    def tell(self) -> None:
+        """Says which names are taken for one, on standard error."""
+        groups: dict[str, list[str]] = {}
+        for name in sorted(self._given):
+            groups.setdefault(normalised(name), []).append(name)
+        for group in groups.values():
+            if len(group) > 1:
+                print(
+                    f"These {self._what} differ only in what cannot be seen, and are "
+                    f"taken for one: {', '.join(map(repr, group))}",
+                    file=sys.stderr,
+                )

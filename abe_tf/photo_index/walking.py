@@ -72,18 +72,20 @@ def find(
     Raises:
       InputError: The root is away, or a folder in it cannot be read.
     """
-    labels = _labels(root)
+    names = photos.Names("labels")
+    labels = _labels(root, names)
     lying: list[Found] = []
     left_out: list[photos.LeftOut] = []
     for path, status in _files(root, left_out):
         place = os.fsencode(path)
-        label = labels.get(place) if labels is not None else _folder(root, path)
+        label = labels.get(place) if labels is not None else _folder(root, path, names)
         one = Found(place, status.st_size, status.st_mtime_ns, label)
         reason = None if one.is_as(known.get(place)) else photos.why_not(path)
         if reason is None:
             lying.append(one)
         else:
             left_out.append(photos.LeftOut(path, reason))
+    names.tell()
     return lying, left_out
 
 
@@ -128,14 +130,14 @@ def why_no_folder(path: str) -> str | None:
     return _INDEX if os.path.exists(os.path.join(path, NAME)) else None
 
 
-def _folder(root: Root, path: str) -> str | None:
+def _folder(root: Root, path: str, names: photos.Names) -> str | None:
     if root.labels != BY_FOLDER:
         return None
     first, *rest = os.path.relpath(path, root.path).split(os.sep)
-    return photos.normalised(first) if rest else None
+    return names(first) if rest else None
 
 
-def _labels(root: Root) -> dict[bytes, str | None] | None:
+def _labels(root: Root, names: photos.Names) -> dict[bytes, str | None] | None:
     """Labels by path, where a file states them; `None` where folders or nothing do.
 
     Raises:
@@ -154,5 +156,5 @@ def _labels(root: Root) -> dict[bytes, str | None] | None:
                 f"Received: {root.labels}, line {number}: {list(row.values())}."
             )
         place = os.fsencode(os.path.normpath(os.path.join(folder, path)))
-        labels[place] = photos.normalised(label) or None
+        labels[place] = names(label) or None
     return labels

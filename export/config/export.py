@@ -19,7 +19,10 @@ class ExportConfig(Group):
         None, "the model folder; the export becomes its next version, from 1"
     )
     version: int | None = option(
-        None, "another version than the next one; none that exists", lower=1
+        None,
+        "another version than the next one; none that exists",
+        lower=1,
+        upper=2**63 - 1,
     )
     precision: str = option(
         "float32",

@@ -45,10 +45,12 @@ def _of_folder(path: str, model: TrainedModel) -> SearchGallery:
         raise InputError(f"--gallery must hold photos. Received: {path!r} without any.")
     ids = [photos.readable(os.path.relpath(photo, path)) for photo in listed.paths]
     folders = [one.partition(os.sep)[0] if os.sep in one else "" for one in ids]
-    photos.tell_merged(sorted(set(folders)), "folders of --gallery")
+    names = photos.Names("folders of --gallery")
+    labels = [names(one) for one in folders]
+    names.tell()
     try:
         embeddings = model.embed(listed.paths)
     except UnreadableImageError as error:
         advice = f"leave it out of --gallery={path}"
         raise UnreadableImageError(error.bad, advice) from None
-    return SearchGallery(embeddings, ids, [photos.normalised(one) for one in folders])
+    return SearchGallery(embeddings, ids, labels)

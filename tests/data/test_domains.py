@@ -105,6 +105,20 @@ def test_a_list_says_domain_and_camera(tmp_path):
     assert train.where(train.domains == "y").cameras.tolist() == ["2", "4"] * 2
 
 
+def test_what_differs_in_what_cannot_be_seen_is_one_and_said(tmp_path, capsys):
+    make(tmp_path / "north", {"a": 3, "b": 3, "c": 3, "d": 3})
+    make(tmp_path / "south", {"a ": 3, "b": 3, "c": 3, "d": 3}, 1)
+    assert datasets.load(config(tmp_path)).train.class_names == CLASSES
+    told = capsys.readouterr().err
+    assert "These class folders differ only" in told
+    assert "taken for one: 'a', 'a '" in told
+    data = listed(tmp_path / "list", domain=["x", "y", "x ", "y"])
+    assert set(datasets.load(data).train.domains) == {"x", "y"}
+    told = capsys.readouterr().err
+    assert "These values of domain differ only" in told
+    assert "taken for one: 'x', 'x '" in told
+
+
 def test_a_blank_domain_is_refused_where_it_is_needed(tmp_path):
     data = listed(tmp_path, domain=["x", " "], camera=["", "a"])
     train = datasets.load(data).train
