@@ -552,6 +552,7 @@ def test_many_answers_are_not_held_in_memory(url, tmp_path):
     assert peak < 20e6
     with np.load(tmp_path / "answers.npz") as found:
         assert found["answers"].shape == (200, 100_000)
+        assert found["answers"].dtype == np.float32
         np.testing.assert_array_equal(found["answers"][7], value + 7)
 
 

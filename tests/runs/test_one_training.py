@@ -89,13 +89,23 @@ def test_an_interrupted_last_evaluation_is_made_up_for(photos, run_command, tmp_
     output = run_command("abe_tf.train", *flags).stdout
     assert "Evaluating the last step, 4/4" in output
     assert measured_steps(workdir) == [2, 4]
+    recalls = measured(workdir)
+    best = max(recalls, key=lambda step: (recalls[step], step))
+    kept = [path.name for path in (workdir / "best").glob("step-*")]
+    assert kept == [f"step-{best}"]
     assert (workdir / "tensorboard" / "embeddings.tsv").exists()
     assert "Finished already" in run_command("abe_tf.train", *flags).stdout
 
 
-def measured_steps(workdir):
+def measured(workdir):
+    """Recall of the validation classes by step."""
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
-    return [line["step"] for line in lines if "validation/recall@1" in line]
+    name = "validation/recall@1"
+    return {line["step"]: line[name] for line in lines if name in line}
+
+
+def measured_steps(workdir):
+    return list(measured(workdir))
 
 
 @pytest.fixture(scope="module")
