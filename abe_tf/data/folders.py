@@ -246,7 +246,7 @@ def image_list(
 
 
 def _name_groups(rows: list[dict[str, str]]) -> None:
-    """Normalises domains and cameras; blank where nobody knows: others say so."""
+    """Normalises domains and cameras, which may be blank where nobody knows."""
     for column in set(_GROUPS) & set(rows[0]):
         names = Names(f"values of {column}")
         for row in rows:
