@@ -434,8 +434,17 @@ def test_escapes_of_a_refusal_reach_no_terminal(url, files, monkeypatch):
     assert "\x07" not in str(refused.value)
 
 
+def test_a_refused_photo_is_asked_about_after_pauses(url, files, monkeypatch):
+    slept = []
+    monkeypatch.setattr("export.ask.client.time.sleep", slept.append)
+    monkeypatch.setattr(Flaky, "before", [(400, "broken")] * 4)
+    (refused,) = client(url, concurrency=1).ask(files[:1])
+    assert isinstance(refused, Refused)
+    assert slept == [0.1, 0.4, 1.0]
+
+
 def test_pauses_grow(url, files, monkeypatch):
-    """Before a server is asked again, and before a photo counts as refused."""
+    """Those before a server is asked again."""
     waited = []
     one = client(url)
 
