@@ -39,13 +39,12 @@ def main(
 
     # Before the work: a file that is damaged is told at once.
     sweeps = {path: pictures.factors_of(path) for path in report.sweeps()}
-    for run in trained:
-        measured.told(run, split.split)
+    told = [measured.Told.of(run, split.split) for run in trained]
     drawn: list[pictures.Picture] = []
     reports = []
-    for number, run in enumerate(trained, 1):
+    for number, (run, said) in enumerate(zip(trained, told, strict=True), 1):
         print(f"[{number}/{len(trained)}] {run.path}", flush=True)
-        of_run = measured.gather(run, checkpoint.checkpoint, split, evaluation)
+        of_run = measured.gather(run, said, checkpoint.checkpoint, split, evaluation)
         reports.append(of_run)
         drawn += pictures.of_run(of_run)
     if reports:

@@ -34,8 +34,8 @@ def listed(given: str, labels: str, output: str) -> tuple[list[Listed], list[Lef
     Raises:
       InputError: There is none, or a list names a photo twice.
     """
+    names = Names("labels")
     if given.lower().endswith(".csv") and not store.is_glob(given):
-        names = Names("labels")
         found = list(_of_list(given, names))
         names.tell()
         return found, []
@@ -44,7 +44,7 @@ def listed(given: str, labels: str, output: str) -> tuple[list[Listed], list[Lef
     pattern, root = _pattern(given)
     photos: list[Listed] = []
     left_out: list[LeftOut] = []
-    is_ours, names = _written(output), Names("labels")
+    is_ours = _written(output)
     lying = _local(root, pattern, left_out) if store.is_local(given) else None
     for path in store.matching(pattern) if lying is None else lying:
         below = path.removeprefix(root)

@@ -80,23 +80,40 @@ class RunReport:
         return np.asarray((self.archive.gallery or self.archive.queries).labels)
 
 
-def told(
-    folder: RunFolder, split: str
-) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """What training and evaluation wrote of a run: cheap, so it is looked at first.
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What training and evaluation wrote of a run: cheap, so it is read first.
 
-    Returns:
-      The lines of metrics.jsonl, run.json, and results.json's part of a split.
-
-    Raises:
-      InputError: A file is damaged.
+    Attributes:
+      metrics: The lines of metrics.jsonl.
+      record: run.json.
+      by_checkpoint: Recall of the best and the last checkpoint, as results.json has it.
     """
-    metrics = records.read_metrics(folder.metrics)
-    return metrics, records.read_record(folder.record), _by_checkpoint(folder, split)
+
+    metrics: list[dict[str, Any]]
+    record: dict[str, Any]
+    by_checkpoint: dict[str, Any]
+
+    @classmethod
+    def of(cls, folder: RunFolder, split: str) -> Told:
+        """Reads it.
+
+        Raises:
+          InputError: A file is damaged.
+        """
+        return cls(
+            records.read_metrics(folder.metrics),
+            records.read_record(folder.record),
+            _by_checkpoint(folder, split),
+        )
 
 
 def gather(
-    folder: RunFolder, checkpoint: str, split: SplitConfig, options: EvaluationConfig
+    folder: RunFolder,
+    told: Told,
+    checkpoint: str,
+    split: SplitConfig,
+    options: EvaluationConfig,
 ) -> RunReport:
     """Embeds and measures the images of a run.
 
@@ -104,7 +121,6 @@ def gather(
       InputError: Run, images or checkpoint are not there, or an image is broken.
     """
     flags = folder.flags()
-    metrics, record, by_checkpoint = told(folder, split.split)
     measuring = Measuring(folder, split, options)
     model = measuring.load(checkpoint)
     measured = measuring.kept(model, more_ks=[1])
@@ -132,11 +148,11 @@ def gather(
         matches=_matches(model, queries, gallery, nearest),
         queries=queries,
         gallery=gallery,
-        metrics=metrics,
-        record=record,
+        metrics=told.metrics,
+        record=told.record,
         flags_text=_read(folder.flagfile),
         settings=flags.settings(),
-        by_checkpoint=by_checkpoint,
+        by_checkpoint=told.by_checkpoint,
         mixtures={name: rho.numpy() for name, rho in rhos(model.network).items()},
     )
 

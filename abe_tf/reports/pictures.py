@@ -170,6 +170,17 @@ def of_sweep(
         )
 
 
+# What reading a file that is none raises.
+_NO_SWEEPS = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+
+
 def factors_of(folder: str) -> dict[str, list[ablation.SweepRow]]:
     """What a sweep found, by the flag that it varied; nothing where it is no sweep's.
 
@@ -186,9 +197,7 @@ def factors_of(folder: str) -> dict[str, list[ablation.SweepRow]]:
             factor: [ablation.SweepRow.of(row) for row in rows]
             for factor, rows in content.items()
         }
-    except (
-        *(OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError),
-    ) as error:
+    except _NO_SWEEPS as error:
         raise InputError(
             "sweep.json must be what abe_tf.sweep wrote. "
             f"Received: {path!r}: {error}. Run the sweep again."

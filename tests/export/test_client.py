@@ -448,19 +448,10 @@ def test_pauses_grow(url, files, monkeypatch):
     waited = []
     one = client(url)
 
-    class Ended:
-        def wait(self, seconds):
-            waited.append(seconds)
+    class Ended(threading.Event):
+        def wait(self, timeout=None):
+            waited.append(timeout)
             return False
-
-        def is_set(self):
-            return False
-
-        def clear(self):
-            pass
-
-        def set(self):
-            pass
 
     one._ended = Ended()
     monkeypatch.setattr(Flaky, "before", [(502, "")] * 3)
