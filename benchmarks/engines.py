@@ -67,7 +67,7 @@ def pgvector(index: str, place: str) -> Answer:
 
 def qdrant(index: str, place: str) -> Answer:
     """Qdrant's engine in this process."""
-    from abe_tf.engines.qdrant import Folder
+    from abe_tf.engines.qdrant_folder import Folder
 
     at = os.path.join(place, "qdrant")
     handed_over(index, "qdrant", at)

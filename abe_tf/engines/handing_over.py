@@ -100,8 +100,10 @@ def _target(config: HandOverConfig, model: handing.Model) -> Target:
         from abe_tf.engines.pgvector import Postgres
 
         return Postgres(at, config.name, model)
-    from abe_tf.engines.qdrant import Folder, Server
-
     if at.startswith(("http://", "https://")):
+        from abe_tf.engines.qdrant import Server
+
         return Server(at, config.name, model)
+    from abe_tf.engines.qdrant_folder import Folder
+
     return Folder(os.path.abspath(at), model)

@@ -1,4 +1,4 @@
-"""Qdrant: a collection of a server, or a folder of its engine in process.
+"""Qdrant: what is written there, and a collection of a server.
 
 Each content is a point of its number in the index, with the vectors `all` (the
 learners side by side, inner product, with a graph) and `l0`, `l1`, ... (a learner each,
@@ -23,12 +23,12 @@ T = TypeVar("T")
 # Number, vectors by name, payload.
 Point = tuple[int, Any, dict[str, Any]]
 # Number of the point that says what made the embeddings.
-_ABOUT = 0
+ABOUT = 0
 # Numbers that are sent at once.
 _NUMBERS = 500_000
 # Points that are read at once.
-_PAGE = 10_000
-_WHOLE = "all"
+PAGE = 10_000
+WHOLE = "all"
 
 
 def learner(number: int) -> str:
@@ -52,7 +52,7 @@ def question(
     """
     layout = model.layout
     row = layout.joined(query).tolist()
-    whole = {"query": row, "using": _WHOLE, "limit": candidates}
+    whole = {"query": row, "using": WHOLE, "limit": candidates}
     return {
         "prefetch": [
             {
@@ -76,8 +76,13 @@ def question(
     }
 
 
-class _Qdrant:
-    """What is the same wherever the points lie."""
+class Points:
+    """A `Target` of points, less what differs with where they lie.
+
+    Args:
+      model: What made the embeddings.
+      where: Where they lie, for messages.
+    """
 
     def __init__(self, model: Model, where: str) -> None:
         self._model, self._where = model, where
@@ -86,7 +91,7 @@ class _Qdrant:
         """As of `Target`."""
         states: dict[int, str] = {}
         for number, payload in self._payloads():
-            if number != _ABOUT:
+            if number != ABOUT:
                 states[number] = payload.get("state", "")
         return states
 
@@ -94,7 +99,7 @@ class _Qdrant:
         """As of `Target`: a point that is there is replaced."""
         self._put(
             [
-                (one.id, _vectors(embedding, self._model.layout), _payload(one))
+                (one.id, vectors(embedding, self._model.layout), _payload(one))
                 for one, embedding in zip(some, embeddings, strict=True)
             ]
         )
@@ -127,7 +132,7 @@ class _Qdrant:
             )
         self._model.check(held, self._where)
         if held is None:
-            self._put([(_ABOUT, {}, self._model.values())])
+            self._put([(ABOUT, {}, self._model.values())])
 
     def _told(self, how: str) -> str:
         return (
@@ -138,7 +143,7 @@ class _Qdrant:
         )
 
 
-class Server(_Qdrant):
+class Server(Points):
     """A collection of a server.
 
     Args:
@@ -189,7 +194,7 @@ class Server(_Qdrant):
         if not self._again(lambda: self._client.collection_exists(self._name)):
             self._again(self._make)
         held = self._again(
-            lambda: self._client.retrieve(self._name, [_ABOUT], with_payload=True)
+            lambda: self._client.retrieve(self._name, [ABOUT], with_payload=True)
         )
         count = self._again(lambda: self._client.count(self._name)).count
         self._begin(held[0].payload if held else None, count == 0)
@@ -206,12 +211,12 @@ class Server(_Qdrant):
             )
             for number, dim in enumerate(model.layout.dims)
         }
-        self._client.create_collection(self._name, {_WHOLE: whole, **learners})
+        self._client.create_collection(self._name, {WHOLE: whole, **learners})
 
     def _page(self, offset: Any) -> tuple[Sequence[Any], Any]:
         return self._again(
             lambda: self._client.scroll(
-                self._name, limit=_PAGE, offset=offset, with_payload=["state"]
+                self._name, limit=PAGE, offset=offset, with_payload=["state"]
             )
         )
 
@@ -240,120 +245,18 @@ class Server(_Qdrant):
             ) from error
 
 
-class Folder(_Qdrant):
-    """A folder that Qdrant's engine reads in process.
+def vectors(embedding: np.ndarray, layout: Layout) -> dict[str, list[float]]:
+    """The vectors of a point by name.
 
     Args:
-      path: The folder; made where there is none.
-      model: What made the embeddings.
-
-    Raises:
-      InputError: It holds something else, or cannot be written.
+      embedding: float32 `[learners, dim]`.
+      layout: How learners lie in it.
     """
-
-    def __init__(self, path: str, model: Model) -> None:
-        super().__init__(model, f"folder {path!r}")
-        try:
-            import qdrant_edge
-        except ImportError as error:
-            raise missing_package(error) from error
-        self._edge = qdrant_edge
-        try:
-            is_new = not os.path.isdir(path) or not os.listdir(path)
-            if is_new:
-                os.makedirs(path, exist_ok=True)
-                self._shard = qdrant_edge.EdgeShard.create(path, self._config())
-            else:
-                self._shard = qdrant_edge.EdgeShard.load(path)
-        except Exception as error:
-            # The engine raises plain exceptions of its own.
-            raise InputError(
-                "--at must be a new folder, or one of Qdrant's engine. Received: "
-                f"{path!r}: {' '.join(str(error).split())}."
-            ) from error
-        about = self._shard.retrieve([_ABOUT], True, False)
-        count = self._shard.count(qdrant_edge.CountRequest(exact=True))
-        self._begin(about[0].payload if about else None, count == 0)
-
-    def remove(self, some: Sequence[int]) -> None:
-        """As of `Target`."""
-        self._shard.update(self._edge.UpdateOperation.delete_points(list(some)))
-        self._shard.flush()
-
-    def finish(self) -> str:
-        """Builds the graph."""
-        self._shard.optimize()
-        self._shard.flush()
-        return self._told("abe_tf.engines.qdrant.Folder.nearest")
-
-    def nearest(
-        self, query: np.ndarray, k: int = 10, candidates: int = 100
-    ) -> list[tuple[int, float, dict[str, Any]]]:
-        """The nearest contents: number, ensemble distance, payload.
-
-        Args:
-          query: float32 `[learners, dim]`.
-          k: Hits.
-          candidates: Number of contents, the first by inner product, that are ranked.
-        """
-        edge = self._edge
-        near, score = edge.Query.Nearest, edge.Expression.Variable
-        asked = _vectors(query, self._model.layout)
-        whole = edge.Prefetch(candidates, near(asked.pop(_WHOLE), _WHOLE))
-        each = [
-            edge.Prefetch(candidates, near(one, name), [whole])
-            for name, one in asked.items()
-        ]
-        terms = [
-            edge.Expression.Mult(
-                [edge.Expression.Constant(-weight), score(f"$score[{number}]")]
-            )
-            for number, weight in enumerate(self._model.weights)
-        ]
-        points = self._shard.query(
-            edge.QueryRequest(
-                limit=k,
-                query=edge.Formula(edge.Expression.Sum(terms)),
-                prefetches=each,
-                with_payload=True,
-            )
-        )
-        return [(point.id, -point.score, point.payload) for point in points]
-
-    def close(self) -> None:
-        """Lets go of the folder."""
-        self._shard.close()
-
-    def _config(self) -> Any:
-        edge, layout = self._edge, self._model.layout
-        whole = edge.EdgeVectorParams(layout.size, edge.Distance.Dot)
-        learners = {
-            learner(number): edge.EdgeVectorParams(
-                dim,
-                edge.Distance.Euclid,
-                hnsw_config=edge.HnswIndexConfig(0, 100, 10_000),
-            )
-            for number, dim in enumerate(layout.dims)
-        }
-        return edge.EdgeConfig({_WHOLE: whole, **learners})
-
-    def _page(self, offset: Any) -> tuple[Sequence[Any], Any]:
-        return self._shard.scroll(
-            self._edge.ScrollRequest(offset, _PAGE, with_payload=["state"])
-        )
-
-    def _put(self, points: Sequence[Point]) -> None:
-        made = [self._edge.Point(*point) for point in points]
-        self._shard.update(self._edge.UpdateOperation.upsert_points(made))
-        self._shard.flush()
-
-
-def _vectors(embedding: np.ndarray, layout: Layout) -> dict[str, list[float]]:
     each = {
         learner(number): embedding[number, :dim].tolist()
         for number, dim in enumerate(layout.dims)
     }
-    return {_WHOLE: layout.joined(embedding).tolist(), **each}
+    return {WHOLE: layout.joined(embedding).tolist(), **each}
 
 
 def _payload(one: Handed) -> dict[str, Any]:

@@ -169,25 +169,12 @@ def _update(
         taking_in.check(shards, connection)
         tally = taking_in.take_in(folder, connection, shards, options.quiet)
         yield Outcome(shards.prefix, tally, [])
-    from abe_tf.photo_index.updating import Updater
-
     missing = {}
     for root in roots:
-        known = walking.known(root, connection)
-        lying, left_out = _found(root, known)
-        updater = Updater(
-            folder=folder,
-            connection=connection,
-            model=lambda: model.loaded,
-            batch_size=options.batch_size,
-            thumbnail_size=options.thumbnail_size,
-            retry=options.retry,
-            quiet=options.quiet,
-        )
-        tally = updater.update(known, lying, options.prune)
-        if tally.missing:
-            missing[root.path] = tally
-        yield Outcome(root.path, tally, left_out)
+        outcome = _updated(folder, connection, model, options, root)
+        if outcome.tally.missing:
+            missing[root.path] = outcome.tally
+        yield outcome
     if options.graph:
         from abe_tf.photo_index import approximate
 
@@ -196,6 +183,38 @@ def _update(
         segments = vectors.mapped(folder, generation, about["rows"], Layout.of(about))
         approximate.build(folder, generation, segments)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _complete(missing, shards)
+
+
+def _updated(
+    folder: str,
+    connection: sqlite3.Connection,
+    model: Source,
+    options: UpdateConfig,
+    root: Root,
+) -> Outcome:
+    from abe_tf.photo_index.updating import Updater
+
+    known = walking.known(root, connection)
+    lying, left_out = _found(root, known)
+    updater = Updater(
+        folder=folder,
+        connection=connection,
+        model=lambda: model.loaded,
+        batch_size=options.batch_size,
+        thumbnail_size=options.thumbnail_size,
+        retry=options.retry,
+        quiet=options.quiet,
+    )
+    return Outcome(root.path, updater.update(known, lying, options.prune), left_out)
+
+
+def _complete(missing: dict[str, Tally], shards: Shards | None) -> None:
+    """Checks, once all that is there is taken in, that nothing was wanting.
+
+    Raises:
+      InputError: Too many photos of a folder are gone, or shards are not there.
+    """
     if missing:
         raise InputError(
             "An update must not lose more than a tenth of the photos of a folder. "

@@ -61,7 +61,7 @@ class Qdrant:
 
     @contextlib.contextmanager
     def _opened(self, index):
-        from abe_tf.engines.qdrant import Folder
+        from abe_tf.engines.qdrant_folder import Folder
 
         with searching.moment(index.folder) as now:
             folder = Folder(str(self.at), handing.model_of(now))

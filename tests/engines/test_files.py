@@ -198,8 +198,8 @@ def test_faiss_and_the_re_ranking_give_ours(index, handed, tmp_path):
 
 def test_handing_over_starts_without_tensorflow():
     code = (
-        "import sys, abe_tf.hand_over, abe_tf.engines.pgvector, abe_tf.engines.qdrant;"
-        "import abe_tf.engines.faiss_folder; print('tensorflow' in sys.modules)"
+        "import sys, abe_tf.hand_over; from abe_tf.engines import faiss_folder, "
+        "pgvector, qdrant, qdrant_folder; print('tensorflow' in sys.modules)"
     )
     run = [sys.executable, "-c", code]
     found = subprocess.run(run, capture_output=True, text=True, check=True, cwd=ROOT)
