@@ -84,8 +84,8 @@ class TrainingConfig(DistributionConfig, MetaConfig):
     momentum: float = option(0.9, "of sgd", lower=0, upper=1)
     optimizer_epsilon: float = option(
         1e-7,
-        "what adam, adamw and rmsprop add to the root that they divide by; adam of the "
-        "loss' own variables too",
+        "what adam, adamw and rmsprop add to the root that they divide by; those of "
+        "the loss' own variables too",
         lower=1e-12,
     )
     learning_rate: float = option(1e-3, "at the start, of the encoder", lower=0)
@@ -99,7 +99,7 @@ class TrainingConfig(DistributionConfig, MetaConfig):
         "adam",
         "of the loss' own variables: proxies, the borders of margin, the regressors of "
         "--adversarial_weight, the classifier",
-        choices=("adam", "sgd"),
+        choices=("adam", "rmsprop", "sgd"),
     )
     loss_learning_rate: float | None = option(
         None,
@@ -174,13 +174,6 @@ class TrainingConfig(DistributionConfig, MetaConfig):
             raise InputError(
                 "--ema_momentum goes with Keras' optimizers. "
                 "Received: --optimizer=lamb. Use adam, adamw, rmsprop or sgd."
-            )
-        default = type(self).optimizer_epsilon
-        if self.optimizer_epsilon != default and self.optimizer in ("sgd", "lamb"):
-            raise InputError(
-                "--optimizer_epsilon goes with --optimizer=adam|adamw|rmsprop. "
-                f"Received: {self.optimizer_epsilon} with {self.optimizer}. Leave it "
-                "out."
             )
         if self.jit == "on" and self.deterministic:
             raise InputError(

@@ -105,8 +105,8 @@ class DomainSampler:
 
     @property
     def num_small_classes(self) -> int:
-        """Classes of a domain that have one image there."""
-        return sum(sampler.num_single_classes for sampler in self._samplers)
+        """Classes of a domain that have fewer images there than a batch takes."""
+        return sum(sampler.num_repeating_classes for sampler in self._samplers)
 
     def batch(self, number: int) -> np.ndarray:
         """Positions of the images of a batch, domain after domain."""

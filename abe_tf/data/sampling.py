@@ -114,7 +114,7 @@ class ClassSampler:
         self._large_slots = self._slots.count(self._largest)
         self._images = np.split(np.argsort(labels, kind="stable"), first[1:])
         self._is_large = (counts >= self._largest) | repeats
-        self._single = int(np.count_nonzero(counts == 1))
+        self._repeating = repeats * int(np.count_nonzero(counts < self._largest))
         self._seed = np.atleast_1d(seed).tolist()
         self._check(classes, counts, class_names)
         self._class_order = functools.lru_cache(maxsize=2)(self._order_classes)
@@ -167,9 +167,9 @@ class ClassSampler:
         return int(np.count_nonzero(~self._is_large))
 
     @property
-    def num_single_classes(self) -> int:
-        """Classes of one image."""
-        return self._single
+    def num_repeating_classes(self) -> int:
+        """Classes too small for the largest slots, which give images again."""
+        return self._repeating
 
     def batch(self, number: int) -> np.ndarray:
         """The batch of a step.
@@ -178,7 +178,8 @@ class ClassSampler:
           number: Counts from 0.
 
         Returns:
-          `[batch_size]` int64 positions in `labels`, slot after slot, none twice.
+          `[batch_size]` int64 positions in `labels`, slot after slot; none twice, but
+          where a class gives images again.
         """
         epoch, place = divmod(number, self.batches_per_epoch)
         chosen = [

@@ -35,8 +35,16 @@ def draw(mixtures: Mapping[str, np.ndarray]) -> bytes:
         # As many names as can be read.
         every = -(-len(names) // _LABELS)
         ticks = range(0, len(names), every)
-        short = [names[i].rpartition("/")[2] for i in ticks]
+        parted = len({name.partition("/")[0] for name in names}) > 1
+        short = [_short(names[i], parted) for i in ticks]
         axes.set_xticks(ticks, short, rotation=30, ha="right")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")
         return style.png(figure)
+
+
+def _short(name: str, parted: bool) -> str:
+    """The layer; of a network of several parts, which hold layers of one name, both."""
+    part, _, rest = name.partition("/")
+    layer = rest.rpartition("/")[2] or part
+    return f"{layer}\n{part}" if parted else layer

@@ -92,11 +92,10 @@ class Regressor(tf.Module):
 
     def __init__(self, given: int, wanted: int) -> None:
         super().__init__()
-        make = tf.keras.initializers.GlorotUniform
         sizes = ((given, _HIDDEN), (_HIDDEN, wanted))
         self.matrices = [
-            tf.Variable(make(seed)(size), name=f"matrix_{seed}")
-            for seed, size in enumerate(sizes)
+            tf.Variable(_start(size), name=f"matrix_{number}")
+            for number, size in enumerate(sizes)
         ]
         self.biases = [
             tf.Variable(tf.zeros(size[1]), name=f"bias_{number}")
@@ -108,6 +107,12 @@ class Regressor(tf.Module):
         first, second = zip(self.matrices, self.biases, strict=True)
         hidden = tf.nn.relu(tf.matmul(outputs, first[0]) + first[1])
         return tf.matmul(hidden, second[0]) + second[1]
+
+
+def _start(size: tuple[int, int]) -> tf.Tensor:
+    """As Glorot and Bengio (2010) begin, uniform; from the run's seed."""
+    limit = (6 / sum(size)) ** 0.5
+    return tf.random.uniform(size, -limit, limit)
 
 
 def activation(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

@@ -43,9 +43,6 @@ class Boosted(AllLearners):
       sizes: Sizes of the learners.
     """
 
-    # As published: the regressors learn as the encoder does.
-    rate_times = 1.0
-
     def __init__(self, config: LossConfig, sizes: Sizes) -> None:
         super().__init__(
             lambda embeddings, labels: bier_loss(
@@ -55,11 +52,19 @@ class Boosted(AllLearners):
         self._apart = None
         if config.adversarial_weight:
             self._apart = Independence(config, sizes.dims)
+            # As published: the regressors learn as the encoder does.
+            self.rate_times = 1.0
 
     def of_network(self, batch: LossBatch) -> tf.Tensor | None:
-        """The term of independence, where there is one."""
-        if self._apart is None or batch.linear is None:
+        """The term of independence, where there is one.
+
+        Raises:
+          ValueError: It looks at the last layers, and they were not given.
+        """
+        if self._apart is None:
             return None
+        if batch.linear is None:
+            raise ValueError("--adversarial_weight needs the network's last layers.")
         return self._apart(batch.linear)
 
 

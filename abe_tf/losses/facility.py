@@ -43,7 +43,9 @@ def locate(
 def mutual_information(
     clusters: np.ndarray, classes: np.ndarray, num_clusters: int, num_classes: int
 ) -> float:
-    """Normalised by the geometric mean of both entropies; 0 where one of them is 0.
+    """Normalised by the geometric mean of both entropies.
+
+    0 where one of them is 0, and 1 where both are: one cluster of one class.
 
     >>> one, other = np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0])
     >>> round(mutual_information(one, other, 2, 2), 6)
@@ -65,7 +67,7 @@ def mutual_information(
     for j in range(num_classes):
         of_classes -= columns[j] / size * np.log(columns[j] / size)
     if of_clusters <= 0 or of_classes <= 0:
-        return 0.0
+        return 1.0 if of_clusters <= 0 and of_classes <= 0 else 0.0
     return shared / np.sqrt(of_clusters * of_classes)
 
 

@@ -7,16 +7,17 @@ D is the plain distance, beta is learnt: for each class of an anchor, or one for
 For each anchor and each of its positives one negative is drawn from the anchor's row
 with probability proportional to 1 / q(D), q the density of distances on the sphere:
 
-    log w(D) = (2 - n) log D - (n - 3) / 2 log(1 - D^2 / 4)      n dimensions
+    log w(D) = (2 - n) log D - (n - 3) / 2 log(1 - D^2 / 4)
 
-D is not taken below 0.5, and what is at 1.4 or beyond, where with the first beta it
-costs nothing, is never drawn. An anchor that has no such negative is left out, and
-counted.
+n is the size of the learner. D is not taken below 0.5, and what is at 1.4 or beyond,
+where with the first beta it costs nothing, is never drawn. An anchor that has no such
+negative is left out, and counted.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -77,13 +78,14 @@ class MarginLoss(OfClasses):
         self.beta = tf.Variable(
             tf.fill([sizes.learners, borders], settings.beta), name="borders"
         )
-        self._settings, self._dim = settings, sizes.dim
+        self._settings = settings
+        self._dims = sizes.dims or (sizes.dim,) * sizes.learners
 
     def __call__(self, batch: LossBatch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The loss of a global batch."""
         distances = as_distance(squared_distances(batch.embeddings), "plain")
         same = same_class(batch.labels)
-        negatives, found = draw_negatives(distances, same, self._dim, batch.seed)
+        negatives, found = draw_negatives(distances, same, self._dims, batch.seed)
         # [learners, anchor, positive]
         triplets = positive_pairs(same) & found[:, :, tf.newaxis]
         to_negative = tf.gather(distances, negatives, axis=2, batch_dims=2)
@@ -125,7 +127,7 @@ class MarginLoss(OfClasses):
         return tf.math.divide_no_nan(total, tf.cast(count, tf.float32))
 
 
-def log_weights(distances: tf.Tensor, dim: int) -> tf.Tensor:
+def log_weights(distances: tf.Tensor, dim: float | tf.Tensor) -> tf.Tensor:
     """Logarithms of w of plain distances of unit vectors, -inf where none is drawn.
 
     >>> log_weights(tf.constant([0.3, 0.8, 1.4]), dim=128).numpy().round(2)
@@ -138,21 +140,22 @@ def log_weights(distances: tf.Tensor, dim: int) -> tf.Tensor:
 
 
 def draw_negatives(
-    distances: tf.Tensor, same: tf.Tensor, dim: int, seed: tf.Tensor
+    distances: tf.Tensor, same: tf.Tensor, dims: Sequence[int], seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Draws a negative for each anchor and each place in the batch.
 
     Args:
       distances: `[learners, batch, batch]` plain distances.
       same: `[batch, batch]` which pairs are of one class.
-      dim: Dimensions of one learner.
+      dims: Dimensions of each learner.
       seed: `[2]` integers.
 
     Returns:
       Places in the batch, `[learners, batch, batch]` int64, and which anchors have any
       negative to draw, `[learners, batch]` bool.
     """
-    logits = tf.stop_gradient(log_weights(distances, dim))
+    by_learner = tf.constant(dims, tf.float32)[:, tf.newaxis, tf.newaxis]
+    logits = tf.stop_gradient(log_weights(distances, by_learner))
     logits = tf.where(same, -float("inf"), logits)
     found = tf.reduce_any(tf.math.is_finite(logits), axis=2)
     # Of a row without any, something is drawn, and passed over.

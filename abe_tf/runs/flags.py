@@ -105,7 +105,14 @@ class RunFlags:
             )
 
     def _check_compiled(self) -> None:
-        if self.training.jit != "on":
+        # A TPU's programs are compiled always.
+        compiled = {"jit": "on", "strategy": "tpu"}
+        asked = [
+            f"--{flag}={value}"
+            for flag, value in compiled.items()
+            if getattr(self.training, flag) == value
+        ]
+        if not asked:
             return
         reasons = {f"metric_loss={loss}": why for loss, why in NOT_COMPILED.items()}
         reasons["ensemble=hdc"] = "XLA would draw another dropout"
@@ -116,8 +123,8 @@ class RunFlags:
         for flag in named:
             if flag in reasons:
                 raise InputError(
-                    f"--{flag} does not go with --jit=on: {reasons[flag]}. Received: "
-                    "both. Leave --jit out."
+                    f"--{flag} does not go with {asked[0]}: {reasons[flag]}. Received: "
+                    f"both. Leave {asked[0]} out."
                 )
 
     def _check_loss(self) -> None:
@@ -134,13 +141,26 @@ class RunFlags:
                 "uniform batches seldom have. Received: --batches=uniform. Use "
                 "--batches=classes --images_per_class=2."
             )
-        own_rate = self.training.loss_learning_rate
-        if own_rate is not None and not loss.has_variables:
+        self._check_loss_optimizer()
+
+    def _check_loss_optimizer(self) -> None:
+        """Refuses settings of optimizers that there are not."""
+        training, own = self.training, self.loss.has_variables
+        for flag in ("loss_learning_rate", "loss_optimizer"):
+            value = getattr(training, flag)
+            if value != getattr(TrainingConfig, flag) and not own:
+                raise InputError(
+                    f"--{flag} goes with --metric_loss={'|'.join(WITH_VARIABLES)}, "
+                    "--classifier_weight or --adversarial_form=adversarial with a "
+                    f"weight. Received: {value} with "
+                    f"--metric_loss={self.loss.metric_loss}. Leave it out."
+                )
+        epsilon = training.optimizer_epsilon
+        kinds = {training.optimizer, training.loss_optimizer if own else ""}
+        if epsilon != TrainingConfig.optimizer_epsilon and kinds <= {"sgd", "lamb", ""}:
             raise InputError(
-                "--loss_learning_rate goes with "
-                f"--metric_loss={'|'.join(WITH_VARIABLES)}, --classifier_weight or "
-                "--adversarial_form=adversarial with a weight. Received: "
-                f"{own_rate} with --metric_loss={name}. Leave it out."
+                "--optimizer_epsilon goes with --optimizer=adam|adamw|rmsprop. "
+                f"Received: {epsilon} with {training.optimizer}. Leave it out."
             )
 
     @classmethod

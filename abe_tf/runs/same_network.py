@@ -12,6 +12,8 @@ from abe_tf.runs.folder import RunFolder
 def check_same_network(model: ModelConfig, workdir: str) -> None:
     """Refuses to start a network from the weights of a run of another one.
 
+    As far as flags tell; layers are compared when the weights are copied.
+
     Raises:
       InputError: The folder holds no run, or one of another network.
     """

@@ -218,10 +218,19 @@ def initialise(network: tf.keras.Model, workdir: str) -> None:
     """Starts a network from the weights of another run of the same network.
 
     Raises:
-      InputError: It has no readable checkpoint.
+      InputError: It has no readable checkpoint, or other layers.
     """
     from abe_tf.models.weights.pretrained import copy_in_order
 
     # Through that run's own network: what it trains and averages may be other
     # variables than those that train here.
-    copy_in_order(load(workdir).network, network)
+    source = load(workdir).network
+    try:
+        copy_in_order(source, network)
+    except ValueError as error:
+        # Places that one of them leaves to the encoder are known once it is built.
+        raise InputError(
+            "--init_from must be a run of the same network. "
+            f"Received: {workdir!r}, whose layers differ. Compare --hdc_taps and "
+            "--attention_at with those of its flags.cfg."
+        ) from error

@@ -38,7 +38,7 @@ def images(say: Say, splits: Splits, sampler: Sampler, data: DataConfig) -> None
         say(f"gallery of the test: {len(splits.gallery)} images")
     small = sampler.num_small_classes
     if small and data.batches == "domains":
-        say(f"{small} times a class has one image in a domain, and gives it again")
+        say(f"{small} times a class has too few images in a domain, and repeats them")
     elif small:
         say(f"{small} training classes have one image, and come in negative pairs only")
 
@@ -51,7 +51,7 @@ def second_batch(say: Say, sampler: InTurn) -> None:
       sampler: What fills its batches.
     """
     small = sampler.num_small_classes
-    again = f"; {small} times a class has one image in a domain" if small else ""
+    again = f"; {small} times a class has too few and repeats them" if small else ""
     say(
         f"second batch of each step: {sampler.batch_size} images of "
         f"{sampler.domains} domains{again}"

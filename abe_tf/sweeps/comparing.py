@@ -129,12 +129,15 @@ class Comparison:
         of_tries = splits.train.labels
         of_all = np.concatenate([of_tries, splits.validation.labels])
         data = self.start.data
-        if self.start.training.meta:
-            training = self.start.training
-            samplers.of_meta(data, training, splits.train, training.seed)
+        training = self.start.training
+        both = (splits.train, splits.train.joined(splits.validation))
+        if training.meta:
+            for examples in both:
+                samplers.of_meta(data, training, examples, training.seed)
         if data.batches == "domains":
             fitted = datasets.fitted(data, splits)
-            samplers.create(fitted, splits.train, self.start.training.seed)
+            for examples in both:
+                samplers.create(fitted, examples, training.seed)
             sizes = {name: getattr(fitted, name) for name in FOLLOW_DATA}
             return dataclasses.replace(self, start=self.start.changed(sizes))
         if data.batches != "classes":

@@ -59,7 +59,7 @@ def normalized(start: RunFlags, name: str) -> RunFlags:
     Args:
       start: With --meta, whose steps have two batches.
       name: `meta`, or of --normalization: as many steps more as have the images of the
-        second batch in them.
+        second batch in them, decay and warm-up likewise.
     """
     if name == "meta":
         return start
@@ -68,7 +68,12 @@ def normalized(start: RunFlags, name: str) -> RunFlags:
     images = data.batch_size + second * training.meta_images
     fields = dataclasses.fields(MetaConfig)
     without: dict[str, Any] = {field.name: field.default for field in fields}
-    steps = round(training.steps * images / data.batch_size)
+    times = images / data.batch_size
+    longer = {
+        name: value and round(value * times)
+        for name in ("steps", "decay_steps", "warmup_steps")
+        for value in [getattr(training, name)]
+    }
     model = dataclasses.replace(start.model, normalization="batch_instance")
     if name != "batch_instance":
         without["rho_learning_rate"] = None
@@ -83,5 +88,5 @@ def normalized(start: RunFlags, name: str) -> RunFlags:
         model=model,
         data=data,
         loss=loss,
-        training=dataclasses.replace(training, **without, steps=steps),
+        training=dataclasses.replace(training, **without, **longer),
     )

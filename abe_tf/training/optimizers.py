@@ -180,7 +180,9 @@ def _for_loss(config: TrainingConfig, times: float) -> Any:
     schedule = learning_rate(config, rate)
     if config.loss_optimizer == "sgd":
         return tf.keras.optimizers.SGD(schedule, momentum=config.momentum)
-    return tf.keras.optimizers.Adam(schedule, epsilon=config.optimizer_epsilon)
+    kinds = {"adam": tf.keras.optimizers.Adam, "rmsprop": tf.keras.optimizers.RMSprop}
+    kind = kinds[config.loss_optimizer]
+    return kind(schedule, epsilon=config.optimizer_epsilon)
 
 
 def _for_rho(config: TrainingConfig) -> Any:

@@ -226,7 +226,9 @@ class EnsembleTrainer(tf.keras.Model):
         """
         # Comparisons pass over what is no number: a loss may be finite without.
         known = tf.reduce_all(tf.math.is_finite(learners))
-        metric = tf.where(known, tf.reduce_sum(terms.metric), float("nan"))
+        of_network = terms.scalars.get("loss/of_network", 0.0)
+        metric = tf.reduce_sum(terms.metric) + of_network
+        metric = tf.where(known, metric, float("nan"))
         if self._optimizers.loss_scale() is not None:
             # Loss scaling is there to meet gradients that overflow.
             norm = tf.zeros_like(norm)

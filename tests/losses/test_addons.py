@@ -1,7 +1,5 @@
 """TensorFlow Addons' losses and our own forms of them against a few lines of NumPy."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +7,7 @@ import tensorflow as tf
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import addons, lifted_struct, npairs, triplet_semihard
 from abe_tf.losses.objective import ensemble_loss
+from tests.losses import equations
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 0, 0])
 
@@ -31,41 +30,6 @@ needs_addons = pytest.mark.skipif(
 )
 
 
-def distances(vectors):
-    return np.square(vectors[:, None] - vectors[None]).sum(-1)
-
-
-def triplet_oracle(vectors, labels, margin):
-    """The nearest negative beyond the positive; where there is none, the farthest."""
-    d, costs = distances(vectors), []
-    for anchor, positive in itertools.permutations(range(len(labels)), 2):
-        if labels[anchor] == labels[positive]:
-            negatives = d[anchor, labels != labels[anchor]]
-            beyond = negatives[negatives > d[anchor, positive]]
-            negative = beyond.min() if len(beyond) else negatives.max()
-            costs.append(max(0.0, margin + d[anchor, positive] - negative))
-    return np.mean(costs)
-
-
-def npairs_oracle(vectors, labels, scale):
-    """Anchors are the even images, their positives the odd ones behind them."""
-    anchors, positives, classes = vectors[::2], vectors[1::2], labels[::2]
-    logits = scale * anchors @ positives.T
-    log_shares = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    same = classes[:, None] == classes[None]
-    return np.mean(-(log_shares * same).sum(1) / same.sum(1))
-
-
-def lifted_oracle(vectors, labels, margin):
-    d, costs = np.sqrt(distances(vectors)), []
-    for i, j in itertools.combinations(range(len(labels)), 2):
-        if labels[i] == labels[j]:
-            others = [d[k, labels != labels[k]] for k in (i, j)]
-            loss = np.log(sum(np.exp(margin - o).sum() for o in others)) + d[i, j]
-            costs.append(max(0.0, loss) ** 2)
-    return np.sum(costs) / (2 * len(costs))
-
-
 def computed(config, learners, labels):
     """The loss of each learner, as training has it."""
     labels = tf.constant(labels)
@@ -76,9 +40,9 @@ def computed(config, learners, labels):
 @pytest.mark.parametrize(
     ("name", "oracle", "argument"),
     [
-        ("triplet_semihard", triplet_oracle, 0.3),
-        ("lifted_struct", lifted_oracle, 0.3),
-        ("npairs", npairs_oracle, 5.0),
+        ("triplet_semihard", equations.triplet_semihard, 0.3),
+        ("lifted_struct", equations.lifted_struct, 0.3),
+        ("npairs", equations.npairs, 5.0),
     ],
 )
 def test_each_learner_has_the_loss_of_its_equation(name, oracle, argument, seed, form):
@@ -99,7 +63,7 @@ def test_npairs_leaves_out_what_is_no_pair(form):
     config = LossConfig(metric_loss="npairs", npairs_scale=4.0)
     (found,) = computed(config, vectors[:, np.newaxis], labels)
     kept = [0, 1, 4, 5]
-    expected = npairs_oracle(vectors[kept], labels[kept], 4.0)
+    expected = equations.npairs(vectors[kept].astype(float), labels[kept], 4.0)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     alone = computed(config, vectors[:, np.newaxis], np.arange(len(labels)))
     assert alone.tolist() == [0.0]

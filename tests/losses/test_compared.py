@@ -77,46 +77,6 @@ def test_proxy_nca_smooths_its_target():
     assert value(settings, proxies=True) == pytest.approx(expected, rel=1e-5)
 
 
-def log1p_sum(exponents):
-    return np.log1p(np.exp(np.asarray(exponents, np.float64)).sum())
-
-
-def test_proxy_anchor_of_random_batches():
-    rng = np.random.default_rng(3)
-    for _ in range(3):
-        x, p = (rng.normal(size=[n, 5]) for n in (8, 6))
-        x /= np.linalg.norm(x, axis=1, keepdims=True)
-        labels = rng.integers(0, 4, 8)
-        loss, compute = of(config("proxy_anchor"), x, labels, range(6))
-        loss.proxies.assign(p[np.newaxis])
-        s = x @ (p / np.linalg.norm(p, axis=1, keepdims=True)).T
-        near = [log1p_sum(-32 * (s[labels == c, c] - 0.1)) for c in np.unique(labels)]
-        far = [log1p_sum(32 * (s[labels != c, c] + 0.1)) for c in range(6)]
-        expected = np.mean(near) + np.mean(far)
-        assert float(compute()) == pytest.approx(expected, rel=1e-4)
-
-
-def test_multi_similarity_of_random_batches():
-    rng = np.random.default_rng(4)
-    for _ in range(3):
-        x = rng.normal(size=[9, 5])
-        x /= np.linalg.norm(x, axis=1, keepdims=True)
-        labels = rng.integers(0, 3, 9)
-        s, costs = x @ x.T, []
-        for i in range(9):
-            positives = s[i, (labels == labels[i]) & (np.arange(9) != i)]
-            negatives = s[i, labels != labels[i]]
-            if not len(positives) or not len(negatives):
-                continue
-            kept = positives[positives < negatives.max() + 0.1]
-            pushed = negatives[negatives > positives.min() - 0.1]
-            costs.append(
-                log1p_sum(-2 * (kept - 0.5)) / 2 + log1p_sum(50 * (pushed - 0.5)) / 50
-            )
-        _, compute = of(config("multi_similarity"), x, labels)
-        assert float(compute()) == pytest.approx(np.sum(costs) / 9, rel=1e-4)
-
-
 def every_loss():
     yield from (config(name) for name in METRIC_LOSSES)
     yield config("contrastive", contrastive_hinge="squared")
@@ -137,45 +97,12 @@ def sphere(seed, count=8, dim=5):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("settings", every_loss(), ids=case)
-def test_gradients_agree_with_differences(settings):
-    """Along random directions, of embeddings and of what the loss has of its own."""
-    labels, step = np.repeat([0, 1, 2, 3], 2), 1e-3
-    tf.random.set_seed(1)
-    loss, _ = of(settings, sphere(5), labels, range(4))
-    x = tf.Variable(sphere(5), dtype=tf.float32)
-
-    def now():
-        batch = LossBatch(x[:, tf.newaxis], tf.constant(labels), [0, 3])
-        return loss(batch)[0][0]
-
-    for variable in (x, *loss.trainable_variables):
-        with tf.GradientTape() as tape:
-            found = now()
-        slope = tape.gradient(found, variable).numpy()
-        start, agreed = variable.numpy(), 0
-        assert np.linalg.norm(slope) > 0
-        for seed in range(6):
-            direction = np.random.default_rng(seed).normal(size=slope.shape)
-            direction /= np.linalg.norm(direction)
-            values = []
-            for sign in (1, -1):
-                variable.assign(start + sign * step * direction)
-                values.append(float(now()))
-            variable.assign(start)
-            difference = (values[0] - values[1]) / (2 * step)
-            expected = (slope * direction).sum()
-            agreed += abs(difference - expected) < 0.02 * np.linalg.norm(slope) + 1e-3
-        # A hinge, a draw or another medoid may lie between the two points, rarely.
-        assert agreed >= 5, variable.name
-
-
 # What costs nothing in a batch of one class, and in one of as many classes as images.
 FREE_OF_ONE_CLASS = {
     *("triplet_semihard", "triplet_hard", "lifted_struct", "multi_similarity"),
-    "margin",
+    *("margin", "clustering"),
 }
-FREE_OF_LONE_IMAGES = FREE_OF_ONE_CLASS | {"npairs", "angular", "clustering"}
+FREE_OF_LONE_IMAGES = FREE_OF_ONE_CLASS | {"npairs", "angular"}
 
 
 @pytest.mark.parametrize("settings", every_loss(), ids=case)

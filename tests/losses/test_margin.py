@@ -48,7 +48,7 @@ def test_negatives_are_drawn_with_these_weights():
     d = np.ones([4000, 5, 5], np.float32)
     d[:, 0, 1:] = [0.8, 1.0, 1.2, 1.39]
     same = np.eye(5, dtype=bool)
-    drawn, _ = margin.draw_negatives(tf.constant(d), tf.constant(same), 4, [7, 0])
+    drawn, _ = margin.draw_negatives(tf.constant(d), tf.constant(same), [4], [7, 0])
     shares = np.bincount(np.ravel(drawn[:, 0]), minlength=5) / (4000 * 5)
     expected = [0, 0.383329, 0.259634, 0.195182, 0.161855]
     np.testing.assert_allclose(shares, expected, atol=0.01)

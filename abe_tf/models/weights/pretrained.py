@@ -221,11 +221,16 @@ def check_shapes(
 
 
 def copy_in_order(source: tf.keras.Model, network: tf.keras.Model) -> None:
-    """Copies the weights of a network of the same layers, whatever their names."""
-    pairs = zip(
-        _layers_with_weights(source), _layers_with_weights(network), strict=True
-    )
-    for theirs, ours in pairs:
+    """Copies the weights of a network of the same layers, whatever their names.
+
+    Raises:
+      ValueError: Its layers are others.
+    """
+    given, taken = _layers_with_weights(source), _layers_with_weights(network)
+    shapes = [[tuple(w.shape) for w in x.weights] for x in given]
+    if shapes != [[tuple(w.shape) for w in x.weights] for x in taken]:
+        raise ValueError("The layers of the two networks differ.")
+    for theirs, ours in zip(given, taken, strict=True):
         ours.set_weights(theirs.get_weights())
 
 
