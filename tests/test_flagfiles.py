@@ -2,15 +2,19 @@
 
 import pathlib
 
+import numpy as np
 import pytest
 from absl import flags
 
 from abe_tf.config import groups
 from abe_tf.config.benchmarks import BENCHMARKS
+from abe_tf.config.compare import SETTINGS
 from abe_tf.config.data import DataConfig
 from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
+from abe_tf.data import samplers
+from abe_tf.data.examples import Examples
 from abe_tf.models.build import build
 from abe_tf.models.cost import cost
 from abe_tf.paper import COSTS
@@ -26,6 +30,8 @@ OF_BENCHMARKS = [path for path in RUN if path.parent.name in BENCHMARKS]
 ROWS = [path for path in OF_BENCHMARKS if "_compared_" in path.stem]
 ENSEMBLES = [path for path in ROWS if path.stem.endswith(("_hdc", "bier"))]
 COMPARED = [path for path in ROWS if path not in ENSEMBLES]
+OF_PEOPLE = [path for path in RUN if path.parent.name == "reidentification"]
+FOOTED = [path for path in RUN if path.parent.name == "compared" and "_" in path.stem]
 PAPER = [path for path in OF_BENCHMARKS if path not in ROWS]
 
 
@@ -102,6 +108,52 @@ def test_compared_rows_are_of_one_learner_and_the_loss_of_their_name(path, monke
         free["lifted_struct"] = 512
     assert model.embedding_dim == (published | free)[name]
     assert (loss.embedding_norm == "free") == (name in free)
+
+
+# Images of the smallest class that trains, as far as is known of the data.
+SMALLEST = {"cars196": 50, "cub200_2011": 41}
+
+
+@pytest.mark.parametrize("path", ROWS, ids=lambda path: path.stem)
+def test_batches_of_the_compared_rows_can_be_filled(path, monkeypatch):
+    _, data, _, training = read(path, monkeypatch)
+    images = SMALLEST.get(data.dataset, 2)
+    labels = np.repeat(np.arange(98), images)
+    examples = Examples(
+        np.arange(len(labels)), labels, [""] * len(labels), (), lambda key: key
+    )
+    fitted = data.fitted([images] * 98)
+    sampler = samplers.create(fitted, examples, training.seed)
+    assert len(sampler.batch(0)) == fitted.batch_size
+
+
+@pytest.mark.parametrize("path", OF_PEOPLE, ids=lambda path: path.stem)
+def test_recipes_of_metabin_go_together(path, monkeypatch):
+    model, data, loss, training = read(path, monkeypatch)
+    RunFlags(model, data, loss, training)
+    assert (model.normalization, model.ensemble) == ("batch_instance", "none")
+    assert data.image_size == (256, 128)
+    assert (loss.metric_loss, loss.embedding_norm) == ("triplet_hard", "free")
+    assert (loss.classifier_weight, loss.norm_weight) == (1, 0)
+    assert (training.meta, training.meta_train_domains) == (True, 3)
+    # A step of rho for the cycle's length, and a whole number of cycles.
+    assert training.steps % training.meta_cycle_steps == 0
+    assert training.rho_learning_rate in (0.1, 0.2)
+
+
+@pytest.mark.parametrize("path", FOOTED, ids=lambda path: path.stem)
+def test_rows_on_one_footing_differ_in_loss_rate_and_setting_alone(path, monkeypatch):
+    footing = read(ROOT / "flags/compared/digits.cfg", monkeypatch)
+    row = read(path, monkeypatch)
+    RunFlags(*row)
+    name = path.stem.removeprefix("digits_")
+    assert row[2].metric_loss == name
+    own = {SETTINGS[name][0], "metric_loss", "lambda_div", "learning_rate"}
+    own |= {"ensemble", "num_learners", "validation_classes"}
+    for ours, theirs in zip(row, footing, strict=True):
+        assert {k: v for k, v in vars(ours).items() if k not in own} == {
+            k: v for k, v in vars(theirs).items() if k not in own
+        }
 
 
 def test_every_benchmark_with_published_rows_has_them():
