@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import npairs
-from abe_tf.losses.metric import EachLearner, MetricLoss, Sizes
+from abe_tf.losses.metric import MetricLoss, Sizes
 from abe_tf.losses.pairwise import same_class
 from abe_tf.losses.stable import log_one_plus_sum
 
@@ -33,7 +33,7 @@ def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
             found += config.npairs_weight * also
         return found
 
-    made = EachLearner(loss)
+    made = npairs.OfNeighbours(loss)
     # With both terms XLA of TensorFlow 2.15 does not see that they have as many pairs.
     made.compilable = False
     return made

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
 from abe_tf.losses import addons
-from abe_tf.losses.metric import EachLearner, MetricLoss, Sizes
+from abe_tf.losses.metric import EachLearner, LossBatch, MetricLoss, Sizes
 from abe_tf.losses.pairwise import same_class
 
 
@@ -22,7 +22,7 @@ def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
     theirs = addons.tensorflow_addons()
     scale = config.npairs_scale
     if theirs is None:
-        return EachLearner(lambda x, labels: npairs_loss(x, labels, scale))
+        return OfNeighbours(lambda x, labels: npairs_loss(x, labels, scale))
 
     def loss(embeddings: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         anchors, positives, labels = pairs(embeddings, labels)
@@ -33,7 +33,18 @@ def create(config: LossConfig, sizes: Sizes) -> MetricLoss:
             lambda: 0.0,
         )
 
-    return EachLearner(loss)
+    return OfNeighbours(loss)
+
+
+class OfNeighbours(EachLearner):
+    """A loss of the pairs of a batch, which tells how many images are in none."""
+
+    def __call__(self, batch: LossBatch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """The loss of a global batch."""
+        values, scalars = super().__call__(batch)
+        images, paired = tf.size(batch.labels), 2 * tf.size(_firsts(batch.labels))
+        share = tf.cast(images - paired, tf.float32) / tf.cast(images, tf.float32)
+        return values, {**scalars, "pairs/images_without_partner": share}
 
 
 def npairs_loss(embeddings: tf.Tensor, labels: tf.Tensor, scale: float) -> tf.Tensor:
@@ -78,10 +89,14 @@ def pairs(
     Returns:
       Anchors and positives, `[pairs, dim]` both, and their classes, `[pairs]`.
     """
-    end = 2 * (tf.shape(labels)[0] // 2)
-    two = tf.reshape(labels[:end], [-1, 2])
-    paired = tf.equal(two[:, 0], two[:, 1])
     # One list of places for all three, so that XLA knows them to be as long.
-    firsts = 2 * tf.where(paired)[:, 0]
+    firsts = _firsts(labels)
     anchors, positives = (tf.gather(embeddings, firsts + one) for one in (0, 1))
     return anchors, positives, tf.gather(labels, firsts)
+
+
+def _firsts(labels: tf.Tensor) -> tf.Tensor:
+    """Places of the first images of the pairs; `[pairs]` int64."""
+    end = 2 * (tf.shape(labels)[0] // 2)
+    two = tf.reshape(labels[:end], [-1, 2])
+    return 2 * tf.where(tf.equal(two[:, 0], two[:, 1]))[:, 0]

@@ -24,10 +24,11 @@ def batch_statistics(
       distance: "squared" or "plain": what the margin applies to.
 
     Returns:
-      Scalars by TensorBoard tag: share of images without a positive (0 to 1), mean
-      plain distance (0 to 2) of positive and of negative pairs, share of negative pairs
-      (0 to 1) within the margin, and, with more than one learner, the mean cosine (-1
-      to 1) between two learners' embeddings of the same image.
+      Scalars by TensorBoard tag: shares of images without a positive and without a
+      negative (0 to 1), mean plain distance (0 to 2) of positive and of negative pairs,
+      share of negative pairs (0 to 1) within the margin, and, with more than one
+      learner, the mean cosine (-1 to 1) between two learners' embeddings of the same
+      image.
     """
     squared = squared_distances(learner_embeddings)
     same = same_class(labels)
@@ -38,9 +39,8 @@ def batch_statistics(
         "distance/positive": _mean_where(plain, positive),
         "distance/negative": _mean_where(plain, ~same),
         "pairs/active_negatives": _mean_where(active, ~same),
-        "pairs/images_without_positive": tf.reduce_mean(
-            tf.cast(~tf.reduce_any(positive, axis=1), tf.float32)
-        ),
+        "pairs/images_without_positive": _share(~tf.reduce_any(positive, axis=1)),
+        "pairs/images_without_negative": _share(tf.reduce_all(same, axis=1)),
     }
     if learner_embeddings.shape[1] > 1:
         cosines = self_pair_cosines(learner_embeddings)
@@ -63,6 +63,10 @@ def self_pair_cosines(learner_embeddings: tf.Tensor) -> tf.Tensor:
     total = tf.reduce_sum(tf.square(tf.reduce_sum(learner_embeddings, 1)), axis=-1)
     own = tf.reduce_sum(tf.square(learner_embeddings), axis=[1, 2])
     return (total - own) / (learners * (learners - 1))
+
+
+def _share(mask: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(mask, tf.float32))
 
 
 def _mean_where(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

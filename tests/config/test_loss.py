@@ -27,7 +27,14 @@ def test_settings_without_a_use_are_refused(settings, said):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"metric_loss": "margin", "jit": "on"}, "does not go with --jit=on"),
+        *(
+            ({"metric_loss": name, flag: value}, f"does not go with --{flag}={value}")
+            for name in ("angular", "clustering", "margin")
+            for flag, value in (("jit", "on"), ("strategy", "tpu"))
+        ),
+        ({"metric_loss": "angular", "batches": "uniform"}, "takes neighbours"),
+        ({"loss_optimizer": "sgd"}, "--loss_optimizer goes with --metric_loss=proxy"),
+        ({"optimizer": "sgd", "optimizer_epsilon": 1.0}, "--optimizer_epsilon goes"),
         ({"metric_loss": "npairs", "batches": "uniform"}, "takes neighbours"),
         ({"loss_learning_rate": 0.1}, "--loss_learning_rate goes with"),
     ],

@@ -1,5 +1,7 @@
 """Losses with variables: they move, lie in checkpoints, and go on to the bit."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,8 +20,15 @@ from abe_tf.training.checkpoints import Checkpoints
 from abe_tf.training.trainer import EnsembleTrainer
 
 CLASSES = (1, 2, 5, 7)
-STATEFUL = ("proxy_nca", "proxy_anchor", "margin")
+STATEFUL = {
+    **{name: {"metric_loss": name} for name in ("proxy_nca", "proxy_anchor", "margin")},
+    "classifier": {"classifier_weight": 1.0},
+}
 TRAINING = TrainingConfig(learning_rate=0.01, steps=8)
+
+
+def changed(**settings):
+    return dataclasses.replace(TRAINING, **settings)
 
 
 def small_trainer(loss, classes=CLASSES, training=TRAINING, strategy="default"):
@@ -68,7 +77,7 @@ def opened(trainer, path):
 
 @pytest.mark.parametrize("name", STATEFUL)
 def test_the_variables_move_with_a_rate_of_their_own(name):
-    loss = LossConfig(metric_loss=name)
+    loss = LossConfig(**STATEFUL[name])
     trainer = small_trainer(loss)
     (variable,) = trainer.state_of_loss()["metric_loss"].trainable_variables
     before, weights = variable.numpy(), trainer.network.get_weights()
@@ -85,7 +94,7 @@ def test_the_variables_move_with_a_rate_of_their_own(name):
 
 @pytest.mark.parametrize("name", STATEFUL)
 def test_a_run_goes_on_to_the_bit(name, tmp_path):
-    loss = LossConfig(metric_loss=name)
+    loss = LossConfig(**STATEFUL[name])
     whole = small_trainer(loss)
     train(whole, 0, 6)
     first = small_trainer(loss)
@@ -101,6 +110,54 @@ def test_a_run_goes_on_to_the_bit(name, tmp_path):
     restore_network(network, str(tmp_path / "last"), False, False, print)
     kernels = (one.get_weights()[0] for one in (network, first.network))
     np.testing.assert_array_equal(*kernels)
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_the_variables_do_not_decay(name):
+    loss, found = LossConfig(**STATEFUL[name]), []
+    for decay in (0.0, 0.5):
+        trainer = small_trainer(loss, training=changed(weight_decay=decay))
+        train(trainer, 0, 1)
+        own = trainer.state_of_loss()["metric_loss"].trainable_variables
+        found.append([one.numpy() for one in (*own, *trainer.network.weights)])
+    (own, kernel, _), (same, smaller, _) = found
+    np.testing.assert_array_equal(own, same)
+    np.testing.assert_array_less(np.linalg.norm(smaller), np.linalg.norm(kernel))
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_the_variables_count_for_the_norm_that_is_clipped(name):
+    training = changed(clip_norm=1e-3, optimizer="sgd", loss_optimizer="sgd")
+    training = dataclasses.replace(training, momentum=0.0, loss_learning_rate=0.01)
+    trainer = small_trainer(LossConfig(**STATEFUL[name]), training=training)
+    own = trainer.state_of_loss()["metric_loss"].trainable_variables
+    variables = [*own, *trainer.network.weights]
+    before = [one.numpy() for one in variables]
+    train(trainer, 0, 1)
+    moved = [one.numpy() - old for one, old in zip(variables, before, strict=True)]
+    whole = np.sqrt(sum(np.square(one).sum() for one in moved))
+    np.testing.assert_allclose(whole, 0.01 * 1e-3, rtol=0.02)
+
+
+def test_rmsprop_trains_the_variables_too():
+    training = changed(loss_optimizer="rmsprop")
+    trainer = small_trainer(LossConfig(metric_loss="proxy_nca"), training=training)
+    proxies = trainer.state_of_loss()["metric_loss"].proxies
+    before = proxies.numpy()
+    train(trainer, 0, 1)
+    # A first step divides by the root of a tenth of the square: its mean so far.
+    moved = np.abs(proxies.numpy() - before).max()
+    np.testing.assert_allclose(moved, 0.5 * np.sqrt(10), rtol=1e-3)
+
+
+def test_a_loss_below_nothing_is_no_failure():
+    """What Proxy-NCA's first form goes to, where classes are told apart."""
+    trainer = small_trainer(LossConfig(metric_loss="proxy_nca", lambda_div=0.0))
+    x, labels = next(batches(0, 1))
+    data = tf.data.Dataset.from_tensors((x, labels)).unbatch().batch(8).repeat(40)
+    logs = trainer.fit(data, verbose=0, steps_per_epoch=40).history
+    assert logs["loss/total"][0] < 0
+    assert trainer.failure() is None
 
 
 @pytest.mark.parametrize("classes", [(1, 2, 5, 8), (1, 2, 5, 7, 8)])
@@ -120,7 +177,7 @@ def test_a_checkpoint_of_another_loss_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        *({"metric_loss": name} for name in STATEFUL),
+        *STATEFUL.values(),
         {"metric_loss": "clustering"},
         *({"metric_loss": name} for name in ("triplet_semihard", "lifted_struct")),
         {"metric_loss": "npairs"},
@@ -130,7 +187,7 @@ def test_a_checkpoint_of_another_loss_is_refused(tmp_path):
         {"metric_loss": "lifted_struct", "embedding_norm": "free"},
         {"contrastive_hinge": "squared"},
     ],
-    ids=lambda settings: "-".join(settings.values()),
+    ids=lambda settings: "-".join(map(str, settings.values())),
 )
 def test_two_replicas_give_the_step_of_one(settings):
     loss = LossConfig(**settings)
