@@ -1,6 +1,7 @@
-"""HDC and A-BIER through every command: one embedding everywhere."""
+"""HDC, BIER and A-BIER through every command: one embedding everywhere."""
 
 import base64
+import collections
 import json
 
 import numpy as np
@@ -8,6 +9,10 @@ import pytest
 import requests
 
 import abe_tf
+
+# isort: split
+import tensorflow as tf
+
 from tests.conftest import SMALL
 from tests.helpers.served import Served
 
@@ -17,33 +22,51 @@ KINDS = {
     "a_bier": (
         *("--ensemble=bier", "--embedding_dim=32", "--adversarial_weight=1e-4"),
         *("--image_size=40x32", "--normalization=batch_instance"),
+        # Within two steps far from where they began.
+        "--rho_learning_rate=50",
     ),
+    "bier": ("--ensemble=bier", "--embedding_dim=32"),
 }
 # Weights of the learners, and their sizes.
-WEIGHTS = {"hdc": (1, 2, 3), "a_bier": (6, 10, 16)}
-DIMS = {"hdc": (8, 8, 8), "a_bier": (6, 10, 16)}
+WEIGHTS = {"hdc": (1, 2, 3), "a_bier": (6, 10, 16), "bier": (6, 10, 16)}
+DIMS = {"hdc": (8, 8, 8), "a_bier": (6, 10, 16), "bier": (6, 10, 16)}
 
 
 @pytest.mark.parametrize(
-    "kind", ["a_bier", pytest.param("hdc", marks=pytest.mark.slow)]
+    "kind",
+    [
+        "a_bier",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("hdc", "bier")),
+    ],
 )
 def test_one_photo_has_one_embedding_everywhere(kind, run_command, photos, tmp_path):
     workdir, models, index = (tmp_path / name for name in ("run", "models", "index"))
     flags = [*SMALL, *KINDS[kind], "--num_learners=3", f"--data_dir={photos}"]
     flags += ["--train_classes=0:5", "--steps=2", "--eval_every=2"]
     run_command("abe_tf.train", *flags, f"--workdir={workdir}")
-    said = run_command("abe_tf.evaluate", f"--workdir={workdir}").stdout
+    saved = tmp_path / "test.npz"
+    said = run_command(
+        "abe_tf.evaluate", f"--workdir={workdir}", f"--save_embeddings={saved}"
+    ).stdout
     assert "weighted" in said
     results = json.loads((workdir / "results.json").read_text())["results"]
     (measured,) = results.values()
     assert len(measured["learners"]) == 3
-    run_command("abe_tf.report", f"--workdir={workdir}")
+    again = run_command("abe_tf.evaluate", f"--embeddings={saved}").stdout
+    assert recalls(again) == recalls(said) != []
+    report = tmp_path / "report"
+    run_command("abe_tf.report", f"--workdir={workdir}", f"--report_dir={report}")
+    page = (report / "report.html").read_text()
+    assert "learners weighted" in page
     run_command(
-        *("export.saved_model", f"--workdir={workdir}", f"--export_dir={models}")
+        *("export.saved_model", f"--workdir={workdir}", f"--export_dir={models}"),
+        f"--gallery={saved}",
     )
     paths = sorted(map(str, photos.glob("class_7/*")))
-    ours = abe_tf.load(str(workdir)).embed(paths)
+    loaded = abe_tf.load(str(workdir))
+    ours = loaded.embed(paths)
     assert ours.shape == (5, 3, max(DIMS[kind]))
+    assert_exported_is_the_network(kind, models, loaded.network)
     row = np.concatenate([ours[:, m, :d] for m, d in enumerate(DIMS[kind])], 1)
     server = Served(models)
     try:
@@ -52,12 +75,20 @@ def test_one_photo_has_one_embedding_everywhere(kind, run_command, photos, tmp_p
         files = [{"b64": encoded(path)} for path in paths]
         body = {"signature_name": "learners", "instances": files}
         answer = requests.post(f"{server.url}:predict", json=body, timeout=60)
+        body = {"signature_name": "search", "instances": files[:1]}
+        search = requests.post(f"{server.url}:predict", json=body, timeout=60)
     finally:
         server.stop()
     with np.load(given) as found:
         np.testing.assert_allclose(found["answers"], row, atol=1e-4)
     np.testing.assert_allclose(answer.json()["predictions"], ours, atol=1e-4)
     assert_ranked_as_published(kind, ours, row)
+    with np.load(saved) as found:
+        gallery = found["learner_embeddings"]
+    (hits,) = search.json()["predictions"]
+    both = ensemble_distances(kind, np.concatenate([ours[:1], gallery]))
+    nearest = np.sort(both[0, 1:])[: len(hits["distances"])]
+    np.testing.assert_allclose(hits["distances"], nearest, atol=2e-3)
 
     run_command("abe_tf.index", f"--index={index}", f"--model_dir={models}", photos)
     asked = ("abe_tf.search", f"--index={index}", "--json", paths[0])
@@ -70,14 +101,42 @@ def test_one_photo_has_one_embedding_everywhere(kind, run_command, photos, tmp_p
     query = everything.index(paths[0])
     nearest = np.sort(distances[query])[: len(hits)]
     np.testing.assert_allclose([hit["distance"] for hit in hits], nearest, atol=2e-3)
-    shards = tmp_path / "shards" / "photos"
-    run_command(
-        *("abe_tf.hand_over", f"--index={index}", "--to=parquet", f"--at={shards}")
-    )
+    copies = run_command("abe_tf.duplicates", f"--index={index}", "--max_distance=1e-3")
+    assert "0 sets" in copies.stdout
+    shards, handed = tmp_path / "shards" / "photos", tmp_path / "handed.npz"
+    for to, at in (("parquet", shards), ("npz", handed)):
+        run_command("abe_tf.hand_over", f"--index={index}", f"--to={to}", f"--at={at}")
+    with np.load(handed) as found:
+        assert found["learner_embeddings"].shape == (40, 3, max(DIMS[kind]))
     from abe_tf.retrieval.shards import Shards
 
     _, embeddings = Shards(str(shards)).read(0)
     assert embeddings.shape == (40, 3, max(DIMS[kind]))
+
+
+def recalls(said):
+    rows = ("ensemble ", "concatenated ", "learner ")
+    return [line for line in said.splitlines() if line.startswith(rows)]
+
+
+def assert_exported_is_the_network(kind, models, network):
+    """Without regressors, or averages, or what else trains beside it; rho as learnt."""
+    (card,) = models.rglob("model_card.json")
+    told = json.loads(card.read_text())
+    assert told["dims"] == list(DIMS[kind])
+    mean = np.mean(WEIGHTS[kind])
+    np.testing.assert_allclose(told["lengths"], np.array(WEIGHTS[kind]) / mean)
+    assert "weighted" in told["distances"]
+    (file,) = models.rglob("variables.index")
+    held = tf.train.list_variables(str(file).removesuffix(".index"))
+    shapes = collections.Counter(tuple(shape) for _, shape in held if shape)
+    weights = collections.Counter(tuple(w.shape) for w in network.get_weights())
+    assert not weights - shapes
+    if kind == "a_bier":
+        rhos = [w for w in network.weights if "rho" in w.name]
+        assert min(float(tf.reduce_min(rho)) for rho in rhos) < 0.9
+        # As many as a regressor has inside.
+        assert not any(512 in shape for shape in shapes)
 
 
 def encoded(path):

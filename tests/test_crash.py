@@ -38,6 +38,9 @@ def test_kills_change_no_bit_of_mixtures(tmp_path):
         "--meta_images=2",
         "--margin_hard=3",
     )
+    # As it was published: of any length, with a classifier.
+    meta += ("--metric_loss=triplet_hard", "--embedding_norm=free", "--norm_weight=0")
+    meta += ("--classifier_weight=1", "--loss_optimizer=sgd")
     places = ("--dataset=image_folder", f"--data_dir={tmp_path / 'places'}")
     mixed = (*places, "--domains=folder", "--normalization=batch_instance", *meta)
     tensors = killed_and_not((1,), tmp_path, *mixed)
@@ -47,6 +50,7 @@ def test_kills_change_no_bit_of_mixtures(tmp_path):
         if "/rho/" in name and "VARIABLE_VALUE" in name and "OPTIMIZER" not in name
     ]
     assert len(rhos) > 5
+    assert any("classifier" in name for name in tensors)
     assert min(rho.min() for rho in rhos) < 0.999
     assert all(rho.min() >= 0 and rho.max() <= 1 for rho in rhos)
 

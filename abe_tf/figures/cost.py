@@ -32,7 +32,8 @@ def draw(
 
     Args:
       ours: Runs of our own.
-      families: Published models by family, each joined by a line, smallest first.
+      families: Published models by family: two joined by lines, smallest first, then
+        others.
 
     Returns:
       A PNG file.
@@ -45,12 +46,16 @@ def draw(
         ):
             for (name, models), colour, marker, place in zip(
                 families.items(),
-                *((style.BLUE, style.VERMILLION), "os", ((6, -16), (-8, 8))),
+                (style.BLUE, style.VERMILLION, style.BLACK),
+                "os^",
+                ((6, -16), (-8, 8), (8, -4)),
                 strict=False,
             ):
                 across = [getattr(model, field) for model in models]
                 up = [model.recall for model in models]
-                axes.plot(across, up, color=colour, marker=marker, label=name)
+                # Kinds of their own are no line.
+                line = "" if marker == "^" else "-"
+                axes.plot(across, up, line, color=colour, marker=marker, label=name)
                 for x, y, model in zip(across, up, models, strict=True):
                     axes.annotate(model.name, (x, y), place, textcoords="offset points")
             for number, model in enumerate(ours):

@@ -14,6 +14,8 @@ and takes it ten times: `released`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from abe_tf.config.loss import LossConfig
@@ -61,7 +63,33 @@ def hdc_loss(
     Returns:
       `[learners]` float32, at least 0.
     """
-    same = same_class(labels)
+    by_learner = tf.unstack(squared_distances(learner_embeddings))
+    costs = [(squared, tf.nn.relu(margin - squared)) for squared in by_learner]
+    kept = cascade(costs, same_class(labels), ratios, released)
+    factor = _RELEASED_FACTOR if released else 1.0
+    return tf.stack(
+        [_mean(one, pairs, factor) for one, pairs in zip(costs, kept, strict=True)]
+    )
+
+
+def cascade(
+    costs: Sequence[tuple[tf.Tensor, tf.Tensor]],
+    same: tf.Tensor,
+    ratios: tuple[float, ...],
+    released: bool,
+) -> list[list[tf.Tensor]]:
+    """The pairs that each learner sees, positives and negatives.
+
+    Args:
+      costs: Of each learner what a pair costs as a positive and as a negative one,
+        `[batch, batch]` both.
+      same: `[batch, batch]` bool, pairs of one class.
+      ratios: Share of the pairs that each learner keeps, in 0 to 1.
+      released: Whether pairs are as in the authors' program.
+
+    Returns:
+      `[batch, batch]` bool, two for each learner.
+    """
     once = tf.linalg.band_part(tf.ones_like(same, tf.int32), 0, -1) > 0
     once = tf.linalg.set_diag(once, tf.zeros(tf.shape(same)[:1], tf.bool))
     positives, negatives = same & once, ~same & (released | once)
@@ -69,19 +97,17 @@ def hdc_loss(
         tf.cast(tf.math.count_nonzero(pairs), tf.float64)
         for pairs in (positives, negatives)
     ]
-    left, losses = [positives, negatives], []
-    by_learner = tf.unstack(squared_distances(learner_embeddings))
-    for learner, squared in enumerate(by_learner):
+    left, seen = [positives, negatives], []
+    for learner, of_learner in enumerate(costs):
         ratio = ratios[min(learner, len(ratios) - 1)]
-        costs = squared, tf.nn.relu(margin - squared)
         kept = [
             hardest(cost, among, tf.cast(ratio * count, tf.int32))
-            for cost, among, count in zip(costs, left, counts, strict=True)
+            for cost, among, count in zip(of_learner, left, counts, strict=True)
         ]
         if not released:
             left = kept
-        losses.append(_mean(costs, kept, _RELEASED_FACTOR if released else 1.0))
-    return tf.stack(losses)
+        seen.append(kept)
+    return seen
 
 
 def hardest(costs: tf.Tensor, among: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

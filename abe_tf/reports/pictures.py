@@ -256,6 +256,7 @@ def _families() -> dict[str, list[cost.CostPoint]]:
     families: dict[str, list[cost.CostPoint]] = {
         "paper: M-heads": [],
         "paper: ABE-M": [],
+        "published: HDC, BIER, A-BIER": [],
     }
     for row in paper.COSTS:
         if not row.name.endswith("^512"):
@@ -267,4 +268,13 @@ def _families() -> dict[str, list[cost.CostPoint]]:
         family.append(
             cost.CostPoint(name, parameters, float(row.multiply_adds), recall)
         )
+    families["published: HDC, BIER, A-BIER"] = [
+        cost.CostPoint(
+            row.name.partition("^")[0],
+            10 * float(row.parameters),
+            float(row.multiply_adds),
+            paper.COMPARED["cars196"][row.name][0],
+        )
+        for row in paper.COMPARED_COSTS
+    ]
     return families

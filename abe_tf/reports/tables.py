@@ -93,7 +93,7 @@ def _quoted(report: RunReport, ks: list[int]) -> list[TableRow]:
     where, values = printed
     theirs = dict(zip(_PAPER_KS[where], values, strict=True))
     cells = [f"{theirs[k]:.1f}" if k in theirs else "" for k in ks]
-    name = f"{report.paper_name}, paper, {where}"
+    name = f"{report.paper_name}, published, {where}"
     rows = [TableRow([name, "ensemble", *cells, ""], paper=True)]
     learners = paper.CARS196.get(report.paper_name, ((), ()))[1]
     if where == "cars196" and learners:
@@ -105,6 +105,7 @@ def _quoted(report: RunReport, ks: list[int]) -> list[TableRow]:
 
 _PAPER_KS = {
     "cars196": (1, 2, 4, 8),
+    "cub200_2011": (1, 2, 4, 8),
     "stanford_online_products": (1, 10, 100, 1000),
     "in_shop": (1, 10, 20, 30, 40, 50),
 }

@@ -54,6 +54,23 @@ def test_negatives_are_drawn_with_these_weights():
     np.testing.assert_allclose(shares, expected, atol=0.01)
 
 
+def test_the_density_is_that_of_each_learners_size():
+    """Of two learners alike, the smaller one's draw is flatter."""
+    x = np.random.default_rng(0).normal(size=[60, 4])
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    d = np.linalg.norm(x[:, None] - x[None], axis=-1).astype("f")
+    same = np.repeat(np.arange(6), 10)
+    same = tf.constant(same[:, None] == same[None])
+    both, _ = margin.draw_negatives(
+        tf.constant(np.stack([d, d])), same, [4, 64], [0, 0]
+    )
+    for learner, dim in enumerate((4, 64)):
+        logits = margin.log_weights(tf.constant(d), dim)
+        shares = tf.nn.softmax(tf.where(same, -float("inf"), logits)).numpy()
+        drawn = np.stack([np.bincount(row, minlength=60) for row in both[learner]])
+        np.testing.assert_allclose(drawn.mean(0), 60 * shares.mean(0), atol=1.0)
+
+
 def test_an_anchor_without_a_negative_is_left_out_and_counted():
     # All of another class lie opposite: beyond 1.4.
     x = np.array([[1.0, 0], [1, 0], [-1, 0], [-1, 0]])

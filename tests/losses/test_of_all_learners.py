@@ -12,7 +12,7 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.errors import InputError
 from abe_tf.losses import table
 from abe_tf.losses.bier import boosting_weights
-from abe_tf.losses.hdc import hardest
+from abe_tf.losses.hdc import cascade, hardest
 from abe_tf.losses.metric import LossBatch, Sizes
 from tests.losses.fixture import LABELS, PLANE, config
 
@@ -79,8 +79,12 @@ def test_shares_of_the_pairs_of_one_head(pairs, expected):
 def test_what_boosting_gives(boosting, expected, second):
     found, _ = losses(config("bier", bier_boosting=boosting), LEARNERS)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    weights = of_bier(LEARNERS, LABELS, boosting)[1]
-    np.testing.assert_allclose(weights[1][[0, 1], [1, 2]], second, rtol=1e-8)
+    same = LABELS[:, None] == LABELS[None]
+    products = np.einsum("imd,jmd->mij", LEARNERS, LEARNERS)
+    activations = tf.constant(2 * np.where(same, 1, -25) * (products - 0.5), tf.float32)
+    weights = boosting_weights(activations, tf.constant(same), boosting).numpy()
+    # Of the pairs of 0 and 20, and of 20 and 60 degrees.
+    np.testing.assert_allclose(weights[1][[0, 1], [1, 2]], second, rtol=2e-5)
 
 
 def of_hdc(x, labels, ratios, released=False, kept=None):
@@ -162,10 +166,17 @@ def test_hdc_of_random_batches(pairs, seed):
     # What is kept is a constant.
     differences = slope(lambda y: of_hdc(y, labels, ratios, released, kept)[0], x)
     np.testing.assert_allclose(gradient, differences, rtol=1e-3, atol=1e-5)
+    squared = np.square(x[:, None] - x[None]).sum(-1).transpose(2, 0, 1)
+    costs = tf.constant(np.stack([squared, np.maximum(0, 1 - squared)], 1), tf.float32)
+    same = tf.constant(labels[:, None] == labels[None])
+    masks = np.array(cascade([tuple(one) for one in costs], same, ratios, released))
     if not released:
-        for before, after in zip(kept[:-1], kept[1:], strict=True):
-            for one, other in zip(before, after, strict=True):
-                assert set(other) < set(one)
+        # No pair that a learner has not kept comes back.
+        assert np.all(masks[:-1] | ~masks[1:])
+        assert np.all(masks[:-1].sum((2, 3)) > masks[1:].sum((2, 3)))
+    for mask, pairs in zip(masks, kept, strict=True):
+        counted = [one.sum() for one in mask]
+        assert counted == [len(one) for one in pairs]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -102,15 +102,22 @@ def test_trained_saved_loaded_exported(name, own_place, tmp_path):
     np.testing.assert_allclose(served["embedding"], as_graph.reshape(4, 8), atol=1e-5)
 
 
+@pytest.mark.parametrize("ensemble", ["heads", "hdc", "bier"])
 @pytest.mark.parametrize("name", cases(ENCODERS))
-def test_heads_on_every_encoder(name):
+def test_other_ensembles_on_every_encoder(name, ensemble):
     size = SIZES.get(name, 48)
-    network = build(config(name, ensemble="heads"), size)
+    model = config(name, ensemble=ensemble)
+    network = build(model, size)
     pixels = np.random.default_rng(0).integers(0, 256, [2, size, size, 3], np.uint8)
     # Averages that no step has seen would let the features vanish.
     learners = network(pixels, training=True).numpy()
-    assert learners.shape == (2, 2, 4)
+    assert learners.shape == (2, *model.layout.shape)
+    lengths = np.linalg.norm(learners, axis=-1)
+    np.testing.assert_allclose(lengths, [model.layout.lengths] * 2, rtol=1e-4)
     assert np.abs(learners[:, 0] - learners[:, 1]).max() > 1e-3
+    if ensemble == "hdc":
+        # Its first learner ends in hidden layers: nothing of it lies at a place.
+        return
     take_averages_at_once(network)
     network(pixels, training=True)
     parts, bias = PlacesNetwork(network)(pixels)

@@ -15,6 +15,7 @@ from abe_tf.data.pipeline import Loader, Share, training_batches
 from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.data.sampling import ClassSampler
 from abe_tf.errors import InputError
+from abe_tf.models import renormalized
 from abe_tf.models.build import build, synchronise_batch_norm
 from abe_tf.models.ensemble import new_layer_variables
 from abe_tf.models.layers import PixelNormalization, UnitLength
@@ -39,6 +40,17 @@ def batch():
 
 def real_network():
     return build(MODEL, SIZE)
+
+
+def mixed_network():
+    """With instance normalisation mixed in, half and half."""
+    model = dataclasses.replace(MODEL, normalization="batch_instance")
+    network = build(model, SIZE)
+    mixtures = renormalized.rhos(network).values()
+    assert len(mixtures) > 10
+    for rho in mixtures:
+        rho.assign(tf.fill(rho.shape, 0.5))
+    return network
 
 
 def smooth_network():
@@ -98,8 +110,8 @@ LOSSES = [
 )
 @pytest.mark.parametrize(
     ("make", "tolerance"),
-    [(real_network, 1e-5), (smooth_network, 1e-4)],
-    ids=["frozen", "synchronised"],
+    [(real_network, 1e-5), (smooth_network, 1e-4), (mixed_network, 1e-4)],
+    ids=["frozen", "synchronised", "mixed"],
 )
 def test_two_replicas_give_the_gradients_of_one(loss, make, tolerance):
     assert strategies.create("mirrored").num_replicas_in_sync == 2

@@ -9,6 +9,8 @@ from abe_tf.config.loss import LossConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import TrainingConfig
 from abe_tf.data import datasets, samplers
+from abe_tf.data.pipeline import Loader, Share, training_batches
+from abe_tf.data.pixels.preprocessing import Preprocessing
 from abe_tf.errors import InputError
 from abe_tf.losses.domains import scatter_loss, shuffle_loss
 from abe_tf.losses.triplet_hard import triplet_hard_loss
@@ -205,6 +207,19 @@ def test_a_meta_update_that_is_not_finite_is_noticed():
     assert step == 0 and set(terms) == {"the meta update"}
 
 
+def test_mixtures_are_within_their_bounds_after_every_step():
+    """With a rate that would take them far beyond."""
+    trainer = trainer_of(domains=DOMAINS, rho_learning_rate=500.0)
+    found = []
+    for number in range(4):
+        train(trainer, number, number + 1)
+        found.append(rhos_of(trainer))
+    found = np.stack(found)
+    assert found.min() == 0
+    assert found.max() == 1
+    assert np.ptp(found, axis=0).max() == 1
+
+
 def test_a_run_goes_on_to_the_bit(tmp_path):
     settings = {"optimizer": "adam", "meta_cycle_steps": 5}
     whole = goes_on_to_the_bit(train, tmp_path, domains=DOMAINS, **settings)
@@ -242,6 +257,25 @@ def test_the_second_batch_has_the_domains_in_another_order_each_time(tmp_path):
     assert len(orders) > 3
     again = samplers.of_meta(data, asked, train_images, 3)
     np.testing.assert_array_equal(again.batch(7), sampler.batch(7))
+
+
+def test_each_replicas_part_of_the_second_batch_has_the_domains_alike(tmp_path):
+    """So that each splits them into meta-train and meta-test as one would."""
+    data = config(places(tmp_path), test_domains=("zoo",))
+    images = datasets.load(data).train
+    asked = TrainingConfig(meta=True, meta_classes=2, meta_images=2)
+    sampler = samplers.of_meta(data, asked, images, 3)
+    loader = Loader(images, Preprocessing.of(data))
+    for number in range(4):
+        batch = sampler.batch(number)
+        (first, *_) = images.domains[batch].reshape(-1, 3)
+        for share in (Share(0, 1, 2), Share(1, 1, 2)):
+            own = batch[share.slice(len(batch))]
+            ((_, labels),) = training_batches(
+                loader, sampler, 0, number, number + 1, share=share
+            )
+            np.testing.assert_array_equal(labels, images.labels[own])
+            assert (images.domains[own].reshape(-1, 3) == first).all()
 
 
 @pytest.mark.parametrize(
