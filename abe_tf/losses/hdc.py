@@ -81,7 +81,7 @@ def cascade(
     """The pairs that each learner sees, positives and negatives.
 
     Args:
-      costs: Of each learner what a pair costs as a positive and as a negative one,
+      costs: What a pair costs each learner as a positive and as a negative one,
         `[batch, batch]` both.
       same: `[batch, batch]` bool, pairs of one class.
       ratios: Share of the pairs that each learner keeps, in 0 to 1.
