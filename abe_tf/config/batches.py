@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from abe_tf.config.groups import Group, option
+from abe_tf.config.loss import OF_NEIGHBOURS
 
 # Of flags that follow the data where they are not given.
 CLASSES_PER_BATCH, IMAGES_PER_CLASS, CLASSES_PER_DOMAIN = 16, 4, 4
@@ -20,7 +21,8 @@ class BatchesConfig(Group):
     batches: str = option(
         "classes",
         "P classes x K images (classes), positive and negative pairs (pairs; the "
-        "paper's), any images (uniform; Proxy-NCA's), or P classes x K images of each "
+        "paper's), any images (uniform; Proxy-NCA's; not with "
+        f"--metric_loss={'|'.join(OF_NEIGHBOURS)}), or P classes x K images of each "
         "of D domains (domains). An epoch has as many batches as there are different "
         "classes, images or domains to fill them: none comes twice in it, and those "
         "left over come in others",

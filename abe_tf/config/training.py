@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from abe_tf.config.groups import Group, option
+from abe_tf.config.loss import NOT_COMPILED
 from abe_tf.config.meta import MetaConfig
 from abe_tf.errors import InputError
 
@@ -149,7 +150,8 @@ class TrainingConfig(DistributionConfig, MetaConfig):
     jit: str = option(
         "auto",
         "compile the step with XLA: on, off or auto (on one GPU; never on a CPU, where "
-        "it is several times slower)",
+        "it is several times slower); on does not go with "
+        f"--metric_loss={'|'.join(NOT_COMPILED)} and --ensemble=hdc",
         choices=JIT,
     )
     deterministic: bool = option(

@@ -115,6 +115,8 @@ META = START.changed(
         "classes_per_batch": 6,
         "images_per_class": 4,
         "steps": 100,
+        "decay_steps": 50,
+        "warmup_steps": 10,
     }
 )
 NORMALIZED = CompareConfig(rows="normalizations", seeds=1)
@@ -146,6 +148,11 @@ def test_normalisations_see_as_many_images_those_of_the_meta_step_counted(tmp_pa
             steps, images = (100, 24 + 24) if name == "meta" else (200, 24)
             assert (training.steps, training.meta) == (steps, name == "meta")
             assert steps * images == 4800
+            # As far in the training.
+            assert (training.decay_steps, training.warmup_steps) == (
+                steps / 2,
+                steps / 10,
+            )
             instance = name in ("batch_instance", "meta")
             assert training.rho_learning_rate == (0.1 if instance else None)
             mixed = "batch_instance" if instance else name
@@ -153,6 +160,30 @@ def test_normalisations_see_as_many_images_those_of_the_meta_step_counted(tmp_pa
     # What only the meta step has is kept for it alone.
     assert planned["meta"][0].flags.loss.margin_hard == 0.5
     assert planned["batch"][0].flags.loss.margin_hard == LossConfig().margin_hard
+
+
+def placed(domains, classes):
+    """Four images of each class in each domain."""
+    pairs = [(d, c) for d in domains for c in classes for _ in range(4)]
+    labels = np.array([c for _, c in pairs])
+    names = np.array([d for d, _ in pairs])
+    none = [""] * len(pairs)
+    numbers = np.arange(len(pairs))
+    return Examples(numbers, labels, none, ("a",) * 9, lambda key: key, domains=names)
+
+
+@pytest.mark.parametrize("batches", ["classes", "domains"])
+def test_a_held_out_domain_too_small_is_refused_before_the_first_try(tmp_path, batches):
+    start = META.changed(
+        {"batches": batches, "meta_classes": 4, "validation_domains": "small"}
+    )
+    comparison = comparing.Comparison(str(tmp_path), start, NORMALIZED)
+    train = placed(("x", "y", "z"), range(8))
+    none = placed((), ())
+    large, small = placed(("small",), range(6)), placed(("small",), range(2))
+    comparison.fitted(Splits(train, large, none))
+    with pytest.raises(InputError, match="at most the classes of each domain that"):
+        comparison.fitted(Splits(train, small, none))
 
 
 @pytest.mark.parametrize(
