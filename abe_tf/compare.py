@@ -43,6 +43,7 @@ def main(
     asked: CompareConfig,
 ) -> None:
     """Checks every setting, runs what is missing, and writes the table."""
+    from abe_tf.data import datasets
     from abe_tf.sweeps import comparing, trials
 
     folder = run.workdir or command.default_workdir("compared_")
@@ -53,7 +54,9 @@ def main(
     comparison.check()
     begun = sum(comparison.plan().values(), [])
     splits = trials.check_held_out(data, begun, "A comparison")
-    comparison = comparison.fitted(splits)
+    # What the measured runs train on, which hold nothing out.
+    everything = dataclasses.replace(data, validation_classes=0, validation_domains=())
+    comparison = comparison.fitted(splits, datasets.load(everything).train)
     planned = comparison.plan()
     check_writable("workdir", folder)
     found: dict[str, dict[str, tables.Row]] = {}

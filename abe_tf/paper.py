@@ -1,4 +1,4 @@
-"""What the paper prints, by model: recall (tables 1 to 4) in percent, and cost."""
+"""What was published, by model: recall in percent (tables 1 to 4), and cost."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Cost:
 
     Attributes:
       name: Name as the paper writes it.
-      parameters: Parameters as published, in 1e7.
-      multiply_adds: Multiply-adds as published, in 1e9.
+      parameters: In 1e7, as it is printed.
+      multiply_adds: In 1e9, likewise.
     """
 
     name: str

@@ -34,6 +34,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder = RunFolder(run.workdir or command.default_workdir())
     flags = RunFlags(model, data, loss, training)
+    flags.check_devices()
     data.check_paths()
     model.check_paths()
     model.check_image_size(data.image_size)

@@ -120,7 +120,7 @@ def recalls(said):
 
 
 def assert_exported_is_the_network(kind, models, network):
-    """Without regressors, or averages, or what else trains beside it; rho as learnt."""
+    """All its weights, and no regressors; rho as learnt."""
     (card,) = models.rglob("model_card.json")
     told = json.loads(card.read_text())
     assert told["dims"] == list(DIMS[kind])

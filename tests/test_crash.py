@@ -30,7 +30,7 @@ def test_kills_change_no_bit(kills, loss, tmp_path):
 def test_kills_change_no_bit_of_mixtures(tmp_path):
     for domain in ("shop", "street", "studio"):
         class_folders(tmp_path / "places" / domain, "abcdefghijkl", 4, "png")
-    # A margin that is never reached: every step moves mixtures.
+    # A margin that is seldom reached: nearly every step moves mixtures.
     meta = (
         "--meta",
         "--rho_learning_rate=1",

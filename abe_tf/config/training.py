@@ -23,7 +23,8 @@ class DistributionConfig(Group):
         "auto",
         "tf.distribute: default (one device), mirrored (every GPU of this machine, or "
         "every logical CPU device where there is none), multi_worker (the machines "
-        "that TF_CONFIG names), tpu (not run here) or auto (multi_worker where "
+        "that TF_CONFIG names), tpu (not run here; not with what --jit=on does not go "
+        "with) or auto (multi_worker where "
         "TF_CONFIG names several workers, else mirrored where there is more than one "
         "GPU)",
         choices=STRATEGIES,

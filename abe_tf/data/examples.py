@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -54,18 +53,6 @@ class Examples:
             domains=None if self.domains is None else self.domains[chosen],
             cameras=None if self.cameras is None else self.cameras[chosen],
         )
-
-    def joined(self, others: Examples) -> Examples:
-        """These and others of the same data set."""
-
-        def both(name: str) -> Any:
-            ours, theirs = getattr(self, name), getattr(others, name)
-            if ours is None or isinstance(ours, np.ndarray):
-                return None if ours is None else np.concatenate([ours, theirs])
-            return [*ours, *theirs]
-
-        names = ("keys", "labels", "names", "boxes", "files", "domains", "cameras")
-        return dataclasses.replace(self, **{name: both(name) for name in names})
 
     def evenly(self, most: int) -> Examples:
         """At most so many of the examples, evenly spaced."""

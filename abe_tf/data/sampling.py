@@ -27,7 +27,7 @@ class Sampler(Protocol):
 
     @property
     def num_small_classes(self) -> int:
-        """Classes too small for a positive pair in any batch."""
+        """Classes too small for what a batch takes of each."""
 
     def batch(self, number: int) -> np.ndarray:
         """Positions of the images of a batch, counted from 0; `[batch_size]` int64."""

@@ -48,16 +48,19 @@ def draw(
                 families.items(),
                 (style.BLUE, style.VERMILLION, style.BLACK),
                 "os^",
-                ((6, -16), (-8, 8), (8, -4)),
+                ((6, -16), (-8, 8), (-8, -5)),
                 strict=False,
             ):
                 across = [getattr(model, field) for model in models]
                 up = [model.recall for model in models]
                 # Kinds of their own are no line.
-                line = "" if marker == "^" else "-"
-                axes.plot(across, up, line, color=colour, marker=marker, label=name)
+                line = "none" if marker == "^" else "-"
+                look = {"color": colour, "marker": marker, "linestyle": line}
+                axes.plot(across, up, **look, label=name)
+                side = {"ha": "right" if marker == "^" else "left"}
+                side["textcoords"] = "offset points"
                 for x, y, model in zip(across, up, models, strict=True):
-                    axes.annotate(model.name, (x, y), place, textcoords="offset points")
+                    axes.annotate(model.name, (x, y), place, **side)
             for number, model in enumerate(ours):
                 axes.scatter(
                     getattr(model, field),

@@ -35,7 +35,8 @@ def draw(mixtures: Mapping[str, np.ndarray]) -> bytes:
         # As many names as can be read.
         every = -(-len(names) // _LABELS)
         ticks = range(0, len(names), every)
-        parted = len({name.partition("/")[0] for name in names}) > 1
+        # Under attention two parts of a network have layers of one name.
+        parted = len({_short(name, False) for name in names}) < len(names)
         short = [_short(names[i], parted) for i in ticks]
         axes.set_xticks(ticks, short, rotation=30, ha="right")
         axes.grid(alpha=0.3)
@@ -44,7 +45,7 @@ def draw(mixtures: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _short(name: str, parted: bool) -> str:
-    """The layer; of a network of several parts, which hold layers of one name, both."""
+    """The layer, and the part of the network that it is of."""
     part, _, rest = name.partition("/")
     layer = rest.rpartition("/")[2] or part
     return f"{layer}\n{part}" if parted else layer

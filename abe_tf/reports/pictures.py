@@ -52,7 +52,8 @@ def of_all(reports: Sequence[RunReport]) -> Iterator[Picture]:
         "cost",
         "Recall and cost",
         "Recall@1 against parameters and multiply-adds. The lines are the paper's, on "
-        "Cars-196 with GoogLeNet at 224 pixels; our points are on "
+        "Cars-196 with GoogLeNet at 224 pixels, as are the ensembles that it compares "
+        "with (triangles; abe_tf.summary counts what they cost); our points are on "
         f"{_datasets(reports)}, with their own encoders.",
         cost.draw([_point(report) for report in reports], _families()),
     )

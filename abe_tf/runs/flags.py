@@ -105,15 +105,19 @@ class RunFlags:
             )
 
     def _check_compiled(self) -> None:
-        # A TPU's programs are compiled always.
-        compiled = {"jit": "on", "strategy": "tpu"}
-        asked = [
-            f"--{flag}={value}"
-            for flag, value in compiled.items()
-            if getattr(self.training, flag) == value
-        ]
-        if not asked:
-            return
+        if self.training.jit == "on":
+            self._check_compiles("--jit=on")
+
+    def check_devices(self) -> None:
+        """Refuses to train where it cannot; a folder that trained there can be read.
+
+        Raises:
+          InputError: The programs of a TPU, which are compiled always, would not do.
+        """
+        if self.training.strategy == "tpu":
+            self._check_compiles("--strategy=tpu")
+
+    def _check_compiles(self, asked: str) -> None:
         reasons = {f"metric_loss={loss}": why for loss, why in NOT_COMPILED.items()}
         reasons["ensemble=hdc"] = "XLA would draw another dropout"
         named = (
@@ -123,8 +127,8 @@ class RunFlags:
         for flag in named:
             if flag in reasons:
                 raise InputError(
-                    f"--{flag} does not go with {asked[0]}: {reasons[flag]}. Received: "
-                    f"both. Leave {asked[0]} out."
+                    f"--{flag} does not go with {asked}: {reasons[flag]}. Received: "
+                    f"both. Leave {asked} out."
                 )
 
     def _check_loss(self) -> None:
@@ -146,20 +150,20 @@ class RunFlags:
     def _check_loss_optimizer(self) -> None:
         """Refuses settings of optimizers that there are not."""
         training, own = self.training, self.loss.has_variables
-        for flag in ("loss_learning_rate", "loss_optimizer"):
-            value = getattr(training, flag)
-            if value != getattr(TrainingConfig, flag) and not own:
-                raise InputError(
-                    f"--{flag} goes with --metric_loss={'|'.join(WITH_VARIABLES)}, "
-                    "--classifier_weight or --adversarial_form=adversarial with a "
-                    f"weight. Received: {value} with "
-                    f"--metric_loss={self.loss.metric_loss}. Leave it out."
-                )
+        rate = training.loss_learning_rate
+        if rate is not None and not own:
+            raise InputError(
+                f"--loss_learning_rate goes with --metric_loss="
+                f"{'|'.join(WITH_VARIABLES)}, --classifier_weight or "
+                "--adversarial_form=adversarial with a weight. Received: "
+                f"{rate} with --metric_loss={self.loss.metric_loss}. Leave it out."
+            )
         epsilon = training.optimizer_epsilon
         kinds = {training.optimizer, training.loss_optimizer if own else ""}
         if epsilon != TrainingConfig.optimizer_epsilon and kinds <= {"sgd", "lamb", ""}:
             raise InputError(
-                "--optimizer_epsilon goes with --optimizer=adam|adamw|rmsprop. "
+                "--optimizer_epsilon goes with --optimizer=adam|adamw|rmsprop, or with "
+                "--loss_optimizer=adam|rmsprop of a loss with variables. "
                 f"Received: {epsilon} with {training.optimizer}. Leave it out."
             )
 

@@ -228,9 +228,9 @@ def initialise(network: tf.keras.Model, workdir: str) -> None:
     try:
         copy_in_order(source, network)
     except ValueError as error:
-        # Places that one of them leaves to the encoder are known once it is built.
+        # Where one of them leaves its taps to the encoder, or towers see another size.
         raise InputError(
             "--init_from must be a run of the same network. "
-            f"Received: {workdir!r}, whose layers differ. Compare --hdc_taps and "
-            "--attention_at with those of its flags.cfg."
+            f"Received: {workdir!r}, whose layers differ. Compare --image_size and "
+            "--hdc_taps with those of its flags.cfg."
         ) from error

@@ -18,7 +18,7 @@ from abe_tf.runs.flags import FOLLOW_DATA, RunFlags
 from abe_tf.sweeps import points, rows, trials
 
 if TYPE_CHECKING:
-    from abe_tf.data.examples import Splits
+    from abe_tf.data.examples import Examples, Splits
 
 # By ensemble, or by normalisation; one a seed.
 Runs = dict[str, list[trials.Trial]]
@@ -111,7 +111,7 @@ class Comparison:
                     f"hold some out. Received: no --{name}. Give it."
                 )
 
-    def fitted(self, splits: Splits) -> Comparison:
+    def fitted(self, splits: Splits, whole: Examples) -> Comparison:
         """The same comparison with batches alike in tries and measured runs.
 
         Tries have fewer classes, and the smallest class may be one they hold out:
@@ -119,6 +119,7 @@ class Comparison:
 
         Args:
           splits: Images, with the classes that the tries hold out.
+          whole: Images that the measured runs train on.
 
         Raises:
           InputError: Batches of these flags cannot be filled.
@@ -126,11 +127,8 @@ class Comparison:
         from abe_tf.data import datasets, samplers
         from abe_tf.data.sampling import ClassSampler
 
-        of_tries = splits.train.labels
-        of_all = np.concatenate([of_tries, splits.validation.labels])
-        data = self.start.data
-        training = self.start.training
-        both = (splits.train, splits.train.joined(splits.validation))
+        both = (splits.train, whole)
+        data, training = self.start.data, self.start.training
         if training.meta:
             for examples in both:
                 samplers.of_meta(data, training, examples, training.seed)
@@ -143,17 +141,17 @@ class Comparison:
         if data.batches != "classes":
             return self
         classes, images = (
-            data.fitted(np.unique(labels, return_counts=True)[1].tolist())
-            for labels in (of_tries, of_all)
+            data.fitted(np.unique(examples.labels, return_counts=True)[1].tolist())
+            for examples in both
         )
         batches = {
             "classes_per_batch": classes.classes_per_batch,
             "images_per_class": images.images_per_class,
         }
         start = self.start.changed(batches)
-        for labels in (of_tries, of_all):
+        for examples in both:
             ClassSampler(
-                *(labels, start.data.images_per_slot, start.training.seed),
+                *(examples.labels, start.data.images_per_slot, start.training.seed),
                 splits.train.class_names,
             )
         return dataclasses.replace(self, start=start)

@@ -28,12 +28,10 @@ def test_settings_without_a_use_are_refused(settings, said):
     ("flags", "said"),
     [
         *(
-            ({"metric_loss": name, flag: value}, f"does not go with --{flag}={value}")
+            ({"metric_loss": name, "jit": "on"}, "does not go with --jit=on")
             for name in ("angular", "clustering", "margin")
-            for flag, value in (("jit", "on"), ("strategy", "tpu"))
         ),
         ({"metric_loss": "angular", "batches": "uniform"}, "takes neighbours"),
-        ({"loss_optimizer": "sgd"}, "--loss_optimizer goes with --metric_loss=proxy"),
         ({"optimizer": "sgd", "optimizer_epsilon": 1.0}, "--optimizer_epsilon goes"),
         ({"metric_loss": "npairs", "batches": "uniform"}, "takes neighbours"),
         ({"loss_learning_rate": 0.1}, "--loss_learning_rate goes with"),
@@ -42,3 +40,12 @@ def test_settings_without_a_use_are_refused(settings, said):
 def test_what_does_not_go_together_is_refused(flags, said):
     with pytest.raises(InputError, match=said):
         RunFlags().changed(flags)
+
+
+@pytest.mark.parametrize("name", ["angular", "clustering", "margin"])
+def test_a_tpu_does_not_train_what_is_not_compiled_and_its_folder_is_read(name):
+    flags = RunFlags().changed({"metric_loss": name, "strategy": "tpu"})
+    assert RunFlags.parse(flags.text()) == flags
+    with pytest.raises(InputError, match="does not go with --strategy=tpu: .*Leave"):
+        flags.check_devices()
+    flags.changed({"strategy": "mirrored"}).check_devices()

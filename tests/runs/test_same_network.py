@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 
 from abe_tf.config.model import ModelConfig
 from abe_tf.errors import InputError
+from abe_tf.models.build import build, encoder
+from abe_tf.models.weights.pretrained import copy_in_order
 from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.same_network import check_same_network
 
@@ -40,3 +43,19 @@ def test_what_is_spelt_out_is_the_same(run):
 def test_another_network_is_refused_by_name(run, ours, theirs, says):
     with pytest.raises(InputError, match=says):
         check_same_network(model(**ours), run(model(**theirs)))
+
+
+def test_weights_of_other_layers_are_not_copied():
+    """Taps that one run leaves to the encoder are known once it is built."""
+    usual = model(ensemble="hdc", embedding_dim=24)
+    (*_, last) = encoder(usual, 32, "none").places
+    networks = [build(usual, 32), build(usual, 32)]
+    first = encoder(usual, 32, "none").places[0]
+    networks.append(
+        build(model(ensemble="hdc", embedding_dim=24, hdc_taps=(first, last)), 32)
+    )
+    copy_in_order(*networks[:2])
+    for one, other in zip(*(n.get_weights() for n in networks[:2]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="differ"):
+        copy_in_order(networks[0], networks[2])

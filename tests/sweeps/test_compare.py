@@ -162,9 +162,11 @@ def test_normalisations_see_as_many_images_those_of_the_meta_step_counted(tmp_pa
     assert planned["batch"][0].flags.loss.margin_hard == LossConfig().margin_hard
 
 
-def placed(domains, classes):
-    """Four images of each class in each domain."""
-    pairs = [(d, c) for d in domains for c in classes for _ in range(4)]
+def placed(classes):
+    """Four images of each of so many classes in each domain."""
+    pairs = [
+        (d, c) for d, count in classes.items() for c in range(count) for _ in "four"
+    ]
     labels = np.array([c for _, c in pairs])
     names = np.array([d for d, _ in pairs])
     none = [""] * len(pairs)
@@ -172,18 +174,20 @@ def placed(domains, classes):
     return Examples(numbers, labels, none, ("a",) * 9, lambda key: key, domains=names)
 
 
-@pytest.mark.parametrize("batches", ["classes", "domains"])
-def test_a_held_out_domain_too_small_is_refused_before_the_first_try(tmp_path, batches):
-    start = META.changed(
-        {"batches": batches, "meta_classes": 4, "validation_domains": "small"}
-    )
-    comparison = comparing.Comparison(str(tmp_path), start, NORMALIZED)
-    train = placed(("x", "y", "z"), range(8))
-    none = placed((), ())
-    large, small = placed(("small",), range(6)), placed(("small",), range(2))
-    comparison.fitted(Splits(train, large, none))
+@pytest.mark.parametrize(("batches", "needed"), [("classes", 4), ("domains", 6)])
+def test_a_domain_that_only_measured_runs_see_is_looked_at_first(
+    tmp_path, batches, needed
+):
+    """Four classes for the second update, six for the first where it is of domains."""
+    flags = {"batches": batches, "meta_classes": 4, "validation_domains": "last"}
+    comparison = comparing.Comparison(str(tmp_path), META.changed(flags), NORMALIZED)
+    train, none = placed(dict.fromkeys("xyz", 8)), placed({})
+    # However few of its classes the tries hold out.
+    tries = Splits(train, placed({"last": 2}), none)
+    whole = {"x": 8, "y": 8, "z": 8}
+    comparison.fitted(tries, placed({**whole, "last": needed}))
     with pytest.raises(InputError, match="at most the classes of each domain that"):
-        comparison.fitted(Splits(train, small, none))
+        comparison.fitted(tries, placed({**whole, "last": needed - 1}))
 
 
 @pytest.mark.parametrize(
@@ -239,13 +243,13 @@ def splits(*counts, held_out):
         train=images.where(~held),
         validation=images.where(held),
         test=images.where(labels < 0),
-    )
+    ), images
 
 
 def test_batches_left_to_the_data_are_alike_in_tries_and_measured_runs(tmp_path):
     comparison = comparing.Comparison(str(tmp_path), START, CompareConfig())
     # Nine classes train in the end, six in the tries; a held-out one has two images.
-    fitted = comparison.fitted(splits(*(5,) * 8, 2, held_out=3))
+    fitted = comparison.fitted(*splits(*(5,) * 8, 2, held_out=3))
     (runs, _) = fitted.measured("margin", {}).values()
     for trial in [*fitted.tries("margin"), *runs]:
         assert trial.flags.data.classes_per_batch == 6
@@ -256,15 +260,15 @@ def test_batches_that_a_held_out_class_cannot_fill_are_refused_at_once(tmp_path)
     start = START.changed({"classes_per_batch": 2, "images_per_class": 3})
     comparison = comparing.Comparison(str(tmp_path), start, CompareConfig())
     with pytest.raises(InputError, match="Received: 3; class class 3 has 2"):
-        comparison.fitted(splits(5, 5, 5, 2, held_out=2))
-    kept = comparison.fitted(splits(5, 5, 5, 3, held_out=2))
+        comparison.fitted(*splits(5, 5, 5, 2, held_out=2))
+    kept = comparison.fitted(*splits(5, 5, 5, 3, held_out=2))
     assert kept.start.data == start.data
 
 
 def test_pairs_and_uniform_batches_are_left_alone(tmp_path):
     start = START.changed({"batches": "pairs"})
     comparison = comparing.Comparison(str(tmp_path), start, CompareConfig())
-    assert comparison.fitted(splits(5, 5, 5, 1, held_out=2)) is comparison
+    assert comparison.fitted(*splits(5, 5, 5, 1, held_out=2)) is comparison
 
 
 def test_a_call_with_other_losses_keeps_the_rows_of_before(tmp_path):
