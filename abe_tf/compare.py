@@ -5,7 +5,7 @@ python -m abe_tf.compare --flagfile=flags/compared/digits.cfg --rows=ensembles
 python -m abe_tf.compare --flagfile=flags/compared/omniglot.cfg --rows=normalizations
     --manual_dir=OMNIGLOT
 python -m abe_tf.compare --flagfile=flags/compared/digits.cfg --rows=ensembles
-    --ensembles=learner,none,heads,abe --budgets=25,100 --steps=400
+    --ensembles=learner,none,heads,abe --budgets=20,80 --steps=320
 
 Learning rate and the one setting of each loss are chosen with one learner, the rate of
 each ensemble and each normalisation with itself, on held-out training classes or

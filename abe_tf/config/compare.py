@@ -93,7 +93,7 @@ class CompareConfig(Group):
         if budgets != sorted(set(budgets)) or (budgets and budgets[0] < 1):
             raise InputError(
                 "--budgets must be steps that rise. Received: "
-                f"{','.join(map(str, budgets))!r}. Use for example 25,100."
+                f"{','.join(map(str, budgets))!r}. Use for example 20,80."
             )
         if budgets and self.rows != "ensembles":
             raise InputError(
