@@ -78,8 +78,7 @@ class MarginLoss(OfClasses):
         self.beta = tf.Variable(
             tf.fill([sizes.learners, borders], settings.beta), name="borders"
         )
-        self._settings = settings
-        self._dims = sizes.dims or (sizes.dim,) * sizes.learners
+        self._settings, self._dims = settings, sizes.of_each
 
     def __call__(self, batch: LossBatch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """The loss of a global batch."""

@@ -24,6 +24,11 @@ class Sizes:
     classes: tuple[int, ...]
     dims: tuple[int, ...] = ()
 
+    @property
+    def of_each(self) -> tuple[int, ...]:
+        """Dimensions of each learner, whether they differ or not."""
+        return self.dims or (self.dim,) * self.learners
+
 
 @dataclasses.dataclass(frozen=True)
 class LinearLayers:

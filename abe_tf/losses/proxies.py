@@ -25,8 +25,7 @@ class ProxyLoss(OfClasses):
         shape = [sizes.learners, len(sizes.classes), sizes.dim]
         start = tf.random.normal(shape, stddev=_DEVIATION)
         # Where embeddings are filled up with zeros, so are proxies.
-        dims = sizes.dims or (sizes.dim,) * sizes.learners
-        mask = tf.sequence_mask(dims, sizes.dim, tf.float32)
+        mask = tf.sequence_mask(sizes.of_each, sizes.dim, tf.float32)
         self._filled = mask[:, tf.newaxis]
         self.proxies = tf.Variable(start, name="proxies")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -254,28 +254,26 @@ def _point(report: RunReport) -> cost.CostPoint:
 
 
 def _families() -> dict[str, list[cost.CostPoint]]:
-    families: dict[str, list[cost.CostPoint]] = {
-        "paper: M-heads": [],
-        "paper: ABE-M": [],
-        "published: HDC, BIER, A-BIER": [],
+    whole = [row for row in paper.COSTS if row.name.endswith("^512")]
+    recall = {name: values[0] for name, values in paper.CARS196.items()}
+    heads = [row for row in whole if "ABE" not in row.name]
+    attention = [row for row in whole if "ABE" in row.name]
+    compared = paper.COMPARED["cars196"]
+    return {
+        "paper: M-heads": [_published(row, recall) for row in heads],
+        "paper: ABE-M": [_published(row, recall) for row in attention],
+        "published: HDC, BIER, A-BIER": [
+            _published(row, compared) for row in paper.COMPARED_COSTS
+        ],
     }
-    for row in paper.COSTS:
-        if not row.name.endswith("^512"):
-            continue
-        family = families["paper: ABE-M" if "ABE" in row.name else "paper: M-heads"]
-        recall = paper.CARS196[row.name][0][0]
-        parameters = 10 * float(row.parameters)
-        name = row.name.partition("^")[0]
-        family.append(
-            cost.CostPoint(name, parameters, float(row.multiply_adds), recall)
-        )
-    families["published: HDC, BIER, A-BIER"] = [
-        cost.CostPoint(
-            row.name.partition("^")[0],
-            10 * float(row.parameters),
-            float(row.multiply_adds),
-            paper.COMPARED["cars196"][row.name][0],
-        )
-        for row in paper.COMPARED_COSTS
-    ]
-    return families
+
+
+def _published(
+    row: paper.Cost, recall: Mapping[str, tuple[float, ...]]
+) -> cost.CostPoint:
+    return cost.CostPoint(
+        row.name.partition("^")[0],
+        10 * float(row.parameters),
+        float(row.multiply_adds),
+        recall[row.name][0],
+    )

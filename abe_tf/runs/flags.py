@@ -56,7 +56,8 @@ class RunFlags:
         loss = self.loss.of_ensemble(self.model.ensemble)
         object.__setattr__(self, "loss", loss)
         self._check_lines()
-        self._check_compiled()
+        if self.training.jit == "on":
+            self._check_compiles("--jit=on")
         self._check_loss()
         self._check_meta()
 
@@ -103,10 +104,6 @@ class RunFlags:
                 "--meta does not scale its losses, which float16 needs. Received: "
                 "--precision=float16. Use bfloat16 or float32."
             )
-
-    def _check_compiled(self) -> None:
-        if self.training.jit == "on":
-            self._check_compiles("--jit=on")
 
     def check_devices(self) -> None:
         """Refuses to train where it cannot; a folder that trained there can be read.

@@ -8,8 +8,6 @@ import itertools
 import numpy as np
 from sklearn.metrics import normalized_mutual_info_score
 
-# Distance-weighted sampling leaves the draw to chance: it is handed in.
-
 
 def squares(x):
     return np.square(x[:, None] - x[None]).sum(-1)
@@ -174,7 +172,10 @@ def multi_similarity(x, labels, alpha=2.0, beta=50.0, base=0.5, epsilon=0.1):
 
 
 def margin(x, labels, borders, drawn, found, alpha=0.2, nu=0.0):
-    """Drawn: for anchor and positive the place of the negative; found: of anchors."""
+    """What is left to chance is handed in.
+
+    Drawn: for anchor and positive the place of the negative; found: of anchors.
+    """
     d, total, count = np.sqrt(squares(x)), 0.0, 0
     for a, p in partners(labels):
         if found[a]:

@@ -56,7 +56,7 @@ def slope_of(equation, start, seed):
         yield direction, (above - below) / 2e-6
 
 
-def compare(name, flags, settings, x, labels, free, seed):
+def assert_agrees(name, flags, settings, x, labels, free, seed):
     """The loss of a batch, and its slopes by embeddings and by its own variables."""
     tf.random.set_seed(seed)
     settings_ = config(name, **flags, embedding_norm="free" if free else "unit")
@@ -103,7 +103,7 @@ def compare(name, flags, settings, x, labels, free, seed):
 )
 def test_of_unit_vectors(name, flags, settings, seed):
     x, labels = batch(seed)
-    compare(name, flags, settings, unit(x), labels, False, seed)
+    assert_agrees(name, flags, settings, unit(x), labels, False, seed)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -112,7 +112,7 @@ def test_of_unit_vectors(name, flags, settings, seed):
 )
 def test_of_vectors_of_any_length(name, flags, settings, seed):
     x, labels = batch(seed)
-    compare(name, flags, settings, x, labels, True, seed)
+    assert_agrees(name, flags, settings, x, labels, True, seed)
 
 
 def test_every_loss_of_one_learner_has_its_equation():
