@@ -178,7 +178,7 @@ def test_gradients_of_the_term_are_those_of_differences(form):
             wanted = whole - 2 * product if reverses else whole
             steepest = np.linalg.norm(slope)
             found = np.sum(slope.numpy() * direction)
-            assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4 * steepest)
+            assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4 * float(steepest))
 
 
 def test_regressors_begin_from_the_seed_each_otherwise():

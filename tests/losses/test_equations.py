@@ -94,7 +94,7 @@ def assert_agrees(name, flags, settings, x, labels, free, seed):
         assert steepest > 0
         for direction, rise in slope_of(function, start, seed):
             expected = (slope * direction).sum()
-            assert rise == pytest.approx(expected, rel=1e-3, abs=1e-4 * steepest)
+            assert rise == pytest.approx(expected, rel=1e-3, abs=1e-4 * float(steepest))
 
 
 @pytest.mark.parametrize("seed", range(4))
