@@ -1,5 +1,6 @@
 """What tests share: small photos, and command lines run as a user runs them."""
 
+import gc
 import os
 import pathlib
 import struct
@@ -19,6 +20,11 @@ import tensorflow as tf
 from tests.helpers.commands import Commands
 
 ROOT = pathlib.Path(__file__).parent.parent
+
+# Tracing makes millions of objects; looking through those of all tests before for what
+# is garbage, as often as Python does, takes a tenth of the time.
+gc.freeze()
+gc.set_threshold(50_000, 20, 50)
 
 # Before TensorFlow first looks at its devices: some tests distribute over two.
 tf.config.set_logical_device_configuration(

@@ -247,7 +247,19 @@ def test_a_photo_that_cannot_be_read_is_named(run_command, photos, tmp_path):
     result = run_command("abe_tf.train", *flags, "--check=decode", check=False)
     assert result.returncode == 1
     assert "d/1.png" in one_line(result.stderr)
-    run_command("abe_tf.train", *flags)
+    assert not workdir.exists()
+
+
+@pytest.mark.slow
+def test_a_photo_that_breaks_behind_the_training_is_named(
+    run_command, photos, tmp_path
+):
+    folder = four_classes(tmp_path / "photos")
+    workdir = tmp_path / "run"
+    flags = [*SMALL, f"--data_dir={folder}", f"--workdir={workdir}", "--steps=1"]
+    run_command("abe_tf.train", *flags, "--classes_per_batch=2")
+    whole = (folder / "d" / "1.png").read_bytes()
+    (folder / "d" / "1.png").write_bytes(whole[:40] + bytes(8) + whole[48:])
     result = run_command("abe_tf.evaluate", f"--workdir={workdir}", check=False)
     assert result.returncode == 1
     # All photos are black, which is said before.

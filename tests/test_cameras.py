@@ -3,12 +3,15 @@
 import csv
 import json
 
+import pytest
+
 from tests.conftest import SMALL
 from tests.helpers.images import class_folders
 
 CLASSES = "abcdef"
 
 
+@pytest.mark.slow
 def test_photos_of_several_cameras_that_are_not_square(tmp_path, run_command):
     class_folders(tmp_path / "photos", CLASSES, 6, "png")
     listed = tmp_path / "photos.csv"

@@ -182,6 +182,7 @@ def test_compared_ensembles_train(follow):
     assert "2/2" in said
 
 
+@pytest.mark.slow
 def test_photos_of_several_places_train(follow, place):
     for domain in ("shop", "street", "studio", "market"):
         class_folders(place / "PLACES" / domain, ("a", "b", "c", "d"), 2, "jpg")

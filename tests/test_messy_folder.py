@@ -152,6 +152,7 @@ def test_it_is_reported(run, run_command):
     assert "a $run$ of 写真" in page
 
 
+@pytest.mark.slow
 def test_names_that_look_like_mathematics_are_drawn(folder, run_command, tmp_path):
     """The tested classes', the run's and the folder's."""
     workdir = tmp_path / "_a$b$"
@@ -169,6 +170,7 @@ def test_names_that_look_like_mathematics_are_drawn(folder, run_command, tmp_pat
     assert page.count("data:image/png") > 4
 
 
+@pytest.mark.slow
 def test_it_is_exported_asked_and_embedded(folder, run, run_command, tmp_path):
     workdir, _ = run
     models, written = tmp_path / "models", tmp_path / "answers.npz"

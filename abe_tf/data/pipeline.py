@@ -222,16 +222,21 @@ def evaluation_batches(
     rounds = np.arange(count - count % whole).reshape(-1, whole)
     last = np.arange(count - count % whole, count)
     last = np.pad(last, (0, -len(last) % share.total), mode="edge")
-    mine = rounds[:, share.slice(whole)].ravel(), last[share.slice(len(last))]
-    sizes = batch_size, max(1, len(last) // share.total)
-    full, rest = (
-        mapped(
-            tf.data.Dataset.from_tensor_slices(positions.astype(np.int64)),
-            loader.traced_for_evaluation,
-        ).batch(size)
-        for positions, size in zip(mine, sizes, strict=True)
+    mine = [rounds[:, share.slice(whole)].ravel(), last[share.slice(len(last))]]
+    positions = np.concatenate(mine).astype(np.int64)
+    # One pipeline for whole and other batches: each begins by preparing all that
+    # decoding may need, which takes a second.
+    images = mapped(
+        tf.data.Dataset.from_tensor_slices(positions), loader.traced_for_evaluation
     )
-    return full.concatenate(rest).prefetch(2 * share.count)
+    batches = images.batch(batch_size * share.count)
+    if share.count > 1:
+
+        def parted(batch: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(batch, [share.count, -1, *batch.shape[1:]])
+
+        batches = mapped(batches, parted).unbatch()
+    return batches.prefetch(2 * share.count)
 
 
 def cached_loader(

@@ -301,11 +301,38 @@ def test_a_graph_that_xla_must_compile_is_refused(tmp_path, shown):
         verification.verify(str(tmp_path), shown, shown.encoded, None, "float32")
 
 
+@pytest.fixture(scope="module")
+def gallery(photos, model):
+    return galleries.load(str(photos), model)
+
+
+@pytest.fixture(scope="module")
+def asked_once(version, shown, gallery, tmp_path_factory):
+    """The export's answers, and what else it said: they take most of a verification."""
+    kept, said, ask = tmp_path_factory.mktemp("kept") / "x.npz", [], verification._check
+
+    def once(path, *flags):
+        (file,) = [flag for flag in flags if flag.startswith("--answers=")]
+        file = file.removeprefix("--answers=")
+        if said:
+            shutil.copy(kept, file)
+        else:
+            said.append(ask(path, *flags))
+            shutil.copy(file, kept)
+        return said[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verification, "_check", once)
+        # Against what evaluation gave they are right.
+        verification.verify(version, shown, shown.encoded, gallery, "float32")
+    return once
+
+
 @pytest.mark.parametrize("wrong", ["masks", "distances", "parts", "bias"])
 def test_masks_and_neighbours_must_be_evaluations_too(
-    model, shown, photos, version, wrong
+    shown, gallery, version, asked_once, monkeypatch, wrong
 ):
-    gallery = galleries.load(str(photos), model)
+    monkeypatch.setattr(verification, "_check", asked_once)
     if wrong == "masks":
         shown = dataclasses.replace(shown, masks=shown.masks + 0.001)
     elif wrong in ("parts", "bias"):
@@ -358,6 +385,7 @@ def test_a_full_disk_is_told_in_one_line(model, shown, tmp_path, monkeypatch, er
     assert os.listdir(tmp_path) == [LOCK]
 
 
+@pytest.mark.slow
 def test_a_published_version_without_its_configuration_is_told(trained, tmp_path):
     """What stands in the way is a folder of that name."""
     (tmp_path / "models.config").mkdir()

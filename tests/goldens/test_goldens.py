@@ -57,6 +57,7 @@ def test_a_run_goes_on_and_ends_with_the_same_weights(golden, embeddings, run_co
     np.testing.assert_allclose(saved(path), embeddings, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_and_reported(golden, embeddings, run_command):
     workdir = golden / "run"
     models = golden / "new"

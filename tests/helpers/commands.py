@@ -9,6 +9,7 @@ python -m tests.helpers.commands     serves: a request a line on standard input,
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -109,6 +110,9 @@ def _import() -> None:
         *("sklearn.cluster", "matplotlib.backends.backend_agg", "keras.src.saving"),
     ):
         importlib.import_module(name)
+    # As for tests in their own process (tests/conftest.py).
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _run(asked: dict[str, Any]) -> int:

@@ -221,7 +221,13 @@ def test_half_keeps_what_was_learnt():
     np.testing.assert_allclose(new.moving_variance, values[3][8:], rtol=1e-6)
 
 
-@pytest.mark.parametrize("ensemble", ["none", "heads", "abe", "hdc", "bier"])
+@pytest.mark.parametrize(
+    "ensemble",
+    [
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("none", "heads")),
+        *("abe", "hdc", "bier"),
+    ],
+)
 @pytest.mark.parametrize("kind", ["instance_half", "batch_instance"])
 def test_every_ensemble_has_it(ensemble, kind):
     learners = 1 if ensemble == "none" else 2
@@ -261,8 +267,11 @@ def test_a_frozen_batch_part_stays_as_it_is():
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("kind", ["instance_half", "batch_instance"])
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("instance_half", marks=pytest.mark.slow), "batch_instance"],
+)
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_weights_are_in_one_order_frozen_or_not(kind, frozen):
     """Or a network would start with another's weights exchanged."""
     flags = {"ensemble": "none", "num_learners": 1, "embedding_dim": 4}

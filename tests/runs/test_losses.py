@@ -13,17 +13,13 @@ import tensorflow as tf
 from tests.conftest import SMALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [
         ("--metric_loss=margin",),
-        pytest.param(
-            ("--metric_loss=proxy_anchor", "--batches=uniform", "--images_per_batch=6"),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ("--metric_loss=npairs", "--embedding_norm=free"), marks=pytest.mark.slow
-        ),
+        ("--metric_loss=proxy_anchor", "--batches=uniform", "--images_per_batch=6"),
+        ("--metric_loss=npairs", "--embedding_norm=free"),
     ],
     ids=lambda loss: loss[0].partition("=")[2],
 )

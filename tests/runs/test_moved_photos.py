@@ -29,35 +29,39 @@ def listed(photos, tmp_path, run_command):
     return folder, tmp_path / "run", flags
 
 
-def test_photos_that_moved_and_broke_are_evaluated_and_exported(
-    listed, tmp_path, run_command
-):
+@pytest.mark.parametrize(
+    "module",
+    [
+        "abe_tf.evaluate",
+        pytest.param("export.saved_model", marks=pytest.mark.slow),
+        pytest.param("abe_tf.train", marks=pytest.mark.slow),
+    ],
+)
+def test_photos_that_moved_and_broke(module, listed, tmp_path, run_command):
     folder, workdir, training = listed
     after = tmp_path / "after"
     folder.rename(after)
     (after / "class_7" / "1.jpg").write_bytes(b"broken")
     places = [f"--image_list={after / 'list.csv'}", "--on_bad_image=skip"]
-    # Training last: a run of no steps begins anew, and its flags are recorded.
-    for module, flags in (
-        ("abe_tf.evaluate", [f"--workdir={workdir}", "--noclustering"]),
-        (
-            "export.saved_model",
-            [f"--workdir={workdir}", f"--export_dir={tmp_path / 'models'}"],
-        ),
-        ("abe_tf.train", [flag for flag in training if "image_list" not in flag]),
-    ):
-        lines = [
-            run_command(module, *flags, *given, check=False).stderr.strip()
-            for given in (places[2:], places[:1])
-        ]
-        if module != "abe_tf.train":
-            assert "--image_list must be an existing CSV file" in lines[0]
-        assert "class_7/1.jpg" in lines[1]
-        assert "--on_bad_image=skip" in lines[1]
-        assert len(lines[1].splitlines()) == 1
-        told = run_command(module, *flags, *places).stderr
-        assert "Left out 1 of 40 images that cannot be read:" in told
-        assert "class_7/1.jpg" in told
+    flags = {
+        "abe_tf.evaluate": [f"--workdir={workdir}", "--noclustering"],
+        "export.saved_model": [
+            *(f"--workdir={workdir}", f"--export_dir={tmp_path / 'models'}")
+        ],
+        "abe_tf.train": [flag for flag in training if "image_list" not in flag],
+    }[module]
+    lines = [
+        run_command(module, *flags, *given, check=False).stderr.strip()
+        for given in (places[2:], places[:1])
+    ]
+    if module != "abe_tf.train":
+        assert "--image_list must be an existing CSV file" in lines[0]
+    assert "class_7/1.jpg" in lines[1]
+    assert "--on_bad_image=skip" in lines[1]
+    assert len(lines[1].splitlines()) == 1
+    told = run_command(module, *flags, *places).stderr
+    assert "Left out 1 of 40 images that cannot be read:" in told
+    assert "class_7/1.jpg" in told
 
 
 @pytest.mark.parametrize("module", ["evaluate", "report", "saved_model"])

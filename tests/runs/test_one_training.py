@@ -117,13 +117,8 @@ def averaged(photos, run_command_once, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    "freeze",
-    [
-        "--freeze_batch_norm",
-        pytest.param("--freeze_until=pool2", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["--freeze_batch_norm", "--freeze_until=pool2"])
 def test_averages_of_a_run_fill_one_that_trains_less(
     photos, averaged, run_command, tmp_path, freeze
 ):

@@ -58,7 +58,9 @@ def state(trainer):
     return [tf.convert_to_tensor(value).numpy() for value in values]
 
 
-@pytest.mark.parametrize("kind", ["hdc", "a_bier"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("hdc", marks=pytest.mark.slow), "a_bier"]
+)
 def test_two_replicas_give_the_step_of_one(kind):
     """What dropout draws too; behind a second step kinks tell the last bits apart."""
     found, totals = [], []
@@ -75,7 +77,9 @@ def test_two_replicas_give_the_step_of_one(kind):
     assert totals[0] == pytest.approx(totals[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["hdc", "a_bier"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("hdc", marks=pytest.mark.slow), "a_bier"]
+)
 def test_a_run_goes_on_to_the_bit(kind, tmp_path):
     def opened(trainer):
         folders = str(tmp_path / "last"), str(tmp_path / "best")

@@ -110,8 +110,11 @@ LOSSES = [
 )
 @pytest.mark.parametrize(
     ("make", "tolerance"),
-    [(real_network, 1e-5), (smooth_network, 1e-4), (mixed_network, 1e-4)],
-    ids=["frozen", "synchronised", "mixed"],
+    [
+        pytest.param(real_network, 1e-5, id="frozen"),
+        pytest.param(smooth_network, 1e-4, id="synchronised"),
+        pytest.param(mixed_network, 1e-4, id="mixed", marks=pytest.mark.slow),
+    ],
 )
 def test_two_replicas_give_the_gradients_of_one(loss, make, tolerance):
     assert strategies.create("mirrored").num_replicas_in_sync == 2

@@ -177,15 +177,23 @@ def test_a_checkpoint_of_another_loss_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        *STATEFUL.values(),
+        STATEFUL["margin"],
         {"metric_loss": "clustering"},
-        *({"metric_loss": name} for name in ("triplet_semihard", "lifted_struct")),
-        {"metric_loss": "npairs"},
-        {"metric_loss": "multi_similarity"},
-        *({"metric_loss": name} for name in ("hdc", "bier")),
-        {"metric_loss": "angular", "embedding_norm": "free"},
+        {"metric_loss": "bier"},
         {"metric_loss": "lifted_struct", "embedding_norm": "free"},
-        {"contrastive_hinge": "squared"},
+        *(
+            pytest.param(settings, marks=pytest.mark.slow)
+            for settings in (
+                *(one for name, one in STATEFUL.items() if name != "margin"),
+                {"metric_loss": "triplet_semihard"},
+                {"metric_loss": "lifted_struct"},
+                {"metric_loss": "npairs"},
+                {"metric_loss": "multi_similarity"},
+                {"metric_loss": "hdc"},
+                {"metric_loss": "angular", "embedding_norm": "free"},
+                {"contrastive_hinge": "squared"},
+            )
+        ),
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
@@ -226,7 +234,9 @@ def test_free_lengths_are_of_the_loss_alone():
     np.testing.assert_allclose(lengths, 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param("bfloat16", marks=pytest.mark.slow), "float16"]
+)
 def test_free_lengths_of_lower_precision_reach_the_loss_in_float32(precision):
     loss = LossConfig(metric_loss="npairs", embedding_norm="free", npairs_scale=1.0)
     tf.keras.utils.set_random_seed(3)

@@ -177,7 +177,9 @@ def test_only_the_mixtures_move_and_the_averages_stay():
     assert min(moved) > 0.1
 
 
-@pytest.mark.parametrize("second_order", [False, True])
+@pytest.mark.parametrize(
+    "second_order", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_two_replicas_give_the_step_of_one(second_order):
     # With an inner step so large that what the outer gradient passes through it counts.
     steps = {"rho_learning_rate": 2.0, "meta_step": 3.0} if second_order else {}
@@ -266,7 +268,7 @@ def test_each_replicas_part_of_the_second_batch_has_the_domains_alike(tmp_path):
     asked = TrainingConfig(meta=True, meta_classes=2, meta_images=2)
     sampler = samplers.of_meta(data, asked, images, 3)
     loader = Loader(images, Preprocessing.of(data))
-    for number in range(4):
+    for number in range(2):
         batch = sampler.batch(number)
         (first, *_) = images.domains[batch].reshape(-1, 3)
         for share in (Share(0, 1, 2), Share(1, 1, 2)):

@@ -56,7 +56,9 @@ def test_two_replicas_give_the_step_of_one():
     assert np.linalg.norm(alone - shared) < 1e-4 * np.linalg.norm(alone)
 
 
-@pytest.mark.parametrize("ema_momentum", [0.0, 0.9])
+@pytest.mark.parametrize(
+    "ema_momentum", [pytest.param(0.0, marks=pytest.mark.slow), 0.9]
+)
 def test_a_run_goes_on_to_the_bit_and_loads(ema_momentum, tmp_path):
     settings = {"optimizer": "adam", "ema_momentum": ema_momentum}
     whole = goes_on_to_the_bit(train, tmp_path, **settings)
