@@ -46,7 +46,9 @@ def main(
     from abe_tf.data import datasets
     from abe_tf.sweeps import comparing, trials
 
-    folder = run.workdir or command.default_workdir("compared_")
+    # Rows of one table have one number of steps.
+    prefix = "budgets_" if asked.budgets else "compared_"
+    folder = run.workdir or command.default_workdir(prefix)
     data.check_paths()
     model.check_paths()
     start = RunFlags(model, data, loss, training)

@@ -25,7 +25,8 @@ class RunConfig(Group):
     workdir: str | None = option(
         None,
         "the run folder; train: runs/NAME for --flagfile=flags/NAME.cfg; sweep: the "
-        "folder of its runs, runs/sweep_NAME; compare: runs/compared_NAME",
+        "folder of its runs, runs/sweep_NAME; compare: runs/compared_NAME, with "
+        "--budgets runs/budgets_NAME",
     )
 
     def require(self) -> str:

@@ -30,14 +30,16 @@ class Comparison:
 
     Attributes:
       folder: Folder of all runs: `tries/ROW`, sweeps; by ensemble or normalisation,
-        the measured runs.
+        the measured runs. With budgets each has such a folder, `steps=STEPS`.
       start: Flags that all runs share.
       asked: Losses, ensembles or normalisations; tries and seeds.
+      of_budget: Whether it is of one budget among others.
     """
 
     folder: str
     start: RunFlags
     asked: CompareConfig
+    of_budget: bool = False
 
     def check(self) -> None:
         """Refuses flags that the comparison sets itself, or cannot do with.
@@ -193,21 +195,28 @@ class Comparison:
         else:
             of_row = self._flags(row)
         folder = os.path.join(self.folder, "tries", row)
-        return trials.plan(folder, of_row, self._swept(row))
+        return trials.plan(folder, of_row, self._swept(row), named=self.of_budget)
 
     def at(self, steps: int, rate: str) -> Comparison:
         """The same tries at another budget, in a folder of their own.
 
         Args:
-          steps: Steps of the training.
+          steps: Steps of the training; warm-up, decay and the start of the divergence
+            are in proportion.
           rate: The learning rate around which others are tried; with all steps alone.
         """
         whole = steps == self.start.training.steps
         factors = (1.0,) if whole else self.asked.rate_factors
         return Comparison(
             os.path.join(self.folder, f"steps={steps}"),
-            self.start.changed({"steps": steps, "learning_rate": rate}),
+            self.start.changed(
+                {
+                    **rows.lasting(self.start, steps / self.start.training.steps),
+                    "learning_rate": rate,
+                }
+            ),
             dataclasses.replace(self.asked, budgets=(), rate_factors=factors),
+            of_budget=True,
         )
 
     def choose(self, row: str, tried: Sequence[trials.Trial]) -> dict[str, SweepRow]:
@@ -224,9 +233,14 @@ class Comparison:
         trials.run(tried)
         found = trials.by_factor(tried, self._swept(row))
         trials.write(os.path.join(self.folder, "tries", row), found)
+        best = {factor: points.best(values) for factor, values in found.items()}
         for factor, of_factor in found.items():
             print(f"\n{points.as_text(factor, of_factor)}", flush=True)
-        return {factor: points.best(values) for factor, values in found.items()}
+            ends = {of_factor[0].value: "lowest", of_factor[-1].value: "highest"}
+            if len(of_factor) > 1 and best[factor].value in ends:
+                end = ends[best[factor].value]
+                print(f"The best is the {end} of these: one beyond may be better.")
+        return best
 
     def measured(self, row: str, chosen: Mapping[str, str]) -> Runs:
         """The runs that the table is of: of all training classes, on the test classes.
@@ -246,8 +260,9 @@ class Comparison:
         by_losses = self.asked.rows == "losses"
         setting = {"metric_loss": row, **chosen} if by_losses else dict(chosen)
         runs: Runs = {}
+        whole = f"steps={self.start.training.steps}" if self.asked.budgets else ""
         for name in self.asked.networks if by_losses else (row,):
-            folder = os.path.join(self.folder, name)
+            folder = os.path.join(self.folder, whole, name)
             at = [points.Point(folder, setting, seed, "test") for seed in seeds]
             runs[name] = [
                 trials.Trial.checked(setting, point, self._measured(point, name))

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from abe_tf.config.model import ModelConfig
     from abe_tf.runs.flags import RunFlags
 
+# Flags that count steps.
+_COUNTED = ("steps", "decay_steps", "warmup_steps", "divergence_start_step")
 # Changes of the flags. Of all but ABE nothing was published with a divergence loss.
 _BIER = {
     "ensemble": "bier",
@@ -53,6 +55,12 @@ def one_learner(loss: str) -> dict[str, str]:
     return {**_NETWORKS["none"], "metric_loss": loss}
 
 
+def lasting(start: RunFlags, times: float) -> dict[str, int]:
+    """Changes of the flags that make a training so many times as long, all of it."""
+    given = {name: start.values()[name] for name in _COUNTED}
+    return {name: max(1, round(n * times)) for name, n in given.items() if n}
+
+
 def normalized(start: RunFlags, name: str) -> RunFlags:
     """The same flags with another normalisation, at as many images seen.
 
@@ -68,12 +76,7 @@ def normalized(start: RunFlags, name: str) -> RunFlags:
     images = data.batch_size + second * training.meta_images
     fields = dataclasses.fields(MetaConfig)
     without: dict[str, Any] = {field.name: field.default for field in fields}
-    times = images / data.batch_size
-    longer = {
-        name: value and round(value * times)
-        for name in ("steps", "decay_steps", "warmup_steps")
-        for value in [getattr(training, name)]
-    }
+    start = start.changed(lasting(start, images / data.batch_size))
     model = dataclasses.replace(start.model, normalization="batch_instance")
     if name != "batch_instance":
         without["rho_learning_rate"] = None
@@ -88,5 +91,5 @@ def normalized(start: RunFlags, name: str) -> RunFlags:
         model=model,
         data=data,
         loss=loss,
-        training=dataclasses.replace(training, **without, **longer),
+        training=dataclasses.replace(start.training, **without),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from abe_tf.errors import InputError
 from abe_tf.figures.ablation import SweepRow, mean_and_deviation
 from abe_tf.retrieval.correlation import mean_over_pairs
+from abe_tf.storage import locks
 from abe_tf.storage.files import write_atomically
 from abe_tf.sweeps import points, trials
 
@@ -89,6 +90,12 @@ def write(path: str, tables: Mapping[str, Mapping[str, Row]]) -> None:
     Raises:
       InputError: What lies there is damaged.
     """
+    # Another call may be at its own rows.
+    with locks.locked(os.path.join(os.path.dirname(path), locks.LOCK)):
+        _add(path, tables)
+
+
+def _add(path: str, tables: Mapping[str, Mapping[str, Row]]) -> None:
     content: dict[str, dict[str, Any]] = {}
     try:
         if os.path.exists(path):

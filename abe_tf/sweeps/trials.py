@@ -51,13 +51,17 @@ class Trial:
         return cls(setting, point, flags)
 
 
-def plan(folder: str, start: RunFlags, sweep: SweepConfig) -> list[Trial]:
+def plan(
+    folder: str, start: RunFlags, sweep: SweepConfig, named: bool = False
+) -> list[Trial]:
     """Every training of a sweep.
 
     Args:
       folder: Folder of the sweep.
       start: Flags that it varies.
       sweep: Factors and seeds.
+      named: Whether also a run of the flags as they are is named by what a factor has
+        there: where other flags may start a sweep in the same folder.
 
     Raises:
       InputError: A setting breaks a rule, or a run with other flags lies there.
@@ -66,7 +70,8 @@ def plan(folder: str, start: RunFlags, sweep: SweepConfig) -> list[Trial]:
     first = start.training.seed
     for setting in sweep.settings():
         # What a factor leaves as the flagfile has it is one run for all factors.
-        changes = {} if start.changed(setting) == start else setting
+        as_it_is = not named and start.changed(setting) == start
+        changes = {} if as_it_is else setting
         for seed in range(first, first + sweep.seeds):
             point = points.Point(folder, changes, seed)
             flags = start.changed({**setting, "seed": seed})

@@ -75,6 +75,58 @@ def test_each_budget_tries_around_the_best_rate_of_the_one_before(tmp_path):
     ]
 
 
+def test_a_ladder_that_is_longer_or_has_other_rungs_goes_on(tmp_path):
+    """What was trained of one stands in no other's way."""
+    one = comparing.Comparison(str(tmp_path), START, ASKED)
+    rate = {"learning_rate": "0.003"}
+    trained = [*one.at(30, "0.003").tries("abe"), *one.measured("abe", rate)["abe"]]
+    for trial in trained:
+        os.makedirs(trial.point.workdir)
+        with open(os.path.join(trial.point.workdir, "flags.cfg"), "w") as file:
+            file.write(trial.flags.text())
+    # The same rung, around another rate.
+    other = one.at(30, "0.009").tries("abe")
+    shared = {t.point.workdir for t in trained} & {t.point.workdir for t in other}
+    assert {os.path.basename(path) for path in shared} == {"learning_rate=0.009,seed=0"}
+    longer = comparing.Comparison(
+        str(tmp_path),
+        START.changed({"steps": 270}),
+        dataclasses.replace(ASKED, budgets=(10, 30, 90)),
+    )
+    longer.plan()
+    (run,) = longer.measured("abe", rate)["abe"]
+    assert run.flags.training.steps == 270
+    assert not os.path.exists(run.point.workdir)
+    longer.at(90, "0.003").tries("abe")
+
+
+def test_all_that_counts_steps_is_as_much_shorter(tmp_path):
+    start = START.changed(
+        {"warmup_steps": 9, "decay_steps": 45, "divergence_start_step": 18}
+    )
+    comparison = comparing.Comparison(str(tmp_path), start, ASKED)
+    flags = comparison.at(10, "0.001").tries("abe")[0].flags
+    training, loss = flags.training, flags.loss
+    assert (training.steps, training.warmup_steps, training.decay_steps) == (10, 1, 5)
+    assert loss.divergence_start_step == 2
+    (run,) = comparison.measured("abe", {})["abe"]
+    assert run.flags.training.warmup_steps == 9
+
+
+@pytest.mark.parametrize(
+    ("recalls", "end"), [((3, 2, 1), "lowest"), ((1, 2, 3), "highest"), ((1, 3, 2), "")]
+)
+def test_a_best_rate_at_an_end_is_told(tmp_path, capsys, recalls, end):
+    comparison = comparing.Comparison(str(tmp_path), START, ASKED).at(10, "0.001")
+    tried = comparison.tries("abe")
+    for trial, recall in zip(tried, recalls, strict=True):
+        measure(trial, recall)
+    comparison.choose("abe", tried)
+    said = capsys.readouterr().out
+    assert (f"The best is the {end} of these" in said) == bool(end)
+    assert ("one beyond may be better" in said) == bool(end)
+
+
 def test_a_learner_alone_has_the_size_of_one_of_several(tmp_path):
     asked = CompareConfig(rows="ensembles", ensembles=("learner", "none"))
     comparison = comparing.Comparison(str(tmp_path), START, asked)
@@ -160,7 +212,7 @@ def test_budgets_are_climbed_drawn_and_it_goes_on(photos, run_command, tmp_path)
     assert by_rate[short["learning_rate"]] == max(by_rate.values())
     assert long["learning_rate"] == short["learning_rate"]
     assert row["chosen"] == {"learning_rate": long["learning_rate"]}
-    (measured,) = (folder / "learner").glob("*/results.json")
+    (measured,) = (folder / "steps=2" / "learner").glob("*/results.json")
     (of_table,) = measurements.read(str(measured)).values()
     assert row["recall@1"] == [of_table["ensemble"]["recall@1"]]
     assert (folder / "budgets.png").read_bytes().startswith(b"\x89PNG")
