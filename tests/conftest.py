@@ -4,8 +4,6 @@ import gc
 import os
 import pathlib
 import struct
-import subprocess
-import sys
 import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -91,7 +89,7 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def trained(photos, tmp_path_factory):
+def trained(photos, run_command_once, tmp_path_factory):
     """A small run: its folder, its flags and what it printed."""
     workdir = tmp_path_factory.mktemp("runs") / "small"
     flags = [
@@ -100,15 +98,7 @@ def trained(photos, tmp_path_factory):
         *("--steps=6", "--log_every=2", "--eval_every=3", "--checkpoint_every=4"),
         *("--validation_classes=0.4", "--pictures"),
     ]
-    result = subprocess.run(
-        [sys.executable, "-m", "abe_tf.train", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return workdir, flags, result.stdout
+    return workdir, flags, run_command_once("abe_tf.train", *flags).stdout
 
 
 @pytest.fixture(scope="session")

@@ -214,11 +214,11 @@ def test_weights_of_another_network(run_command, photos, tmp_path):
     assert not workdir.exists()
 
 
-def test_an_export_without_a_checkpoint(run_command, photos, tmp_path):
+def test_an_export_without_a_checkpoint(trained, run_command, tmp_path):
     workdir, models = tmp_path / "run", tmp_path / "models"
-    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={workdir}", "--steps=0"]
-    run_command("abe_tf.train", *flags)
-    shutil.rmtree(workdir / "checkpoints")
+    shutil.copytree(
+        trained[0], workdir, ignore=shutil.ignore_patterns("checkpoints", "best")
+    )
     result = run_command(
         "export.saved_model",
         f"--workdir={workdir}",
@@ -269,23 +269,24 @@ def test_a_photo_that_breaks_behind_the_training_is_named(
     assert not (workdir / "results.json").exists()
 
 
-def test_other_flags_than_the_run_was_started_with(run_command, photos, tmp_path):
-    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={tmp_path / 'run'}"]
-    run_command("abe_tf.train", *flags, "--steps=0")
-    result = run_command(
-        "abe_tf.train", *flags, "--steps=0", "--lambda_div=0.5", check=False
-    )
+def test_other_flags_than_the_run_was_started_with(trained, run_command):
+    workdir, flags, _ = trained
+    before = (workdir / "flags.cfg").read_text()
+    result = run_command("abe_tf.train", *flags, "--lambda_div=0.5", check=False)
     assert result.returncode == 1
+    assert (workdir / "flags.cfg").read_text() == before
     line = one_line(result.stderr)
     assert "Received: --lambda_div=0.5 (was 1.0)." in line
 
 
-def test_a_torn_checkpoint(run_command, photos, tmp_path):
+def test_a_torn_checkpoint(trained, run_command, tmp_path):
     workdir = tmp_path / "run"
-    flags = [*SMALL, f"--data_dir={photos}", f"--workdir={workdir}", "--steps=0"]
-    run_command("abe_tf.train", *flags)
-    (data,) = (workdir / "checkpoints").glob("*/*.data*")
-    data.write_bytes(data.read_bytes()[:1000])
+    shutil.copytree(trained[0], workdir)
+    flags = [*trained[1], f"--workdir={workdir}"]
+    files = list(workdir.glob("*/step-*/*.data*"))
+    assert len(files) > 2
+    for data in files:
+        data.write_bytes(data.read_bytes()[:1000])
     moved = tmp_path / "run [1]"
     shutil.copytree(workdir, moved)
     result = run_command("abe_tf.evaluate", f"--workdir={moved}", check=False)

@@ -1,5 +1,7 @@
 """Every command in README and docs/ is run here as written, or says that it is not.
 
+What takes minutes is marked slow.
+
 Names in capitals stand for what a reader has: here, two folders of three photos. What
 would need a download, or an hour, has something else in its place: two steps.
 """

@@ -235,7 +235,7 @@ def evaluation_batches(
         def parted(batch: tf.Tensor) -> tf.Tensor:
             return tf.reshape(batch, [share.count, -1, *batch.shape[1:]])
 
-        batches = mapped(batches, parted).unbatch()
+        batches = mapped(batches, parted, None).unbatch()
     return batches.prefetch(2 * share.count)
 
 

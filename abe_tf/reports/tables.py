@@ -214,7 +214,13 @@ def _each_alone(reports: Sequence[RunReport]) -> Table:
     for report in reports:
         recall, ranks = report.measured.recall, report.measured.effective_rank
         learners = " / ".join(f"{one[1]:.1f}" for one in recall.by_learner)
-        spread = " / ".join(f"{rank:.1f}" for rank in ranks["learners"])
+        # Shorter learners are filled up with zeros.
+        filled = report.archive.queries.learner_embeddings.any(axis=0)
+        dims = filled.sum(axis=-1).tolist()
+        spread = " / ".join(
+            f"{rank:.1f} of {dim}"
+            for rank, dim in zip(ranks["learners"], dims, strict=True)
+        )
         masks = " / ".join(f"{share:.2f}" for share in report.open_masks) or "-"
         rows.append(
             TableRow(
@@ -223,7 +229,7 @@ def _each_alone(reports: Sequence[RunReport]) -> Table:
                     f"{recall.ensemble[1]:.1f}",
                     learners,
                     spread,
-                    f"{ranks['concatenated']:.1f}",
+                    f"{ranks['concatenated']:.1f} of {sum(dims)}",
                     masks,
                 ]
             )
@@ -231,9 +237,9 @@ def _each_alone(reports: Sequence[RunReport]) -> Table:
     note = (
         "Recall@1 of the ensemble and of each learner: in the paper each learner of "
         "ABE alone is above one head, a run of --ensemble=none. Effective rank, how "
-        "many directions embeddings spread over: the exponential of the entropy of "
-        "their singular values (Roy and Vetterli, 2007). Masks open: the share of each "
-        "learner's mask above a half."
+        "many directions embeddings, less their mean, spread over, of as many as there "
+        "are: the exponential of the entropy of their singular values (Roy and "
+        "Vetterli, 2007). Masks open: the share of each learner's mask above a half."
     )
     head = ["", "ensemble", "learners", "effective rank", "side by side", "masks open"]
     return Table("Each learner alone", head, rows, note)

@@ -56,7 +56,7 @@ def model():
 
 @pytest.fixture(scope="module", autouse=True)
 def short_measurement():
-    """A second for each of six batch sizes would be most of the time here."""
+    """Half a second for each of six batch sizes would be much of the time here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verification, "MEASURED", (1, 4))
         yield
@@ -312,6 +312,7 @@ def asked_once(version, shown, gallery, tmp_path_factory):
     kept, said, ask = tmp_path_factory.mktemp("kept") / "x.npz", [], verification._check
 
     def once(path, *flags):
+        assert path == version
         (file,) = [flag for flag in flags if flag.startswith("--answers=")]
         file = file.removeprefix("--answers=")
         if said:

@@ -1,6 +1,6 @@
 """Every encoder, with attention at two places: trained, saved, loaded, exported.
 
-`make test` runs those of the paper's kind and MobileNet, `make test-all` all.
+`make test` runs MobileNet at one of them, `make test-all` all.
 """
 
 import numpy as np

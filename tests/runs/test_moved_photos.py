@@ -6,7 +6,10 @@ import shutil
 import pytest
 
 from abe_tf.config.data import DataConfig
+from abe_tf.config.evaluation import CheckpointConfig, RunConfig, SplitConfig
 from abe_tf.errors import InputError
+from export import saved_model
+from export.config.export import ExportConfig
 from tests.conftest import SMALL
 
 
@@ -70,6 +73,25 @@ def test_every_command_behind_a_training_takes_the_same_places(module):
     room = "export" if module == "saved_model" else "abe_tf"
     main = importlib.import_module(f"{room}.{module}").main
     assert "SplitConfig" in main.__annotations__.values()
+
+
+def test_the_exporter_shows_the_photos_where_they_are(trained, tmp_path, monkeypatch):
+    given = []
+
+    def shown(model, data, split):
+        given.append((data.data_dir, data.on_bad_image, split))
+        raise EndError
+
+    monkeypatch.setattr("export.publish.photos.of_run", shown)
+    flags = RunConfig(workdir=str(trained[0])), CheckpointConfig()
+    moved = SplitConfig(data_dir=str(tmp_path), on_bad_image="skip")
+    with pytest.raises(EndError):
+        saved_model.main(*flags, moved, ExportConfig(export_dir=str(tmp_path / "m")))
+    assert given == [(str(tmp_path), "skip", moved.split)]
+
+
+class EndError(Exception):
+    """Behind what is looked at."""
 
 
 def test_a_list_for_a_run_without_one_is_refused(trained, run_command, tmp_path):

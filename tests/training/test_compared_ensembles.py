@@ -62,7 +62,7 @@ def state(trainer):
     "kind", [pytest.param("hdc", marks=pytest.mark.slow), "a_bier"]
 )
 def test_two_replicas_give_the_step_of_one(kind):
-    """What dropout draws too; behind a second step kinks tell the last bits apart."""
+    """HDC's dropout too; behind a second step kinks tell the last bits apart."""
     found, totals = [], []
     for strategy in ("default", "mirrored"):
         trainer = trainer_of(kind, strategy)

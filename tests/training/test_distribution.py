@@ -18,7 +18,7 @@ from abe_tf.errors import InputError
 from abe_tf.models import renormalized
 from abe_tf.models.build import build, synchronise_batch_norm
 from abe_tf.models.ensemble import new_layer_variables
-from abe_tf.models.layers import PixelNormalization, UnitLength
+from abe_tf.models.layers import PixelNormalization, SeededDropout, UnitLength
 from abe_tf.retrieval.embedding import Embedder
 from abe_tf.training import optimizers, strategies
 from abe_tf.training.trainer import EnsembleTrainer
@@ -206,6 +206,25 @@ def test_replicas_share_an_evaluation(photos, embedders, batch_size):
     embeddings = [embedder(loader, batch_size) for embedder in embedders]
     assert embeddings[1].shape == (20, 2, 8)
     np.testing.assert_allclose(*embeddings, atol=1e-5)
+
+
+def test_dropout_draws_for_the_global_batch():
+    """Each replica drops what one device would at its place."""
+    values, found = tf.ones([8, 50]), []
+    for name in ("default", "mirrored"):
+        strategy = strategies.create(name)
+        with strategy.scope():
+            layer = SeededDropout(0.5, number=1)
+        layer.seed = lambda: tf.constant([5, 0], tf.int64)
+        own = 8 // strategy.num_replicas_in_sync
+        given = strategy.experimental_distribute_values_from_function(
+            lambda context, own=own: values[:own]
+        )
+        parts = strategy.run(lambda x, layer=layer: layer(x, training=True), (given,))
+        found.append(np.concatenate(strategy.experimental_local_results(parts)))
+    alone, shared = found
+    assert 0.3 < (alone == 0).mean() < 0.7
+    np.testing.assert_array_equal(shared, alone)
 
 
 def test_auto_uses_one_device_where_there_is_no_second_gpu():
