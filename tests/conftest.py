@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Tracing makes millions of objects; looking through those of all tests before for what
 # is garbage, as often as Python does, takes a tenth of the time.
 gc.freeze()
-gc.set_threshold(50_000, 20, 50)
+gc.set_threshold(20_000, 10, 10)
 
 # Before TensorFlow first looks at its devices: some tests distribute over two.
 tf.config.set_logical_device_configuration(

@@ -112,7 +112,7 @@ def _import() -> None:
         importlib.import_module(name)
     # As for tests in their own process (tests/conftest.py).
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(20_000, 10, 10)
 
 
 def _run(asked: dict[str, Any]) -> int:
