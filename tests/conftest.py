@@ -1,6 +1,5 @@
 """What tests share: small photos, and command lines run as a user runs them."""
 
-import gc
 import os
 import pathlib
 import struct
@@ -15,14 +14,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers.commands import Commands
+from tests.helpers.commands import Commands, look_for_garbage_less_often
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# Tracing makes millions of objects; looking through those of all tests before for what
-# is garbage, as often as Python does, takes a tenth of the time.
-gc.freeze()
-gc.set_threshold(20_000, 10, 10)
+look_for_garbage_less_often()
 
 # Before TensorFlow first looks at its devices: some tests distribute over two.
 tf.config.set_logical_device_configuration(

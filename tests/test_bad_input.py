@@ -230,7 +230,7 @@ def test_an_export_without_a_checkpoint(trained, run_command, tmp_path):
     assert not models.exists()
 
 
-def test_a_photo_that_cannot_be_read_is_named(run_command, photos, tmp_path):
+def test_a_photo_that_cannot_be_read_is_named(run_command, tmp_path):
     folder = four_classes(tmp_path / "photos")
     workdir = tmp_path / "run"
     flags = [*SMALL, f"--data_dir={folder}", f"--workdir={workdir}", "--steps=1"]
@@ -251,9 +251,7 @@ def test_a_photo_that_cannot_be_read_is_named(run_command, photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_photo_that_breaks_behind_the_training_is_named(
-    run_command, photos, tmp_path
-):
+def test_a_photo_that_breaks_behind_the_training_is_named(run_command, tmp_path):
     folder = four_classes(tmp_path / "photos")
     workdir = tmp_path / "run"
     flags = [*SMALL, f"--data_dir={folder}", f"--workdir={workdir}", "--steps=1"]

@@ -205,16 +205,12 @@ class Comparison:
             are in proportion.
           rate: The learning rate around which others are tried; with all steps alone.
         """
-        whole = steps == self.start.training.steps
-        factors = (1.0,) if whole else self.asked.rate_factors
+        all_steps = self.start.training.steps
+        factors = (1.0,) if steps == all_steps else self.asked.rate_factors
+        shorter = rows.lasting(self.start, steps / all_steps)
         return Comparison(
-            os.path.join(self.folder, f"steps={steps}"),
-            self.start.changed(
-                {
-                    **rows.lasting(self.start, steps / self.start.training.steps),
-                    "learning_rate": rate,
-                }
-            ),
+            self._rung(steps),
+            self.start.changed({**shorter, "learning_rate": rate}),
             dataclasses.replace(self.asked, budgets=(), rate_factors=factors),
             of_budget=True,
         )
@@ -260,15 +256,20 @@ class Comparison:
         by_losses = self.asked.rows == "losses"
         setting = {"metric_loss": row, **chosen} if by_losses else dict(chosen)
         runs: Runs = {}
-        whole = f"steps={self.start.training.steps}" if self.asked.budgets else ""
+        parent = self.folder
+        if self.asked.budgets:
+            parent = self._rung(self.start.training.steps)
         for name in self.asked.networks if by_losses else (row,):
-            folder = os.path.join(self.folder, whole, name)
+            folder = os.path.join(parent, name)
             at = [points.Point(folder, setting, seed, "test") for seed in seeds]
             runs[name] = [
                 trials.Trial.checked(setting, point, self._measured(point, name))
                 for point in at
             ]
         return runs
+
+    def _rung(self, steps: int) -> str:
+        return os.path.join(self.folder, f"steps={steps}")
 
     def _swept(self, row: str) -> SweepConfig:
         return self.asked.tries(row, self.start.training.learning_rate)

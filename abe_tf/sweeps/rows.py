@@ -57,8 +57,9 @@ def one_learner(loss: str) -> dict[str, str]:
 
 def lasting(start: RunFlags, times: float) -> dict[str, int]:
     """Changes of the flags that make a training so many times as long, all of it."""
-    given = {name: start.values()[name] for name in _COUNTED}
-    return {name: max(1, round(n * times)) for name, n in given.items() if n}
+    values = start.values()
+    given = {name: values[name] for name in _COUNTED if values[name]}
+    return {name: max(1, round(steps * times)) for name, steps in given.items()}
 
 
 def normalized(start: RunFlags, name: str) -> RunFlags:

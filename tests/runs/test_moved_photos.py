@@ -80,18 +80,14 @@ def test_the_exporter_shows_the_photos_where_they_are(trained, tmp_path, monkeyp
 
     def shown(model, data, split):
         given.append((data.data_dir, data.on_bad_image, split))
-        raise EndError
+        raise InputError("seen")
 
     monkeypatch.setattr("export.publish.photos.of_run", shown)
     flags = RunConfig(workdir=str(trained[0])), CheckpointConfig()
     moved = SplitConfig(data_dir=str(tmp_path), on_bad_image="skip")
-    with pytest.raises(EndError):
+    with pytest.raises(InputError, match="^seen$"):
         saved_model.main(*flags, moved, ExportConfig(export_dir=str(tmp_path / "m")))
     assert given == [(str(tmp_path), "skip", moved.split)]
-
-
-class EndError(Exception):
-    """Behind what is looked at."""
 
 
 def test_a_list_for_a_run_without_one_is_refused(trained, run_command, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from abe_tf.config.evaluation import EvaluationConfig
 from abe_tf.config.model import ModelConfig
 from abe_tf.config.training import SessionConfig, TrainingConfig
+from abe_tf.errors import InputError
 from abe_tf.runs.flags import RunFlags
 from abe_tf.runs.folder import RunFolder
 from abe_tf.session.flags import SessionFlags
@@ -13,10 +14,6 @@ from abe_tf.session.session import Session
 from tests.data.test_domains import config, places
 
 SIZE = 32
-
-
-class EndError(Exception):
-    """Behind what is looked at."""
 
 
 def test_a_step_with_the_meta_update_has_two_batches(tmp_path, monkeypatch, capsys):
@@ -33,10 +30,10 @@ def test_a_step_with_the_meta_update_has_two_batches(tmp_path, monkeypatch, caps
 
     def fit(batches, **_):
         given.extend(batches)
-        raise EndError
+        raise InputError("seen")
 
     monkeypatch.setattr(session._trainer, "fit", fit)
-    with pytest.raises(EndError):
+    with pytest.raises(InputError, match="^seen$"):
         session.train()
     # One step, of two batches: drawn by two samplers, cropped from two seeds.
     (step,) = given
